@@ -1,0 +1,19 @@
+"""The one place that asks which TensorFlow this is.
+
+Everything else writes graph-mode code against `tf`, which is TensorFlow 1.4
+itself or `tensorflow.compat.v1`. Graphs are always built inside
+`with tf.Graph().as_default()`; nothing here switches off the eager mode of
+the program that imports us.
+"""
+import os
+import warnings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # keep warnings, drop the start-up chatter
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # numpy 1.19 comments on 1.4's own source
+    warnings.simplefilter("ignore", RuntimeWarning)
+    import tensorflow as _tensorflow
+
+IS_TF1 = _tensorflow.__version__.startswith("1.")
+tf = _tensorflow if IS_TF1 else _tensorflow.compat.v1
