@@ -1,0 +1,97 @@
+"""The whole model: images -> text, and the losses that train it."""
+from collections import OrderedDict
+from typing import Any, List, NamedTuple, Optional
+
+from aster import losses
+from aster.compat import tf
+from aster.data.charset import END_LABEL
+from aster.model.beam_search import Decoded
+from aster.model.decoder import AttentionDecoder, Teaching
+from aster.model.rectifier import Rectification
+
+
+class Predictor(NamedTuple):
+    """A decoder, the characters it knows, and the keyword arguments of its `losses.sequence_cross_entropy`."""
+    decoder: AttentionDecoder
+    charset: Any
+    loss_options: dict
+
+
+class Recognition(NamedTuple):
+    """What the model read. texts string [B]; scores float32 [B]; predictor_texts: per predictor, string
+    [B] in reading order; decoded: per predictor; rectification: None without a rectifier."""
+    texts: tf.Tensor
+    scores: tf.Tensor
+    predictor_texts: List[tf.Tensor]
+    decoded: List[Decoded]
+    rectification: Optional[Rectification]
+    preprocessed_images: tf.Tensor
+
+
+class TrainingPass(NamedTuple):
+    """losses: scalars by the name of their predictor (and "keypoints"); teaching: per predictor."""
+    losses: OrderedDict
+    teaching: List[Teaching]
+    rectification: Optional[Rectification]
+
+
+class RecognitionModel:
+    """Rectifier (or None), encoder and predictors. Both methods make the same variables."""
+
+    def __init__(self, rectifier, encoder, predictors, keypoint_loss_weight=None):
+        self._rectifier = rectifier
+        self._encoder = encoder
+        self.predictors = predictors
+        self._keypoint_loss_weight = keypoint_loss_weight
+
+    def recognize(self, images):
+        """images [B, H, W, 3], 0..255 -> Recognition; of several predictors the one with the higher score wins."""
+        preprocessed, rectification, sequences = self._encode(images, is_training=False)
+        decoded = [predictor.decoder.search(sequences) for predictor in self.predictors]
+        texts = [_reading_order(predictor, result) for predictor, result in zip(self.predictors, decoded)]
+        scores = tf.stack([result.scores for result in decoded], 1)
+        best = tf.cast(tf.argmax(scores, 1), tf.int32)
+        choice = tf.stack([tf.range(tf.shape(best)[0]), best], 1)
+        return Recognition(tf.gather_nd(tf.stack(texts, 1), choice), tf.gather_nd(scores, choice),
+                           texts, decoded, rectification, preprocessed)
+
+    def train(self, images, texts, control_points=None, keypoint_mask=None):
+        """images [B, H, W, 3], 0..255, texts string [B] -> TrainingPass, with the statistics of the batch.
+
+        control_points [B, K, 2] (fractions) and keypoint_mask [B] supervise the rectifier where the model has
+        a keypoint loss.
+        """
+        _, rectification, sequences = self._encode(images, is_training=True)
+        all_losses, teaching = OrderedDict(), []
+        for predictor in self.predictors:
+            labels, lengths = predictor.charset.encode_tensor(texts)
+            result = predictor.decoder.teach(sequences, labels, lengths)
+            teaching.append(result)
+            all_losses[predictor.decoder.name] = losses.sequence_cross_entropy(
+                result.logits, result.targets, result.lengths, **predictor.loss_options)
+        if self._keypoint_loss_weight is not None and control_points is not None:
+            all_losses["keypoints"] = losses.l2_regression(
+                rectification.control_points, control_points, keypoint_mask, self._keypoint_loss_weight)
+        return TrainingPass(all_losses, teaching, rectification)
+
+    @property
+    def uses_keypoints(self):
+        return self._keypoint_loss_weight is not None
+
+    def _encode(self, images, is_training):
+        preprocessed = images * (2.0 / 255.0) - 1.0
+        rectification, encoder_input = None, preprocessed
+        if self._rectifier:
+            rectification = self._rectifier(preprocessed, is_training)
+            encoder_input = rectification.images
+        return preprocessed, rectification, self._encoder(encoder_input, is_training)
+
+
+def _reading_order(predictor, decoded):
+    """The text that a predictor read, as string [B]."""
+    labels = decoded.labels
+    if predictor.decoder.reverse:
+        before_end = tf.cumsum(tf.cast(tf.equal(labels, END_LABEL), tf.int32), axis=1)
+        num_characters = tf.reduce_sum(tf.cast(tf.equal(before_end, 0) & (labels >= 0), tf.int32), 1)
+        labels = tf.reverse_sequence(labels, num_characters, seq_axis=1, batch_axis=0)
+    return predictor.charset.decode_tensor(labels, decoded.lengths)

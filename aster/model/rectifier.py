@@ -1,0 +1,31 @@
+"""Rectification: localization network, thin-plate spline, sampler (ASTER section 3.1)."""
+from typing import NamedTuple
+
+from aster.compat import tf
+from aster.model import layers, tps
+from aster.model.sampler import bilinear_sample
+
+
+class Rectification(NamedTuple):
+    """images [B, H, W, 3]; control_points [B, K, 2], (x, y) as fractions of the input's width and height."""
+    images: tf.Tensor
+    control_points: tf.Tensor
+
+
+class Rectifier:
+    """Maps the text found by the localization network onto an image of a fixed size (height, width)."""
+
+    def __init__(self, localization_net, output_size, num_control_points, margins):
+        self._localization_net = localization_net
+        self._output_size = tuple(output_size)
+        target = tps.target_control_points(num_control_points, *margins)
+        self._grid_matrix = tps.grid_matrix(target, *self._output_size)
+
+    def __call__(self, images, is_training):
+        """images [B, H, W, 3] -> Rectification."""
+        control_points = self._localization_net(images, is_training)
+        grid = tps.sampling_grid(control_points, self._grid_matrix)
+        height, width = self._output_size
+        channels = layers.static_size(images, 3)
+        rectified = tf.reshape(bilinear_sample(images, grid), [-1, height, width, channels])
+        return Rectification(rectified, control_points)

@@ -1,0 +1,140 @@
+"""Recurrent cells and the bidirectional layer.
+
+A cell's product with its inputs doesn't depend on its state, so it is made for all time steps at once
+(`project`); only the product with the state is left for the loop (`step`).
+"""
+from typing import NamedTuple, Tuple
+
+from aster.compat import tf
+from aster.model import layers
+
+
+class CellWeights(NamedTuple):
+    """input_kernel [inputs, n], bias [n] for the n pre-activations; `recurrent`: the cell's own tensors."""
+    input_kernel: tf.Tensor
+    bias: tf.Tensor
+    recurrent: Tuple[tf.Tensor, ...]
+
+
+def project(weights, features):
+    """features [..., inputs] -> pre-activations [..., n]."""
+    return layers.matmul(features, weights.input_kernel) + weights.bias
+
+
+class LstmCell:
+    """Hochreiter & Schmidhuber 1997; peepholes as in Sak et al. 2014. The state is (c, h), each [B, num_units]."""
+
+    def __init__(self, num_units, forget_bias=1.0, use_peepholes=False, initializer=None, regularizer=None):
+        self.num_units = num_units
+        self._forget_bias = forget_bias
+        self._use_peepholes = use_peepholes
+        self._initializer = initializer
+        self._regularizer = regularizer
+
+    def weights(self, input_size):
+        """Creates (or reuses) the variables lstm_cell/{kernel,bias} for inputs of this size -> CellWeights."""
+        units = self.num_units
+        with tf.variable_scope("lstm_cell"):
+            kernel = tf.get_variable("kernel", [input_size + units, 4 * units],
+                                     initializer=self._initializer, regularizer=self._regularizer)
+            bias = tf.get_variable("bias", [4 * units], initializer=tf.zeros_initializer())
+            peepholes = ()
+            if self._use_peepholes:  # vectors: an orthogonal initializer can't make them
+                peepholes = tuple(tf.get_variable(name, [units], initializer=tf.zeros_initializer())
+                                  for name in ("w_i_diag", "w_f_diag", "w_o_diag"))
+        return CellWeights(kernel[:input_size], bias, (kernel[input_size:],) + peepholes)
+
+    def zero_state(self, batch_size):
+        zeros = tf.zeros(tf.stack([batch_size, self.num_units]))
+        zeros.set_shape([None, self.num_units])
+        return zeros, zeros
+
+    def step(self, weights, projected, state):
+        """projected [B, 4 * num_units], state -> the next state; its last tensor is the output."""
+        c, h = state
+        kernel, peepholes = weights.recurrent[0], weights.recurrent[1:]
+        i, j, f, o = tf.split(projected + tf.matmul(h, kernel), 4, axis=1)
+        if peepholes:
+            i, f = i + c * peepholes[0], f + c * peepholes[1]
+        c = tf.sigmoid(f + self._forget_bias) * c + tf.sigmoid(i) * tf.tanh(j)
+        if peepholes:
+            o = o + c * peepholes[2]
+        return c, tf.sigmoid(o) * tf.tanh(c)
+
+
+class GruCell:
+    """Cho et al. 2014. The state is (h,), [B, num_units]."""
+
+    def __init__(self, num_units, initializer=None, regularizer=None):
+        self.num_units = num_units
+        self._initializer = initializer
+        self._regularizer = regularizer
+
+    def weights(self, input_size):
+        """Creates (or reuses) gru_cell/{gates,candidate}/{kernel,bias} for inputs of this size -> CellWeights."""
+        def layer(scope, size, bias):
+            with tf.variable_scope(scope):
+                kernel = tf.get_variable("kernel", [input_size + self.num_units, size],
+                                         initializer=self._initializer, regularizer=self._regularizer)
+                bias = tf.get_variable("bias", [size], initializer=tf.constant_initializer(bias))
+            return kernel[:input_size], kernel[input_size:], bias
+
+        with tf.variable_scope("gru_cell"):
+            gates_in, gates_h, gates_bias = layer("gates", 2 * self.num_units, 1.0)
+            candidate_in, candidate_h, candidate_bias = layer("candidate", self.num_units, 0.0)
+        return CellWeights(tf.concat([gates_in, candidate_in], 1),
+                           tf.concat([gates_bias, candidate_bias], 0), (gates_h, candidate_h))
+
+    def zero_state(self, batch_size):
+        zeros = tf.zeros(tf.stack([batch_size, self.num_units]))
+        zeros.set_shape([None, self.num_units])
+        return (zeros,)
+
+    def step(self, weights, projected, state):
+        """projected [B, 3 * num_units], state -> the next state, which is the output."""
+        h, = state
+        units = self.num_units
+        gates_h, candidate_h = weights.recurrent
+        r, u = tf.split(tf.sigmoid(projected[:, :2 * units] + tf.matmul(h, gates_h)), 2, axis=1)
+        candidate = tf.tanh(projected[:, 2 * units:] + tf.matmul(r * h, candidate_h))
+        return (u * h + (1.0 - u) * candidate,)
+
+
+class BidirectionalRnn:
+    """A forward and a backward cell, then a fully connected layer if num_output_units > 0."""
+
+    def __init__(self, forward_cell, backward_cell, num_output_units=0, fc_style=None):
+        self._cells = (forward_cell, backward_cell)
+        self._num_output_units = num_output_units
+        self._fc_style = fc_style
+
+    def __call__(self, sequence, is_training, scope):
+        """[B, T, C] -> [B, T, num_output_units or the units of both cells]."""
+        with tf.variable_scope(scope):
+            with tf.variable_scope("bidirectional_rnn"):
+                outputs = self._run(sequence)
+            if self._num_output_units > 0:
+                outputs = layers.fully_connected(outputs, self._num_output_units, self._fc_style,
+                                                 is_training, "fully_connected")
+        return outputs
+
+    def _run(self, sequence):
+        time_major = tf.transpose(sequence, [1, 0, 2])
+        weights, inputs = [], []
+        for cell, scope in zip(self._cells, ("fw", "bw")):
+            with tf.variable_scope(scope):
+                weights.append(cell.weights(layers.static_size(sequence, 2)))
+            inputs.append(project(weights[-1], time_major))
+        inputs[1] = tf.reverse(inputs[1], [0])
+
+        def step(states, projected):
+            return tuple(cell.step(w, x, state)
+                         for cell, w, x, state in zip(self._cells, weights, projected, states))
+
+        batch_size = tf.shape(sequence)[0]
+        states = tf.scan(step, tuple(inputs), tuple(cell.zero_state(batch_size) for cell in self._cells))
+        forward, backward = states[0][-1], tf.reverse(states[1][-1], [0])
+        outputs = tf.transpose(tf.concat([forward, backward], 2), [1, 0, 2])
+        outputs.set_shape([sequence.shape[0], sequence.shape[1],
+                           sum(cell.num_units for cell in self._cells)])
+        return outputs

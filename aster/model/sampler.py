@@ -1,0 +1,25 @@
+"""Bilinear sampling (Jaderberg et al. 2015), differentiable in the image and the sampling points."""
+from aster.compat import tf
+from aster.model import layers
+
+
+def bilinear_sample(images, grid):
+    """images [B, H, W, C], grid [B, P, 2] of (x, y) as fractions of width and height -> [B, P, C].
+
+    Points outside the image read its border: pixel coordinates are clipped to [0, W-2] and [0, H-2].
+    """
+    height, width, channels = (layers.static_size(images, axis) for axis in (1, 2, 3))
+    x = tf.clip_by_value(grid[:, :, 0] * width, 0.0, width - 2.0)
+    y = tf.clip_by_value(grid[:, :, 1] * height, 0.0, height - 2.0)
+    x0, y0 = tf.floor(x), tf.floor(y)
+    right, down = tf.expand_dims(x - x0, 2), tf.expand_dims(y - y0, 2)
+
+    pixels = tf.reshape(images, [-1, channels])
+    first = tf.expand_dims(tf.range(tf.shape(images)[0]) * (height * width), 1)
+    corner = first + tf.cast(y0, tf.int32) * width + tf.cast(x0, tf.int32)
+
+    def read(offset):
+        return tf.gather(pixels, corner + offset)
+    top = (1.0 - right) * read(0) + right * read(1)
+    bottom = (1.0 - right) * read(width) + right * read(width + 1)
+    return (1.0 - down) * top + down * bottom
