@@ -28,10 +28,12 @@ def run_model(config_path, checkpoint_path, images, texts):
     for part in (_inference, _training):
         with tf.Graph().as_default():
             model = build_model(config.model, os.path.dirname(config_path))
-            tensors = part(model, tf.constant(images.astype(np.float32)), tf.constant(texts))
+            # fed as in real use: of constants TensorFlow would fold, and so round, differently
+            inputs = tf.placeholder(tf.float32, (None,) + images.shape[1:]), tf.placeholder(tf.string, [None])
+            tensors = part(model, *inputs)
             with tf.Session() as session:
                 checkpoint.restore(session, checkpoint.find_checkpoint(checkpoint_path), tf.global_variables())
-                outputs.update(session.run(tensors))
+                outputs.update(session.run(tensors, dict(zip(inputs, (images, texts)))))
     return outputs
 
 

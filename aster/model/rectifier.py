@@ -19,12 +19,12 @@ class Rectifier:
         self._localization_net = localization_net
         self._output_size = tuple(output_size)
         target = tps.target_control_points(num_control_points, *margins)
-        self._grid_matrix = tps.grid_matrix(target, *self._output_size)
+        self._spline = tps.make_spline(target, *self._output_size)
 
     def __call__(self, images, is_training):
         """images [B, H, W, 3] -> Rectification."""
         control_points = self._localization_net(images, is_training)
-        grid = tps.sampling_grid(control_points, self._grid_matrix)
+        grid = tps.sampling_grid(control_points, self._spline)
         height, width = self._output_size
         channels = layers.static_size(images, 3)
         rectified = tf.reshape(bilinear_sample(images, grid), [-1, height, width, channels])

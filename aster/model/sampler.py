@@ -13,6 +13,7 @@ def bilinear_sample(images, grid):
     y = tf.clip_by_value(grid[:, :, 1] * height, 0.0, height - 2.0)
     x0, y0 = tf.floor(x), tf.floor(y)
     right, down = tf.expand_dims(x - x0, 2), tf.expand_dims(y - y0, 2)
+    left, up = tf.expand_dims((x0 + 1.0) - x, 2), tf.expand_dims((y0 + 1.0) - y, 2)
 
     pixels = tf.reshape(images, [-1, channels])
     first = tf.expand_dims(tf.range(tf.shape(images)[0]) * (height * width), 1)
@@ -20,6 +21,5 @@ def bilinear_sample(images, grid):
 
     def read(offset):
         return tf.gather(pixels, corner + offset)
-    top = (1.0 - right) * read(0) + right * read(1)
-    bottom = (1.0 - right) * read(width) + right * read(width + 1)
-    return (1.0 - down) * top + down * bottom
+    return (left * up * read(0) + left * down * read(width)
+            + right * up * read(1) + right * down * read(width + 1))

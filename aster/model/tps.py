@@ -3,6 +3,10 @@
 Points are (x, y) as fractions of width and height; of K control points the first K/2 run along the top
 edge from left to right, the last K/2 along the bottom edge.
 """
+import functools
+import operator
+from typing import NamedTuple
+
 import numpy as np
 
 from aster.compat import tf
@@ -32,12 +36,15 @@ def _edges(num_points, margin_x, top, bottom):
     return np.concatenate([np.stack([x, np.broadcast_to(y, x.shape)], 1) for y in (top, bottom)])
 
 
-def grid_matrix(control_points, height, width):
-    """The linear map from source control points to sampling points: float64 [height * width, K].
+class Spline(NamedTuple):
+    """The constants of one spline: inverse float32 [K + 3, K] maps source points to coefficients, lift
+    float32 [P, K + 3] maps coefficients to the P pixels of the rectified image, row by row."""
+    inverse: np.ndarray
+    lift: np.ndarray
 
-    The spline's coefficients are linear in the source points, and a sampling point is linear in the
-    coefficients, so the product of both matrices is one constant.
-    """
+
+def make_spline(control_points, height, width):
+    """Spline from target control points [K, 2] on an image of this size in pixels."""
     num_points = len(control_points)
     system = np.zeros([num_points + 3, num_points + 3])
     distance = np.linalg.norm(control_points[:, None] - control_points[None], axis=2)
@@ -46,19 +53,68 @@ def grid_matrix(control_points, height, width):
     system[:num_points, 3:] = distance ** 2 * np.log(np.where(distance == 0.0, 1.0, distance))
     system[num_points:num_points + 2, 3:] = control_points.T
     system[num_points + 2, 3:] = 1.0
+    inverse = np.linalg.inv(system)[:, :num_points]  # the right-hand side's other rows are zero
 
     x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
-    pixels = np.stack([x.ravel(), y.ravel()], 1)
-    distance = np.linalg.norm(pixels[:, None] - control_points[None], axis=2)
+    pixels = np.stack([x.ravel(), y.ravel()], 1).astype(np.float32)
+    offsets = pixels[:, None] - control_points.astype(np.float32)[None]
+    distance = _sqrt(np.square(offsets).sum(2))
     lift = np.concatenate([np.ones([len(pixels), 1]), pixels,
-                           distance ** 2 * np.log(distance + 1e-6)], 1)
-    return lift.dot(np.linalg.inv(system)[:, :num_points])
+                           distance * distance * _log(distance + np.float32(1e-6))], 1)
+    return Spline(inverse.astype(np.float32), lift.astype(np.float32))
 
 
-def sampling_grid(source_points, matrix):
-    """source_points [B, K, 2], matrix [P, K] from `grid_matrix` -> sampling points [B, P, 2]."""
-    # one product over [K, 2 * B]: 1.4 has no broadcasting batch product
-    num_points = matrix.shape[1]
-    columns = tf.reshape(tf.transpose(source_points, [1, 0, 2]), [num_points, -1])
-    grid = tf.matmul(tf.constant(matrix.astype(np.float32)), columns)
-    return tf.transpose(tf.reshape(grid, [matrix.shape[0], -1, 2]), [1, 0, 2])
+def sampling_grid(source_points, spline):
+    """source_points [B, K, 2] -> where to read each pixel of the rectified image, [B, P, 2]."""
+    return _product(spline.lift, _product(spline.inverse, source_points, spline.lift.shape[1]))
+
+
+# The coefficients of a spline are large and cancel, so that the last bit of a float32 decides about 1e-4 of a
+# pixel's value, and about which pixels a point lies between. Results equal to the published system's on
+# any stack therefore need its arithmetic: the order in which its matrix product (Eigen, SSE) adds, and its
+# approximations of square root and logarithm.
+
+def _product(matrix, vectors, num_terms=None):
+    """matrix [R, n] x vectors [B, n, 2] -> [B, R, 2]; `num_terms` > n stands for terms that are zero."""
+    whole = (num_terms or matrix.shape[1]) // 4 * 4
+    whole_rows = len(matrix) // 4 * 4
+
+    def add(rows, order):
+        terms = [tf.reshape(tf.constant(rows[:, k]), [1, -1, 1]) * vectors[:, k:k + 1]
+                 for k in range(rows.shape[1])]
+        return order(terms)
+
+    def sequential(terms):
+        return functools.reduce(operator.add, terms)
+
+    def in_four_lanes(terms):
+        lanes = [sequential(terms[lane:whole:4]) for lane in range(4)]
+        return sequential([(lanes[0] + lanes[1]) + (lanes[2] + lanes[3])] + terms[whole:])
+
+    parts = [add(matrix[:whole_rows], in_four_lanes)]
+    if whole_rows < len(matrix):
+        parts.append(add(matrix[whole_rows:], sequential))
+    return tf.concat(parts, 1)
+
+
+def _sqrt(x):
+    """float32 square root from a reciprocal root of 12 bits and one Newton step."""
+    bits = (1.0 / np.sqrt(np.maximum(x, 1e-30).astype(np.float64))).astype(np.float32).view(np.int32)
+    y = ((bits + (1 << 10)) & ~((1 << 11) - 1)).view(np.float32)
+    return (y * (np.float32(1.5) - np.float32(0.5) * x * (y * y))) * x
+
+
+def _log(x):
+    """float32 logarithm by the polynomial of the Cephes library."""
+    coefficients = np.float32([
+        7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
+        -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1])
+    mantissa, exponent = np.frexp(x)
+    low = mantissa < np.float32(0.70710678)
+    exponent = (exponent - low).astype(np.float32)
+    z = np.where(low, mantissa + mantissa, mantissa) - np.float32(1.0)
+    square = z * z
+    cube = square * z
+    a, b, c = ((coefficients[i] * z + coefficients[i + 1]) * z + coefficients[i + 2] for i in (0, 3, 6))
+    y = ((a * cube + b) * cube + c) * cube + exponent * np.float32(-2.12194440e-4)
+    return (z - square * np.float32(0.5)) + y + exponent * np.float32(0.693359375)
