@@ -3,6 +3,7 @@
 Written by tools/, read by `aster.data.dataset`; the feature names are those of
 the published system, so records of either can be used with the other.
 """
+import unicodedata
 from typing import NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -50,7 +51,10 @@ def serialize(sample, width=None, height=None):
 
 
 def parse(serialized):
-    """bytes of a tf.train.Example -> Sample. Raises ValueError that says what is wrong with it."""
+    """bytes of a tf.train.Example -> Sample, its text and lexicon NFC normalised.
+
+    Raises ValueError that says what is wrong with it.
+    """
     from aster.compat import tf
     try:
         feature = tf.train.Example.FromString(serialized).features.feature
@@ -65,7 +69,7 @@ def parse(serialized):
 
     def text(name, default=None):
         try:
-            return first(name, default).decode("utf-8")
+            return unicodedata.normalize("NFC", first(name, default).decode("utf-8"))
         except UnicodeDecodeError:
             raise ValueError("feature %r is not UTF-8 text" % name)
 

@@ -1,0 +1,58 @@
+"""Image files -> arrays; one decoder for records, the recogniser and the demo."""
+import functools
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+# Not every format that Pillow knows: some start other programs, and none of them is used for words.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
+MAX_PIXELS = 64 * 1000 * 1000  # more is taken for a decompression bomb
+
+
+def decode_image(encoded, apply_exif=False):
+    """Bytes of an image file -> uint8 [H, W, 3], RGB.
+
+    Transparent pixels are laid over white, as a page shows them. 16 bits per
+    channel are reduced to 8, gray is repeated, and of an animation the first
+    frame is taken. `apply_exif` turns the image as its EXIF orientation says:
+    right for photos, wrong for records, whose key points know the pixels as
+    they are stored. Raises ValueError that says what is wrong.
+    """
+    if not encoded:
+        raise ValueError("the image is empty (0 bytes)")
+    try:
+        image = Image.open(io.BytesIO(encoded), formats=_known_formats())
+    except Exception as error:  # Pillow's plugins raise many types for bytes they can't read
+        if isinstance(error, Image.DecompressionBombError):
+            raise ValueError(str(error))
+        raise ValueError("it is no image of a known format (%s), or its header is damaged"
+                         % ", ".join(_known_formats()))
+    width, height = image.size
+    if not 0 < width * height <= MAX_PIXELS:
+        raise ValueError("its size is %d x %d; expected 1 to %d pixels" % (width, height, MAX_PIXELS))
+    try:
+        if apply_exif:
+            image = ImageOps.exif_transpose(image)
+        return np.array(_to_rgb(image))
+    except Exception as error:
+        raise ValueError("the image is damaged (%s)" % error)
+
+
+@functools.lru_cache()
+def _known_formats():
+    Image.init()  # a Pillow may be built without some of them
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _to_rgb(image):
+    if image.mode.startswith("I"):  # 16 bits, in a mode of 16 or 32
+        values = np.clip(np.array(image), 0, 65535) // 256
+        image = Image.fromarray(values.astype(np.uint8))
+    elif image.mode == "F":
+        image = Image.fromarray(np.clip(np.nan_to_num(np.array(image)), 0, 255).astype(np.uint8))
+    if image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        page = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(page, image).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,289 @@
+"""Batches from whole and from damaged files."""
+import collections
+import logging
+
+import numpy as np
+import pytest
+from data_helpers import encode_image, gray_image, reader, serialize, steps, write_records
+
+from aster.compat import tf
+from aster.data import dataset
+from aster.data.charset import Charset
+
+RESIZE = steps("resize_image { target_height: 8 target_width: 20 }")
+LETTERS = steps("string_filtering { include_charset { built_in_set: ALLCASES } }")
+
+
+def run(session, stream, limit=100):
+    """All batches, or the first `limit` of them, each a dict of arrays, with strings as text."""
+    fetches = {k: v for k, v in stream.batch._asdict().items() if v is not None}
+    batches = []
+    session.run(stream.initializer)
+    while len(batches) < limit:
+        try:
+            batch = session.run(fetches)
+        except tf.errors.OutOfRangeError:
+            break
+        for name in ("texts", "lexicons", "filenames"):
+            batch[name] = [value.decode("utf-8") for value in batch[name]]
+        batches.append(batch)
+    return batches
+
+
+def texts_of(batches):
+    return [text for batch in batches for text in batch["texts"]]
+
+
+def evaluate(session, path, batch_size=2, steps=RESIZE, **options):
+    stream = dataset.make_dataset([reader(path)], [batch_size], steps, False, **options)
+    return run(session, stream), stream.report
+
+
+def test_evaluation_reads_all_once_in_order(session, tmp_path):
+    path = write_records(tmp_path / "a", [serialize("t%d" % i, 10 * i) for i in range(5)])
+    batches, report = evaluate(session, path)
+    assert texts_of(batches) == ["t0", "t1", "t2", "t3", "t4"]
+    assert [len(batch["images"]) for batch in batches] == [2, 2, 1]
+    np.testing.assert_array_equal(batches[1]["images"][1], np.full([8, 20, 3], 30.0))
+    assert (report.delivered, report.skipped) == (5, 0)
+
+
+def test_fields(session, tmp_path):
+    decomposed = "e\u0301"
+    path = write_records(tmp_path / "a", [
+        serialize("caf" + decomposed, lexicon=["one", decomposed], filename="x\u65e5.png"),
+        serialize("\u4f60\u597d \u0645\u0631\u062d\u0628\u0627")])
+    batches, _ = evaluate(session, path)
+    assert texts_of(batches) == ["caf\u00e9", "\u4f60\u597d \u0645\u0631\u062d\u0628\u0627"]
+    assert batches[0]["lexicons"] == ["one\t\u00e9", ""]
+    assert batches[0]["filenames"] == ["x\u65e5.png", ""]
+    assert "control_points" not in batches[0]
+
+
+def test_image_bytes_may_hold_anything(session, tmp_path):
+    """Zeros at the end of bytes are lost where strings pass through numpy's own type."""
+    black = np.zeros([8, 20, 3], np.uint8)
+    path = write_records(tmp_path / "a", [serialize("a", encoded=encode_image(black) + b"\0\0")])
+    batches, _ = evaluate(session, path)
+    np.testing.assert_array_equal(batches[0]["images"], black[None])
+
+
+def test_keypoints(session, tmp_path):
+    # Twice as far along the first part of the top curve as along the second, in pixels.
+    top = [[0, 0], [10, 0], [10, 5]]
+    bottom = [[0, 8], [10, 8], [20, 8]]
+    path = write_records(tmp_path / "a", [serialize("a", keypoints=np.array(top + bottom)),
+                                          serialize("b"),
+                                          serialize("c", keypoints=np.zeros([4, 2]))])
+    batches, _ = evaluate(session, path, 3, num_control_points=8,
+                          steps=steps("resize_image { target_height: 16 target_width: 10 }"))
+    points = np.array([[0, 0], [5, 0], [10, 0], [10, 5],
+                       [0, 8], [20 / 3, 8], [40 / 3, 8], [20, 8]]) / [20, 8]
+    np.testing.assert_allclose(batches[0]["control_points"][0], points, atol=1e-5)
+    np.testing.assert_array_equal(batches[0]["control_points"][1:], np.zeros([2, 8, 2]))
+    np.testing.assert_array_equal(batches[0]["keypoint_mask"], [1, 0, 1])
+
+
+@pytest.mark.parametrize("options, epochs", [("num_epochs: 1", 1), ("num_epochs: 3", 3)])
+def test_epochs(session, tmp_path, options, epochs):
+    path = write_records(tmp_path / "a", [serialize("t%d" % i) for i in range(6)])
+    stream = dataset.make_dataset([reader(path, options)], [2], RESIZE, True)
+    texts = texts_of(run(session, stream))
+    assert collections.Counter(texts) == {"t%d" % i: epochs for i in range(6)}
+    for start in range(0, len(texts), 6):  # each epoch is whole before the next one starts
+        assert len(set(texts[start:start + 6])) == 6
+
+
+def test_training_goes_on_and_shuffles(session, tmp_path):
+    names = ["t%d" % i for i in range(20)]
+    path = write_records(tmp_path / "a", [serialize(name) for name in names])
+    stream = dataset.make_dataset([reader(path)], [20], RESIZE, True, seed=1)
+    assert stream.batch.images.shape.as_list() == [20, 8, 20, 3]
+    first, second, _ = [batch["texts"] for batch in run(session, stream, limit=3)]
+    assert sorted(first) == sorted(second) == sorted(names)
+    assert first != names and first != second
+
+
+def test_full_batches_only_in_training(session, tmp_path):
+    path = write_records(tmp_path / "a", [serialize("t")] * 5)
+    stream = dataset.make_dataset([reader(path, "num_epochs: 1")], [2], RESIZE, True)
+    assert [len(batch["texts"]) for batch in run(session, stream)] == [2, 2]
+
+
+def test_seed_repeats_the_order(tmp_path):
+    paths = [write_records(tmp_path / ("a%d" % i), [serialize("%d.%d" % (i, j)) for j in range(9)])
+             for i in range(3)]
+    orders = []
+    for seed in (1, 1, 2):
+        with tf.Graph().as_default(), tf.Session() as session:
+            stream = dataset.make_dataset([reader(",".join(paths), "queue_capacity: 5")], [3], RESIZE,
+                                          True, seed=seed)
+            orders.append(texts_of(run(session, stream, limit=12)))
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_several_readers_share_each_batch(session, tmp_path):
+    one = write_records(tmp_path / "one", [serialize("1")] * 3)
+    two = write_records(tmp_path / "two", [serialize("2", encoded=gray_image(9, 11, 13))] * 5)
+    stream = dataset.make_dataset([reader(one), reader(two)], [3, 1], RESIZE, True)
+    for batch in run(session, stream, limit=6):
+        assert batch["texts"] == ["1", "1", "1", "2"]
+        assert batch["images"].shape == (4, 8, 20, 3)
+
+
+def damaged_payloads():
+    """Name -> payload that must be skipped for the reason of that name."""
+    whole = encode_image(np.random.RandomState(0).randint(0, 255, [8, 20, 3]).astype(np.uint8))
+    no_text = tf.train.Example.FromString(serialize("x"))
+    del no_text.features.feature["image/transcript"]
+    not_utf8 = tf.train.Example.FromString(serialize("x"))
+    not_utf8.features.feature["image/transcript"].bytes_list.value[0] = b"\xff\xfe"
+    return [(dataset.BROKEN_EXAMPLE, b"\xff\xffno example"), (dataset.BROKEN_EXAMPLE, b""),
+            (dataset.BROKEN_EXAMPLE, no_text.SerializeToString()),
+            (dataset.BROKEN_EXAMPLE, not_utf8.SerializeToString()),
+            (dataset.BROKEN_IMAGE, serialize("x", encoded=b"")),
+            (dataset.BROKEN_IMAGE, serialize("x", encoded=b"no image")),
+            (dataset.BROKEN_IMAGE, serialize("x", encoded=whole[:len(whole) // 2]))]
+
+
+@pytest.mark.parametrize("is_training", [False, True])
+def test_damaged_records_are_skipped_counted_and_named(session, tmp_path, caplog, is_training):
+    damaged = damaged_payloads()
+    payloads = [p for i, (_, bad) in enumerate(damaged) for p in (serialize("t%d" % i), bad)]
+    path = write_records(tmp_path / "a", payloads + [serialize("broken"), serialize("last")])
+    last, size = len(serialize("last")) + 16, (tmp_path / "a").stat().st_size
+    with open(path, "r+b") as stream:  # the checksum of the last but one
+        stream.seek(size - last - 1)
+        stream.write(b"\0")
+    with caplog.at_level(logging.WARNING):
+        stream = dataset.make_dataset([reader(path, "num_epochs: 2")], [1], RESIZE, is_training)
+        texts = texts_of(run(session, stream))
+    expected = ["t%d" % i for i in range(len(damaged))] + ["last"]
+    assert sorted(texts) == sorted(expected * (2 if is_training else 1))
+    # A second epoch does not count them again.
+    reasons = collections.Counter(reason for reason, _ in damaged)
+    reasons[dataset.BROKEN_RECORD] = 1
+    assert stream.report.counts == reasons
+    assert stream.report.skipped == len(damaged) + 1
+    assert sorted(stream.report.names)[-1].startswith(path + ": record ")
+    assert "%s: record 1 at byte " % path in caplog.text
+    assert "records skipped" in str(stream.report)
+
+
+def test_only_the_first_are_named(session, tmp_path, caplog):
+    path = write_records(tmp_path / "a", [b"bad"] * 40 + [serialize("good")])
+    with caplog.at_level(logging.WARNING):
+        _, report = evaluate(session, path)
+    assert report.skipped == 40 and len(report.names) == 10
+    assert len(caplog.records) == 11
+
+
+def test_a_file_cut_short_keeps_its_start(session, tmp_path):
+    path = write_records(tmp_path / "a", [serialize("t%d" % i) for i in range(3)])
+    content = (tmp_path / "a").read_bytes()
+    (tmp_path / "a").write_bytes(content[:-20])
+    batches, report = evaluate(session, path)
+    assert texts_of(batches) == ["t0", "t1"] and report.counts == {dataset.BROKEN_RECORD: 1}
+
+
+def test_evaluation_again_reads_all_again(session, tmp_path):
+    path = write_records(tmp_path / "a", [serialize("t0"), b"bad", serialize("t1")])
+    stream = dataset.make_dataset([reader(path)], [2], RESIZE, False)
+    assert texts_of(run(session, stream)) == texts_of(run(session, stream)) == ["t0", "t1"]
+    assert stream.report.skipped == 1
+
+
+@pytest.mark.parametrize("is_training", [False, True])
+@pytest.mark.parametrize("records", [2, 50])
+def test_nothing_usable_ends_with_an_error(session, tmp_path, is_training, records):
+    path = write_records(tmp_path / "a", [serialize("x", encoded=b"bad")] * records)
+    stream = dataset.make_dataset([reader(path)], [1], RESIZE, is_training)
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        run(session, stream)
+    assert "train_input_reader: only 0 samples" in str(error.value)
+    assert path + ": record " in str(error.value)
+
+
+def test_too_few_for_a_batch(session, tmp_path):
+    path = write_records(tmp_path / "a", [serialize("x")] * 3)
+    stream = dataset.make_dataset([reader(path, "num_epochs: 1")], [4], RESIZE, True)
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        run(session, stream)
+    assert "only 3 samples could be used, expected 4" in str(error.value)
+
+
+@pytest.mark.parametrize("is_training, charset, expected, reasons", [
+    (False, None, ["a", "", "", "b"], {}),
+    (True, None, ["a", "b"], {dataset.EMPTY_TEXT: 2}),
+    (True, Charset("a"), ["a", "b"], {dataset.EMPTY_TEXT: 2}),
+    (True, Charset("a", drop_unknown=True), ["a"],
+     {dataset.EMPTY_TEXT: 2, dataset.UNKNOWN_CHARACTERS: 1}),
+    (False, Charset("a", drop_unknown=True), ["a", "", "", "b"], {}),
+])
+def test_texts_left_out_of_training(session, tmp_path, is_training, charset, expected, reasons):
+    path = write_records(tmp_path / "a", [serialize(t) for t in ("a", "", "\u65e5!", "b")])
+    stream = dataset.make_dataset([reader(path, "num_epochs: 1 shuffle: false")], [1],
+                                  RESIZE + LETTERS, is_training, charsets=[charset] if charset else [])
+    assert texts_of(run(session, stream)) == expected
+    assert stream.report.counts == reasons
+
+
+def test_images_of_several_sizes_need_a_resize(tmp_path):
+    path = write_records(tmp_path / "a", [serialize("x")])
+    with tf.Graph().as_default(), pytest.raises(ValueError) as error:
+        dataset.make_dataset([reader(path)], [2], [], True)
+    assert "resize_image" in str(error.value)
+
+
+@pytest.mark.parametrize("sizes", [[], [1, 1], [0]])
+def test_wrong_batch_sizes(tmp_path, sizes):
+    path = write_records(tmp_path / "a", [serialize("x")])
+    with tf.Graph().as_default(), pytest.raises(ValueError) as error:
+        dataset.make_dataset([reader(path)], sizes, RESIZE, True)
+    assert "batch size" in str(error.value)
+
+
+def test_check_inputs_counts_unknown_characters(tmp_path, caplog):
+    path = write_records(tmp_path / "a", [b"bad"] + [
+        serialize(t) for t in ("ab", "b\u65e5", "\u65e5\u672c", "a")])
+    with caplog.at_level(logging.WARNING):
+        unknown = dataset.check_inputs([reader(path)], charsets=[Charset("ab")])
+    assert unknown == {"\u65e5": 2, "\u672c": 1}
+    assert "2 of the 4 texts" in caplog.text and "U+65E5" in caplog.text
+    assert "DROP_SAMPLE" in caplog.text
+    # What a step removes does not get to the charset.
+    assert not dataset.check_inputs([reader(path)], LETTERS, [Charset("ab")])
+
+
+@pytest.mark.parametrize("content, kind, words", [
+    (None, FileNotFoundError, "no such file"),
+    (b"", ValueError, "is empty"),
+    (b"something else altogether", ValueError, "no TFRecord"),
+])
+@pytest.mark.parametrize("function", [
+    lambda readers: dataset.check_inputs(readers),
+    lambda readers: dataset.make_dataset(readers, [1] * len(readers), RESIZE, True)])
+def test_wrong_files(tmp_path, content, kind, words, function):
+    good = write_records(tmp_path / "good", [serialize("x")])
+    if content is not None:
+        (tmp_path / "wrong").write_bytes(content)
+    with tf.Graph().as_default(), pytest.raises(kind) as error:
+        function([reader(good), reader(tmp_path / "wrong")])
+    message = str(error.value)
+    assert words in message and str(tmp_path / "wrong") in message
+    assert "train_input_reader[1].tf_record_input_reader.input_path" in message
+
+
+def test_check_inputs_without_a_usable_record(tmp_path):
+    path = write_records(tmp_path / "a", [serialize("x", encoded=b"bad")] * 3)
+    with pytest.raises(ValueError) as error:
+        dataset.check_inputs([reader(path)])
+    assert "none of the 3 records" in str(error.value) and "record 0 at byte 0" in str(error.value)
+
+
+def test_other_kinds_of_reader():
+    message = reader("x")
+    message.ClearField("tf_record_input_reader")
+    with pytest.raises(ValueError) as error:
+        dataset.check_inputs([message])
+    assert "tf_record_input_reader" in str(error.value)

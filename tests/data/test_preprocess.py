@@ -1,0 +1,181 @@
+"""Every preprocessing step against numpy."""
+import numpy as np
+import pytest
+from data_helpers import steps
+
+from aster.compat import tf
+from aster.data.preprocess import preprocess_image, preprocess_text
+
+IMAGE = np.random.RandomState(0).randint(0, 256, [6, 8, 3]).astype(np.uint8)
+FLOAT = IMAGE.astype(np.float32)
+BICUBIC_ROW = [142.0, 148.2160, 203.5100, 129.3796, 75.8592]
+GRAY = FLOAT.dot(np.array([0.2989, 0.5870, 0.1140], np.float32))[..., None]
+
+
+def run(session, *texts):
+    return session.run(preprocess_image(steps(*texts), tf.constant(IMAGE)))
+
+
+def nearest(height, width):
+    """The legacy sampling of TensorFlow 1: pixel i is taken from floor(i * scale)."""
+    rows = np.arange(height) * 6 // height
+    columns = np.arange(width) * 8 // width
+    return FLOAT[rows][:, columns]
+
+
+def bilinear(height, width):
+    """Legacy as well: no half-pixel centres, corners not aligned."""
+    def weights(size, given):
+        matrix = np.zeros([size, given])
+        for i in range(size):
+            position = i * given / size
+            low = int(position)
+            matrix[i, low] += 1 - (position - low)
+            matrix[i, min(low + 1, given - 1)] += position - low
+        return matrix
+    return np.einsum("ij,jkc,lk->ilc", weights(height, 6), FLOAT, weights(width, 8))
+
+
+def area(height, width):
+    """The mean of whole blocks of pixels."""
+    return FLOAT.reshape(height, 6 // height, width, 8 // width, 3).mean((1, 3))
+
+
+@pytest.mark.parametrize("method, height, width, expected", [
+    ("", 9, 10, bilinear), ("method: BILINEAR", 4, 5, bilinear),
+    ("method: NEAREST_NEIGHBOR", 9, 10, nearest), ("method: NEAREST_NEIGHBOR", 4, 5, nearest),
+    ("method: AREA", 3, 2, area), ("method: BICUBIC", 6, 8, lambda h, w: FLOAT),
+])
+def test_resize(session, method, height, width, expected):
+    step = "resize_image { target_height: %d target_width: %d %s }" % (height, width, method)
+    np.testing.assert_allclose(run(session, step), expected(height, width), atol=1e-3)
+
+
+def test_bicubic_is_the_same_everywhere(session):
+    """Numbers of TensorFlow 1.4."""
+    result = run(session, "resize_image { target_height: 3 target_width: 5 method: BICUBIC }")
+    np.testing.assert_allclose(result[1, :, 0], BICUBIC_ROW, atol=1e-3)
+
+
+def test_random_resize_draws_all_methods(session):
+    size = "target_height: 9 target_width: 10"
+    image = preprocess_image(steps("resize_image_random_method { %s }" % size), tf.constant(IMAGE))
+    assert image.shape.as_list() == [9, 10, 3]
+    references = [run(session, "resize_image { %s method: %s }" % (size, method))
+                  for method in ("AREA", "BICUBIC", "BILINEAR", "NEAREST_NEIGHBOR")]
+    drawn = set()
+    for _ in range(60):
+        result = session.run(image)
+        matches = [i for i, r in enumerate(references) if np.allclose(result, r)]
+        assert matches
+        drawn.update(matches)
+    assert drawn == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("texts, expected", [
+    ([], FLOAT),
+    (["image_to_float {}"], FLOAT),
+    (["normalize_image { original_minval: 0 original_maxval: 255 }"], FLOAT / 255),
+    (["normalize_image { original_minval: 0 original_maxval: 255 target_minval: -1 "
+      "target_maxval: 1 }"], FLOAT / 127.5 - 1),
+    (["subtract_channel_mean { means: 1 means: 2 means: 3.5 }"], FLOAT - [1, 2, 3.5]),
+    (["rgb_to_gray {}"], GRAY),
+    (["rgb_to_gray { three_channels: true }"], np.tile(GRAY, [1, 1, 3])),
+    (["rgb_to_gray {}", "subtract_channel_mean { means: 5 }"], GRAY - 5),
+    (["random_rgb_to_gray { probability: 1 }"], np.tile(GRAY, [1, 1, 3])),
+    (["random_rgb_to_gray { probability: 0 }"], FLOAT),
+    # Random steps without room for chance change nothing, in whatever range values are.
+    (["random_adjust_brightness { max_delta: 0 }"], FLOAT),
+    (["random_adjust_hue { max_delta: 0 }"], FLOAT),
+    (["random_pixel_value_scale { minval: 1 maxval: 1 }"], FLOAT),
+    (["random_pixel_value_scale { minval: 2 maxval: 2 }"], np.minimum(2 * FLOAT, 255)),
+    (["normalize_image { original_minval: 0 original_maxval: 255 }",
+      "random_pixel_value_scale { minval: 2 maxval: 2 }"], np.minimum(FLOAT / 127.5, 1)),
+    (["string_filtering { include_charset { built_in_set: LOWERCASE } }"], FLOAT),
+])
+def test_certain_steps(session, texts, expected):
+    np.testing.assert_allclose(run(session, *texts), expected, rtol=1e-3, atol=0.05)
+
+
+def contrasted(factor):
+    return np.clip((FLOAT - FLOAT.mean((0, 1))) * factor + FLOAT.mean((0, 1)), 0, 255)
+
+
+def saturated(factor):
+    """Chroma times a factor, largest channel kept: the definition by HSV."""
+    high, low = FLOAT.max(-1, keepdims=True), FLOAT.min(-1, keepdims=True)
+    new_range = np.minimum((high - low) * factor, high)
+    return high - (high - FLOAT) * new_range / np.maximum(high - low, 1e-6)
+
+
+@pytest.mark.parametrize("step, reference, low, high", [
+    ("random_adjust_brightness { max_delta: 0.2 }", lambda d: np.clip(FLOAT + 255 * d, 0, 255),
+     -0.2, 0.2),
+    ("random_adjust_contrast {}", contrasted, 0.8, 1.25),
+    ("random_adjust_saturation { min_delta: 0.5 max_delta: 0.9 }", saturated, 0.5, 0.9),
+])
+def test_random_amount(session, step, reference, low, high):
+    """Results are those of some amount in the range, and the amounts differ."""
+    image = preprocess_image(steps(step), tf.constant(IMAGE))
+    grid = np.linspace(low, high, 400)
+    references = np.stack([reference(amount) for amount in grid])
+    amounts = []
+    for _ in range(10):
+        errors = np.abs(references - session.run(image)).max((1, 2, 3))
+        amounts.append(grid[errors.argmin()])
+        assert errors.min() < 0.5
+    assert max(amounts) - min(amounts) > 0.2 * (high - low)
+
+
+def test_hue_keeps_value_and_chroma(session):
+    result = run(session, "random_adjust_hue { max_delta: 0.5 }")
+    np.testing.assert_allclose(result.max(-1), FLOAT.max(-1), atol=0.1)
+    np.testing.assert_allclose(result.min(-1), FLOAT.min(-1), atol=0.1)
+
+
+@pytest.mark.parametrize("ordering", [0, 1])
+def test_distort_color(session, ordering):
+    image = preprocess_image(steps("random_distort_color { color_ordering: %d }" % ordering),
+                             tf.constant(IMAGE))
+    results = [session.run(image) for _ in range(5)]
+    assert all(r.min() >= 0 and r.max() <= 255 for r in results)
+    assert np.ptp([r.mean() for r in results]) > 1
+
+
+@pytest.mark.parametrize("texts, words", [
+    ([""], ["step 1 is empty"]),
+    (["image_to_float {}", "resize_image { target_height: 0 }"], ["step 2, resize_image", "1 or more"]),
+    (["normalize_image {}"], ["normalize_image", "equal"]),
+    (["subtract_channel_mean { means: 1 }"], ["means has 1 values", "3 channels"]),
+    (["rgb_to_gray {}", "random_adjust_hue {}"], ["step 2, random_adjust_hue", "gray"]),
+    (["subtract_channel_mean { means: 1 means: 1 means: 1 }", "random_adjust_contrast {}"],
+     ["step 2", "before it"]),
+    (["random_distort_color { color_ordering: 2 }"], ["color_ordering must be 0 or 1"]),
+    (["random_adjust_hue { max_delta: 2 }"], ["random_adjust_hue", "max_delta"]),
+    (["random_adjust_contrast { min_delta: 2 }"], ["random_adjust_contrast"]),
+])
+def test_wrong_steps(session, texts, words):
+    del session
+    with pytest.raises(ValueError) as error:
+        preprocess_image(steps(*texts), tf.constant(IMAGE))
+    assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize("step, expected", [
+    ("include_charset { built_in_set: LOWERCASE }", ["b1", "", ""]),
+    ("lower_case: true include_charset { built_in_set: LOWERCASE }", ["ab1", "", ""]),
+    ("include_charset { built_in_set: ALLCASES_SYMBOLS }", ["Ab1!", "", ""]),
+    ("include_charset { text_string: '\u65e5 \u00e9' }", ["", "\u65e5\u00e9", ""]),
+    ("include_charset { text_file: 'chars.txt' }", ["", "\u672c", ""]),
+])
+def test_string_filtering(session, tmp_path, step, expected):
+    (tmp_path / "chars.txt").write_bytes("\u672c".encode("utf-8"))
+    texts = tf.constant([t.encode("utf-8") for t in ["Ab1 !", "\u65e5\u672c\u00e9", ""]])
+    filtered = preprocess_text(steps("string_filtering { %s }" % step), texts, str(tmp_path))
+    assert [t.decode("utf-8") for t in session.run(filtered)] == expected
+
+
+def test_string_filtering_names_its_step():
+    with pytest.raises(ValueError) as error:
+        preprocess_text(steps("string_filtering {}"), None)
+    assert "step 1, string_filtering" in str(error.value)
