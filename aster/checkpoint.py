@@ -1,13 +1,20 @@
 """Finding and reading checkpoints: our own and the published system's, which name variables alike."""
+import logging
 import os
 
 from aster.compat import tf
+
+_log = logging.getLogger(__name__)
 
 MOVING_AVERAGE_SCOPE = "OptimizeClones"
 
 
 class CheckpointError(ValueError):
     """A checkpoint that is missing, damaged or of another model; the message says which and what to do."""
+
+
+class DamagedCheckpoint(CheckpointError):
+    """A checkpoint whose files are broken or incomplete."""
 
 
 def find_checkpoint(path):
@@ -30,7 +37,7 @@ def read_shapes(path):
     try:
         return tf.train.NewCheckpointReader(path).get_variable_to_shape_map()
     except Exception as error:  # TensorFlow 1.4 and 2 raise different types here
-        raise CheckpointError("%s: damaged or not a checkpoint (%s)" % (path, _first_line(error)))
+        raise DamagedCheckpoint("%s: damaged or not a checkpoint (%s)" % (path, _first_line(error)))
 
 
 def restore(session, path, variables, use_moving_averages=False):
@@ -59,6 +66,72 @@ def warm_start(session, path, variables):
     return sorted(v.op.name for v in variables if v.op.name not in found)
 
 
+def resume(session, log_dir, variables):
+    """Reads `variables` from the newest checkpoint in `log_dir` that is whole -> its path, or None if there is none.
+
+    The model must be the same; what the optimizer remembers may be new, and then keeps its first values.
+    """
+    damaged = None
+    for path in reversed(_all_checkpoints(log_dir)):
+        try:
+            shapes = read_shapes(path)
+            model = [v for v in variables if not _is_optimizer_state(v)]
+            restore(session, path, model)
+            others = [v for v in variables if _is_optimizer_state(v)
+                      and list(shapes.get(v.op.name, [-1])) == v.shape.as_list()]
+            if others:
+                _restore(session, path, {v.op.name: v for v in others})
+            return path
+        except DamagedCheckpoint as error:
+            _log.warning("%s; trying the one before", error)
+            damaged = error
+    if damaged:
+        raise CheckpointError("%s; no whole checkpoint is left in %s: move its checkpoints away to start anew"
+                              % (damaged, log_dir))
+    return None
+
+
+def model_variables():
+    """The current graph's variables without the global step and what the optimizer remembers."""
+    return [v for v in tf.global_variables() if not _is_optimizer_state(v) and v.op.name != "global_step"]
+
+
+def _is_optimizer_state(variable):
+    return variable.op.name.startswith(MOVING_AVERAGE_SCOPE + "/")
+
+
+class Saver:
+    """Saves the current graph's variables as log_dir/model.ckpt-<step>: the latest five, and one more every
+    `keep_every_n_hours`. TensorFlow writes to a temporary name and renames."""
+
+    def __init__(self, log_dir, keep_every_n_hours):
+        self._log_dir = log_dir
+        self._saver = tf.train.Saver(max_to_keep=5, keep_checkpoint_every_n_hours=keep_every_n_hours)
+        self._saver.recover_last_checkpoints(
+            [path for path in _all_checkpoints(log_dir) if tf.train.checkpoint_exists(path)])
+        self._all_finite = tf.reduce_all(tf.stack(
+            [tf.reduce_all(tf.is_finite(v)) for v in tf.global_variables() if v.dtype.base_dtype == tf.float32]))
+
+    def save(self, session, step, last=True):
+        """-> path. A failure (a full disk, say) raises CheckpointError, or before the end is only logged: training
+        goes on, and so do the checkpoints that there are."""
+        try:
+            if not session.run(self._all_finite):
+                raise CheckpointError("step %d: a variable is infinite or not a number; not saved" % step)
+            return self._saver.save(session, os.path.join(self._log_dir, "model.ckpt"), global_step=step,
+                                    write_meta_graph=False)
+        except (tf.errors.OpError, EnvironmentError, CheckpointError) as error:
+            problem = "can't save step %d in %s: %s" % (step, self._log_dir, _first_line(error))
+            if last:
+                raise CheckpointError(problem)
+            _log.error("%s; training goes on", problem)
+
+
+def _all_checkpoints(log_dir):
+    state = tf.train.get_checkpoint_state(log_dir)
+    return [os.path.join(log_dir, os.path.basename(p)) for p in state.all_model_checkpoint_paths] if state else []
+
+
 def _restore(session, path, names):
     with session.graph.as_default():
         saver = tf.train.Saver(names)
@@ -67,7 +140,7 @@ def _restore(session, path, names):
     except Exception as error:
         if not isinstance(error, (tf.errors.OpError, ValueError)):
             raise
-        raise CheckpointError("%s: damaged: %s" % (path, _first_line(error)))
+        raise DamagedCheckpoint("%s: damaged: %s" % (path, _first_line(error)))
 
 
 def _average_name(name, shapes):

@@ -17,3 +17,9 @@ with warnings.catch_warnings():
 
 IS_TF1 = _tensorflow.__version__.startswith("1.")
 tf = _tensorflow if IS_TF1 else _tensorflow.compat.v1
+
+
+def num_gpus():
+    """GPUs that TensorFlow can use."""
+    from tensorflow.python.client import device_lib  # no public name serves both
+    return sum(device.device_type == "GPU" for device in device_lib.list_local_devices())

@@ -75,8 +75,9 @@ class RecognitionModel:
         return TrainingPass(all_losses, teaching, rectification)
 
     @property
-    def uses_keypoints(self):
-        return self._keypoint_loss_weight is not None
+    def num_supervised_points(self):
+        """K where control points are supervised, otherwise None."""
+        return self._rectifier.num_control_points if self._keypoint_loss_weight is not None else None
 
     def _encode(self, images, is_training):
         preprocessed = images * (2.0 / 255.0) - 1.0

@@ -16,6 +16,7 @@ class Rectifier:
     """Maps the text found by the localization network onto an image of a fixed size (height, width)."""
 
     def __init__(self, localization_net, output_size, num_control_points, margins):
+        self.num_control_points = num_control_points
         self._localization_net = localization_net
         self._output_size = tuple(output_size)
         target = tps.target_control_points(num_control_points, *margins)

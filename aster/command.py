@@ -1,0 +1,35 @@
+"""What the commands share: logging, and one clear line in place of a traceback."""
+import logging
+import os
+import sys
+
+from aster.config import ConfigError, check_clones, read_config, unused_fields
+
+
+def read_experiment(exp_dir, num_clones=1):
+    """The checked configuration of an experiment folder; fields without effect are named in the log."""
+    if not os.path.isdir(exp_dir):
+        raise ConfigError("%s: no such experiment folder" % exp_dir)
+    config = read_config(exp_dir)
+    check_clones(config, num_clones, exp_dir)
+    unused = unused_fields(config)
+    if unused:
+        logging.getLogger(__name__).info("these fields have no effect: %s", ", ".join(unused))
+    return config
+
+
+def run(main):
+    """Runs a command's main function; errors that a user can mend end it with one line and status 1."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    for noisy in ("tensorflow", "absl"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+    except (ValueError, EnvironmentError) as error:
+        sys.exit("error: %s" % error)
+    except Exception as error:
+        if type(error).__name__ == "TrainingStopped":
+            sys.exit(str(error))
+        raise

@@ -1,0 +1,210 @@
+"""The training loop: builds the graph, resumes, steps, saves and says what it does."""
+import logging
+import math
+import os
+import signal
+import time
+from typing import Any, NamedTuple
+
+from aster import checkpoint
+from aster.compat import tf
+from aster.data.dataset import check_inputs, make_dataset
+from aster.model.build import build_model
+from aster.training.clones import build_clones, clone_devices
+from aster.training.optimizer import make_optimizer, transform_gradients
+
+_log = logging.getLogger(__name__)
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class TrainingStopped(Exception):
+    """Training ended early, for the reason in the message; what was saved before is whole."""
+
+
+class _Graph(NamedTuple):
+    step: Any           # runs one step -> total loss and global step after it
+    stream: Any
+    summary: Any
+    global_step: Any
+    batch_size: int
+
+
+def train(config, exp_dir, num_clones=1, clone_on_cpu=False):
+    """Trains until num_steps, the end of the data or a signal; saves in exp_dir/log -> last global step.
+
+    Raises ValueError for input that can't be used, before any training, and TrainingStopped for a loss
+    that is not finite or a signal.
+    """
+    log_dir = os.path.join(exp_dir, "log")
+    os.makedirs(log_dir, exist_ok=True)
+    devices = clone_devices(num_clones, clone_on_cpu)
+    with tf.Graph().as_default():
+        graph = _build(config, exp_dir, devices)
+        options = tf.ConfigProto(allow_soft_placement=True, device_count={"CPU": max(1, num_clones)})
+        options.gpu_options.allow_growth = True
+        with tf.Session(config=options) as session:
+            _log.info("%.1f M values to train, on %s", _num_values() / 1e6, ", ".join(devices))
+            _initialize(session, config.train_config, log_dir)
+            session.run(graph.stream.initializer)
+            return _run(session, graph, config.train_config, log_dir)
+
+
+def _build(config, exp_dir, devices):
+    train_config = config.train_config
+    model = build_model(config.model, exp_dir)
+    charsets = [predictor.charset for predictor in model.predictors]
+    steps = train_config.data_augmentation_options
+    check_inputs(config.train_input_reader, steps, charsets, exp_dir)
+    stream = make_dataset(
+        config.train_input_reader, list(train_config.batch_size), steps, is_training=True,
+        num_control_points=model.num_supervised_points, charsets=charsets, base_dir=exp_dir, prefetch=train_config.prefetch_queue_capacity)
+    global_step = tf.train.get_or_create_global_step()
+    clones = build_clones(model, stream.batch, devices, train_config.freeze_variables)
+    train_op, rate = _train_op(clones, train_config, global_step)
+    with tf.control_dependencies([train_op]):
+        step = (tf.identity(clones.total_loss), tf.identity(global_step))
+    return _Graph(step, stream, _summary(clones, rate, stream.batch), global_step, sum(train_config.batch_size))
+
+
+def _train_op(clones, config, global_step):
+    """-> (the op of one step, its learning rate). Nothing is trained unless loss and gradients are finite."""
+    optimizer, rate = make_optimizer(config.optimizer, global_step)
+    gradients = transform_gradients(clones.gradients, config.gradient_clipping_by_norm,
+                                    config.bias_grad_multiplier)
+    checks = [tf.check_numerics(clones.total_loss, "the loss")]
+    checks += [tf.check_numerics(gradient, "the gradient of " + variable.op.name)
+               for gradient, variable in gradients]
+    with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE):
+        with tf.control_dependencies(checks):
+            updates = [optimizer.apply_gradients(gradients, global_step=global_step)] + clones.update_ops
+        if config.optimizer.use_moving_average:
+            # num_updates lets the averages of a short run forget the first values
+            averages = tf.train.ExponentialMovingAverage(config.optimizer.moving_average_decay, global_step)
+            with tf.control_dependencies(updates):
+                updates.append(averages.apply([variable for _, variable in gradients]))
+    return tf.group(*updates), rate
+
+
+def _summary(clones, rate, batch):
+    tf.summary.scalar("loss/total", clones.total_loss)
+    for name, loss in clones.losses.items():
+        tf.summary.scalar("loss/" + name, loss)
+    tf.summary.scalar("learning_rate", rate)
+    tf.summary.image("input", batch.images, max_outputs=4)
+    if clones.first.rectification:
+        tf.summary.image("rectified", clones.first.rectification.images, max_outputs=4)
+        tf.summary.histogram("control_points", clones.first.rectification.control_points)
+    return tf.summary.merge_all()
+
+
+def _initialize(session, config, log_dir):
+    """Fresh variables, then those of the latest checkpoint that can be read, or of a warm start."""
+    session.run(tf.global_variables_initializer())
+    resumed = checkpoint.resume(session, log_dir, tf.global_variables())
+    if resumed:
+        _log.info("resumed from %s", resumed)
+    elif config.fine_tune_checkpoint:
+        path = checkpoint.find_checkpoint(config.fine_tune_checkpoint)
+        left_out = checkpoint.warm_start(session, path, checkpoint.model_variables())
+        _log.info("started from %s%s", path, "; not found there: " + ", ".join(left_out) if left_out else "")
+
+
+def _run(session, graph, config, log_dir):
+    saver = checkpoint.Saver(log_dir, config.keep_checkpoint_every_n_hours)
+    writer = tf.summary.FileWriter(log_dir, session.graph)
+    progress = _Progress(config.num_steps, graph.batch_size)
+    step = first = int(session.run(graph.global_step))
+    saved_at = time.time()
+    signals = _Signals()
+    try:
+        while not config.num_steps or step < config.num_steps:
+            if signals.received:
+                break
+            if step % config.save_summaries_steps == 0:
+                (loss, step), summary = session.run([graph.step, graph.summary])
+                writer.add_summary(summary, step)
+            else:
+                loss, step = session.run(graph.step)
+            progress.update(int(step), float(loss))
+            if time.time() - saved_at > config.save_checkpoint_secs:
+                saver.save(session, step, last=False)
+                saved_at = time.time()
+    except tf.errors.OutOfRangeError:
+        _log.info("the data ended (num_epochs) at step %d", step)
+    except tf.errors.InvalidArgumentError as error:
+        _explain(error, step + 1, log_dir)
+        raise
+    finally:
+        signals.restore()
+        writer.close()
+    if step > first:
+        _log.info("saved %s", saver.save(session, step))
+    _log.info("%s", graph.stream.report)
+    if signals.received:
+        raise TrainingStopped("stopped by %s at step %d; the same command goes on from there" % (signals.received, step))
+    return int(step)
+
+
+def _explain(error, step, log_dir):
+    """Raises TrainingStopped for a number that is not finite, ValueError for what the data's reader says."""
+    message = str(error.message)
+    if "Tensor had" in message:
+        what = message.split(" : Tensor had")[0].strip()
+        raise TrainingStopped(
+            "step %d: %s is infinite or not a number, so training stopped and this step was not saved; the last good "
+            "checkpoint is in %s. A lower learning rate or gradient_clipping_by_norm may help" % (step, what, log_dir))
+    if "ValueError: " in message:
+        raise ValueError(message.split("ValueError: ", 1)[1].splitlines()[0])
+
+
+class _Progress:
+    """Logs a line now and then: step, mean loss since the last line, images/s, time left."""
+
+    def __init__(self, num_steps, batch_size):
+        self._num_steps, self._batch_size = num_steps, batch_size
+        self._since, self._losses = None, []
+
+    def update(self, step, loss):
+        now = time.time()
+        self._losses.append(loss)
+        if self._since is None:  # the first step builds and warms up: it says nothing about speed
+            _log.info("step %d  loss %.4f", step, loss)
+            self._since, self._losses = now, []
+            return
+        if now - self._since < _SECONDS_BETWEEN_LINES and step != self._num_steps:
+            return
+        rate = len(self._losses) / max(now - self._since, 1e-9)
+        line = "step %d%s  loss %.4f  %.1f images/s" % (
+            step, "/%d" % self._num_steps if self._num_steps else "", sum(self._losses) / len(self._losses),
+            rate * self._batch_size)
+        if self._num_steps:
+            minutes, seconds = divmod(int(math.ceil((self._num_steps - step) / rate)), 60)
+            line += "  %d:%02d:%02d left" % (minutes // 60, minutes % 60, seconds)
+        _log.info(line)
+        self._since, self._losses = now, []
+
+
+class _Signals:
+    """Remembers SIGINT or SIGTERM, so that the step in hand is finished and saved; a second one acts at once."""
+
+    def __init__(self):
+        self.received = None
+        self._previous = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._previous[number] = signal.signal(number, self._receive)
+            except ValueError:  # not in the main thread: whoever calls us handles signals
+                pass
+
+    def _receive(self, number, _):
+        self.received = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[number]
+        _log.info("%s: finishing this step, then saving", self.received)
+        self.restore()
+
+    def restore(self):
+        while self._previous:
+            signal.signal(*self._previous.popitem())
+
+
+def _num_values():
+    return sum(v.shape.num_elements() for v in tf.trainable_variables())
