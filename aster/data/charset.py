@@ -108,12 +108,14 @@ class Charset(object):
       drop_unknown: training leaves samples out that hold a character outside the set.
     """
 
-    def __init__(self, characters, label_offset=NUM_SPECIAL_LABELS, unk_label=0, drop_unknown=False):
+    def __init__(self, characters, label_offset=NUM_SPECIAL_LABELS, unk_label=0,
+                 drop_unknown=False):
         self.characters = tuple(characters)
         self.num_labels = len(self.characters) + NUM_SPECIAL_LABELS
         if label_offset != NUM_SPECIAL_LABELS:
-            raise ValueError("label_map.label_offset is %d, but must be %d: labels 0 and 1 are start "
-                             "and end, and characters follow" % (label_offset, NUM_SPECIAL_LABELS))
+            raise ValueError("label_map.label_offset is %d, but must be %d: labels 0 and 1 are "
+                             "start and end, and characters follow"
+                             % (label_offset, NUM_SPECIAL_LABELS))
         if not 0 <= unk_label < self.num_labels:
             raise ValueError("label_map.unk_label is %d, but the labels are 0 to %d"
                              % (unk_label, self.num_labels - 1))
@@ -133,7 +135,7 @@ class Charset(object):
         return [self._label_of.get(c, self.unk_label) for c in normalize(text)]
 
     def decode(self, labels):
-        """Labels -> text up to the end label; the start label and labels out of range are skipped."""
+        """Labels -> text up to the end label. Start labels and labels out of range are skipped."""
         characters = []
         for label in labels:
             if label == END_LABEL:
@@ -166,7 +168,10 @@ class Charset(object):
         return labels, lengths
 
     def decode_tensor(self, labels, lengths=None):
-        """Labels int32 [B, L] and their lengths int32 [B] -> UTF-8 strings [B], as `decode` does."""
+        """Labels int32 [B, L], and their lengths int32 [B] if known -> UTF-8 strings [B].
+
+        As `decode` does.
+        """
         # Only characters have a string of their own; the last entry stands for labels out of range.
         table = tf.constant([b""] * self.label_offset
                             + [c.encode("utf-8") for c in self.characters] + [b""])

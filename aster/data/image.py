@@ -30,7 +30,8 @@ def decode_image(encoded, apply_exif=False):
                          % ", ".join(_known_formats()))
     width, height = image.size
     if not 0 < width * height <= MAX_PIXELS:
-        raise ValueError("its size is %d x %d; expected 1 to %d pixels" % (width, height, MAX_PIXELS))
+        raise ValueError("its size is %d x %d; expected 1 to %d pixels"
+                         % (width, height, MAX_PIXELS))
     try:
         if apply_exif:
             image = ImageOps.exif_transpose(image)

@@ -17,7 +17,8 @@ from aster.data.charset import find_file
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 # Bytes that start files which people give by mistake.
-_FOREIGN_FORMATS = ((b"\x1f\x8b", "it is gzip-compressed: unpack it"), (b"PK\x03\x04", "it is a zip file"),
+_FOREIGN_FORMATS = ((b"\x1f\x8b", "it is gzip-compressed: unpack it"),
+                    (b"PK\x03\x04", "it is a zip file: unpack it"),
                     (b"\x89PNG", "it is a PNG image"), (b"\xff\xd8\xff", "it is a JPEG image"))
 
 

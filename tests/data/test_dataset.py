@@ -7,7 +7,7 @@ import pytest
 from data_helpers import encode_image, gray_image, reader, serialize, steps, write_records
 
 from aster.compat import tf
-from aster.data import dataset
+from aster.data import dataset, source
 from aster.data.charset import Charset
 
 RESIZE = steps("resize_image { target_height: 8 target_width: 20 }")
@@ -116,8 +116,8 @@ def test_seed_repeats_the_order(tmp_path):
     orders = []
     for seed in (1, 1, 2):
         with tf.Graph().as_default(), tf.Session() as session:
-            stream = dataset.make_dataset([reader(",".join(paths), "queue_capacity: 5")], [3], RESIZE,
-                                          True, seed=seed)
+            message = reader(",".join(paths), "queue_capacity: 5")
+            stream = dataset.make_dataset([message], [3], RESIZE, True, seed=seed)
             orders.append(texts_of(run(session, stream, limit=12)))
     assert orders[0] == orders[1] != orders[2]
 
@@ -138,12 +138,12 @@ def damaged_payloads():
     del no_text.features.feature["image/transcript"]
     not_utf8 = tf.train.Example.FromString(serialize("x"))
     not_utf8.features.feature["image/transcript"].bytes_list.value[0] = b"\xff\xfe"
-    return [(dataset.BROKEN_EXAMPLE, b"\xff\xffno example"), (dataset.BROKEN_EXAMPLE, b""),
-            (dataset.BROKEN_EXAMPLE, no_text.SerializeToString()),
-            (dataset.BROKEN_EXAMPLE, not_utf8.SerializeToString()),
-            (dataset.BROKEN_IMAGE, serialize("x", encoded=b"")),
-            (dataset.BROKEN_IMAGE, serialize("x", encoded=b"no image")),
-            (dataset.BROKEN_IMAGE, serialize("x", encoded=whole[:len(whole) // 2]))]
+    return [(source.BROKEN_EXAMPLE, b"\xff\xffno example"), (source.BROKEN_EXAMPLE, b""),
+            (source.BROKEN_EXAMPLE, no_text.SerializeToString()),
+            (source.BROKEN_EXAMPLE, not_utf8.SerializeToString()),
+            (source.BROKEN_IMAGE, serialize("x", encoded=b"")),
+            (source.BROKEN_IMAGE, serialize("x", encoded=b"no image")),
+            (source.BROKEN_IMAGE, serialize("x", encoded=whole[:len(whole) // 2]))]
 
 
 @pytest.mark.parametrize("is_training", [False, True])
@@ -162,7 +162,7 @@ def test_damaged_records_are_skipped_counted_and_named(session, tmp_path, caplog
     assert sorted(texts) == sorted(expected * (2 if is_training else 1))
     # A second epoch does not count them again.
     reasons = collections.Counter(reason for reason, _ in damaged)
-    reasons[dataset.BROKEN_RECORD] = 1
+    reasons[source.BROKEN_RECORD] = 1
     assert stream.report.counts == reasons
     assert stream.report.skipped == len(damaged) + 1
     assert sorted(stream.report.names)[-1].startswith(path + ": record ")
@@ -183,7 +183,7 @@ def test_a_file_cut_short_keeps_its_start(session, tmp_path):
     content = (tmp_path / "a").read_bytes()
     (tmp_path / "a").write_bytes(content[:-20])
     batches, report = evaluate(session, path)
-    assert texts_of(batches) == ["t0", "t1"] and report.counts == {dataset.BROKEN_RECORD: 1}
+    assert texts_of(batches) == ["t0", "t1"] and report.counts == {source.BROKEN_RECORD: 1}
 
 
 def test_evaluation_again_reads_all_again(session, tmp_path):
@@ -202,6 +202,7 @@ def test_nothing_usable_ends_with_an_error(session, tmp_path, is_training, recor
         run(session, stream)
     assert "train_input_reader: only 0 samples" in str(error.value)
     assert path + ": record " in str(error.value)
+    assert stream.report.error.startswith("train_input_reader: only 0 samples")
 
 
 def test_too_few_for_a_batch(session, tmp_path):
@@ -212,18 +213,18 @@ def test_too_few_for_a_batch(session, tmp_path):
     assert "only 3 samples could be used, expected 4" in str(error.value)
 
 
-@pytest.mark.parametrize("is_training, charset, expected, reasons", [
-    (False, None, ["a", "", "", "b"], {}),
-    (True, None, ["a", "b"], {dataset.EMPTY_TEXT: 2}),
-    (True, Charset("a"), ["a", "b"], {dataset.EMPTY_TEXT: 2}),
-    (True, Charset("a", drop_unknown=True), ["a"],
-     {dataset.EMPTY_TEXT: 2, dataset.UNKNOWN_CHARACTERS: 1}),
-    (False, Charset("a", drop_unknown=True), ["a", "", "", "b"], {}),
+@pytest.mark.parametrize("is_training, charsets, expected, reasons", [
+    (False, [], ["a", "", "", "b"], {}),
+    (True, [], ["a", "b"], {source.EMPTY_TEXT: 2}),
+    (True, [Charset("a")], ["a", "b"], {source.EMPTY_TEXT: 2}),
+    (True, [Charset("ab"), Charset("a", drop_unknown=True)], ["a"],
+     {source.EMPTY_TEXT: 2, source.UNKNOWN_CHARACTERS: 1}),
+    (False, [Charset("a", drop_unknown=True)], ["a", "", "", "b"], {}),
 ])
-def test_texts_left_out_of_training(session, tmp_path, is_training, charset, expected, reasons):
+def test_texts_left_out_of_training(session, tmp_path, is_training, charsets, expected, reasons):
     path = write_records(tmp_path / "a", [serialize(t) for t in ("a", "", "\u65e5!", "b")])
     stream = dataset.make_dataset([reader(path, "num_epochs: 1 shuffle: false")], [1],
-                                  RESIZE + LETTERS, is_training, charsets=[charset] if charset else [])
+                                  RESIZE + LETTERS, is_training, charsets=charsets)
     assert texts_of(run(session, stream)) == expected
     assert stream.report.counts == reasons
 

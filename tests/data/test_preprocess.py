@@ -144,7 +144,8 @@ def test_distort_color(session, ordering):
 
 @pytest.mark.parametrize("texts, words", [
     ([""], ["step 1 is empty"]),
-    (["image_to_float {}", "resize_image { target_height: 0 }"], ["step 2, resize_image", "1 or more"]),
+    (["image_to_float {}", "resize_image { target_height: 0 }"],
+     ["step 2, resize_image", "1 or more"]),
     (["normalize_image {}"], ["normalize_image", "equal"]),
     (["subtract_channel_mean { means: 1 }"], ["means has 1 values", "3 channels"]),
     (["rgb_to_gray {}", "random_adjust_hue {}"], ["step 2, random_adjust_hue", "gray"]),

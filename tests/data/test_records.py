@@ -96,7 +96,7 @@ def test_find_files(tmp_path, monkeypatch, given, expected, beside_config):
     assert found == [prefix + name for name in expected]
 
 
-@pytest.mark.parametrize("given", ["none.tfrecord", "none*.tfrecord", "some.tfrecord,none.tfrecord"])
+@pytest.mark.parametrize("given", ["none", "none*.tfrecord", "some.tfrecord,none.tfrecord"])
 def test_missing_file(path, tmp_path, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError) as error:
