@@ -4,6 +4,7 @@ import os
 import sys
 
 from aster.config import ConfigError, check_clones, read_config, unused_fields
+from aster.training import TrainingStopped
 
 
 def read_experiment(exp_dir, num_clones=1):
@@ -27,9 +28,7 @@ def run(main):
         main()
     except KeyboardInterrupt:
         sys.exit("interrupted")
+    except TrainingStopped as stopped:
+        sys.exit(str(stopped))
     except (ValueError, EnvironmentError) as error:
         sys.exit("error: %s" % error)
-    except Exception as error:
-        if type(error).__name__ == "TrainingStopped":
-            sys.exit(str(error))
-        raise

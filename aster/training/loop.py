@@ -10,15 +10,12 @@ from aster import checkpoint
 from aster.compat import tf
 from aster.data.dataset import check_inputs, make_dataset
 from aster.model.build import build_model
+from aster.training import TrainingStopped
 from aster.training.clones import build_clones, clone_devices
 from aster.training.optimizer import make_optimizer, transform_gradients
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 10.0
-
-
-class TrainingStopped(Exception):
-    """Training ended early, for the reason in the message; what was saved before is whole."""
 
 
 class _Graph(NamedTuple):
