@@ -1,149 +1,169 @@
-"""Builds aster/protos/*_pb2.py from protos/, and the op library from aster/c_ops/src/.
+"""Installs ASTER. Builds the modules of the configuration language from protos/ and the op
+library from aster/c_ops/src/.
 
-The op library must be built with the TensorFlow that will load it, so install with
-    pip install --no-build-isolation .
-in an environment that has TensorFlow and grpcio-tools.
+Both must fit the protobuf and the TensorFlow that will load them, hence these have to be
+installed first; every command below then finds them:
+
+    pip install .
+    pip install -e .
+    python setup.py build_ext --inplace    # makes this checkout usable as it is
 """
+import functools
 import glob
+import json
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
-from setuptools.dist import Distribution
 
-ROOT = os.path.dirname(os.path.abspath(__file__))
-SOURCES = os.path.join("aster", "c_ops", "src")
-LIBRARY = os.path.join("aster", "c_ops", "libaster_ops.so")
+ON_TF1 = sys.version_info < (3, 7)
+NEEDED = ("tensorflow==1.4.0 grpcio-tools==1.48.2" if ON_TF1 else
+          "'tensorflow>=2.16' grpcio-tools")
 
-INSTALL_REQUIRES = [
-    'tensorflow-gpu==1.4.0; python_version < "3.7"',
-    'tensorflow>=2.16; python_version >= "3.10"',
-    'numpy==1.19.5; python_version < "3.7"',
-    'numpy; python_version >= "3.10"',
-    'pillow==8.4.0; python_version < "3.7"',
-    'pillow; python_version >= "3.10"',
-    'editdistance==0.6.0; python_version < "3.7"',
-    'editdistance; python_version >= "3.10"',
-    'protobuf==3.19.6; python_version < "3.7"',
-    'protobuf; python_version >= "3.10"',
-    'tqdm==4.64.1; python_version < "3.7"',
-    'tqdm; python_version >= "3.10"',
-]
-EXTRAS_REQUIRE = {
-    # Fonts and words for tools/create_synthetic_tfrecord.py.
-    "synth": ["matplotlib", "font-roboto", "font-source-sans-pro", "font-source-serif-pro", "font-caladea"],
-    "test": ["pytest"],
-}
+TENSORFLOW_FLAGS = """
+import json
+import tensorflow as tf
+if tf.__version__.startswith("1."):  # as its wheels were compiled
+    include = tf.sysconfig.get_include()
+    compile_flags = ["-std=c++11", "-D_GLIBCXX_USE_CXX11_ABI=0",
+                     "-I" + include, "-I" + include + "/external/nsync/public"]
+    link_flags = ["-L" + tf.sysconfig.get_lib(), "-ltensorflow_framework"]
+else:
+    compile_flags = tf.sysconfig.get_compile_flags()
+    link_flags = tf.sysconfig.get_link_flags()
+print(json.dumps([tf.__version__, compile_flags, link_flags]))
+"""
 
 
-def fail(problem, command):
-    sys.exit("aster: %s; run: %s" % (problem, command))
+def stop(message):
+    sys.stderr.write("\naster: %s\n" % message)
+    raise SystemExit(1)
 
 
-def compile_protos(target):
-    """protos/*.proto -> target/aster/protos/*_pb2.py, for the protobuf that is installed."""
-    try:
-        from grpc_tools import protoc
-    except ImportError:
-        fail("grpcio-tools is missing, which compiles protos/",
-             "pip install tensorflow grpcio-tools && pip install --no-build-isolation .")
-    files = sorted(glob.glob(os.path.join("protos", "*.proto")))
-    status = protoc.main(["protoc", "--proto_path=aster/protos=protos", "--python_out=" + target] + files)
-    if status:
-        fail("protoc failed on protos/", "python -m grpc_tools.protoc --version")
+def run_python(*arguments):
+    """Runs Python with the packages that are installed.
+
+    pip builds in an empty environment unless told otherwise. It makes that by environment
+    variables, so that -E finds the installed packages after all.
+    """
+    for flags in [], ["-E"]:
+        done = subprocess.run([sys.executable] + flags + list(arguments), universal_newlines=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if done.returncode == 0:
+            break
+    return done
 
 
-def tensorflow_flags():
-    """(compiler flags, linker flags) of the installed TensorFlow, asked for in a process of its own."""
-    script = (
-        "import os, sys, tensorflow as tf\n"
-        "major = tf.__version__.split('.')[0]\n"
-        "if major == '1':\n"
-        "    include, lib = tf.sysconfig.get_include(), tf.sysconfig.get_lib()\n"
-        "    flags = ['-std=c++11', '-D_GLIBCXX_USE_CXX11_ABI=0', '-I' + include,\n"
-        "             '-I' + os.path.join(include, 'external', 'nsync', 'public')]\n"
-        "    links = ['-L' + lib, '-ltensorflow_framework']\n"
-        "else:\n"
-        "    flags, links = tf.sysconfig.get_compile_flags(), tf.sysconfig.get_link_flags()\n"
-        "print('\\n'.join(['FLAGS', '-DASTER_TF_MAJOR=' + major] + flags + ['LINKS'] + links))\n")
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               universal_newlines=True, cwd=os.path.expanduser("~"))
-    output, errors = process.communicate()
-    if process.returncode:
-        last = (errors.strip().splitlines() or ["?"])[-1]
-        wanted = "tensorflow==1.4.0" if sys.version_info < (3, 7) else "tensorflow"
-        fail("can't import TensorFlow, with which the ops are built (%s)" % last,
-             "pip install %s grpcio-tools && pip install --no-build-isolation ." % wanted)
-    words = output.split("FLAGS\n", 1)[1].split("\n")
-    links = words.index("LINKS")
-    return words[:links], [word for word in words[links + 1:] if word]
+@functools.lru_cache(maxsize=None)
+def tensorflow():
+    """(version, compile flags, link flags), or None where TensorFlow cannot be imported."""
+    done = run_python("-c", TENSORFLOW_FLAGS)
+    return None if done.returncode else json.loads(done.stdout.splitlines()[-1])
 
 
-def compile_ops(target):
-    """aster/c_ops/src/*.cc -> target, unless it is newer than its sources and was built with the same flags."""
-    sources = sorted(glob.glob(os.path.join(SOURCES, "*.cc")))
-    flags, links = tensorflow_flags()
-    # no contraction of a * b + c: results must not depend on what the compiler fuses
-    command = ([os.environ.get("CXX", "g++"), "-shared", "-fPIC", "-O3", "-ffp-contract=off", "-w"] + sources
-               + flags + links + ["-o", target])
-    stamp = target + ".command"
-    newest = max(os.path.getmtime(path) for path in glob.glob(os.path.join(SOURCES, "*")))
-    if os.path.exists(target) and os.path.exists(stamp) and os.path.getmtime(target) > newest:
-        with open(stamp) as stream:
-            if stream.read() == " ".join(command):
-                return
-    print("building %s" % target)
-    try:
-        subprocess.check_call(command)
-    except OSError:
-        fail("the C++ compiler %s is missing" % command[0], "apt-get install g++")
-    except subprocess.CalledProcessError:
-        fail("the ops did not compile (see above)", "g++ --version  # 4.9 or newer is needed")
-    with open(stamp, "w") as stream:
-        stream.write(" ".join(command))
+def newest(paths):
+    return max(os.path.getmtime(path) for path in paths)
+
+
+def build_protos():
+    """Compiles protos/*.proto to aster/protos/*_pb2.py, in place."""
+    protos = sorted(glob.glob("protos/*.proto"))
+    names = [os.path.basename(path)[:-len(".proto")] for path in protos]
+    modules = ["aster/protos/%s_pb2.py" % name for name in names]
+    if all(map(os.path.exists, modules)):
+        # An older protobuf cannot read what a newer one has compiled.
+        imports = "; ".join("import aster.protos.%s_pb2" % name for name in names)
+        fresh = min(map(os.path.getmtime, modules)) >= newest(protos)
+        if fresh and run_python("-c", imports).returncode == 0:
+            return
+    done = run_python("-m", "grpc_tools.protoc", "--proto_path=aster/protos=protos",
+                      "--python_out=.", *protos)
+    if "No module named" in done.stderr:
+        stop("the build needs grpcio-tools; run: pip install %s" % NEEDED)
+    if done.returncode:
+        stop("protoc refused protos/:\n" + done.stderr)
 
 
 class BuildPy(build_py):
-    """Also makes what is generated, where the package is built."""
 
     def run(self):
+        build_protos()
         build_py.run(self)
-        compile_protos(self.build_lib)
-        target = os.path.join(self.build_lib, LIBRARY)
-        self.mkpath(os.path.dirname(target))
-        compile_ops(target)
 
 
-class BuildExt(build_ext):
-    """python setup.py build_ext --inplace: makes a checkout usable (pip install -e . does the same)."""
+class BuildOps(build_ext):
+    """Compiles the op library, whose name tells the TensorFlow that it is for."""
 
     def run(self):
-        compile_protos(".")
-        compile_ops(LIBRARY)
+        build_protos()  # in-place builds run this command only
+        build_ext.run(self)
 
+    def get_ext_filename(self, fullname):
+        version = tensorflow()[0] if tensorflow() else ""
+        return os.path.join(*fullname.split(".")) + "_tf%s.so" % version
 
-class BinaryDistribution(Distribution):
-    def has_ext_modules(self):
-        return True
+    def build_extension(self, ext):
+        if not tensorflow():
+            stop("the build needs TensorFlow, which %s cannot import; run: pip install %s"
+                 % (sys.executable, NEEDED))
+        version, compile_flags, link_flags = tensorflow()
+        library = self.get_ext_fullpath(ext.name)
+        if os.path.exists(library) and os.path.getmtime(library) > newest(
+                ext.sources + ext.depends):
+            return
+        compiler = shlex.split(os.environ.get("CXX", "g++"))
+        if not shutil.which(compiler[0]):
+            stop("the build needs a C++ compiler, and there is no %s; run: apt-get install g++"
+                 % compiler[0])
+        # As system headers, TensorFlow's give no warnings.
+        compile_flags = [re.sub("^-I", "-isystem", flag) for flag in compile_flags]
+        command = (compiler + ["-shared", "-fPIC", "-O2", "-Wall"] + compile_flags +
+                   ["-DASTER_TF_MAJOR=" + version.split(".")[0]] + ext.sources +
+                   ["-o", library] + link_flags)
+        print(" ".join(command))
+        os.makedirs(os.path.dirname(library), exist_ok=True)
+        if subprocess.call(command):
+            stop("the op library did not compile; the compiler's messages are above")
 
-
-os.chdir(ROOT)
-with open(os.path.join("aster", "__init__.py")) as stream:
-    VERSION = stream.read().split('__version__ = "')[1].split('"')[0]
 
 setup(
     name="aster",
-    version=VERSION,
+    version=re.search('__version__ = "(.*)"', open("aster/__init__.py").read()).group(1),
     description="Scene-text recognition with flexible rectification",
+    author="ASTER contributors",
     license="MIT",
     packages=find_packages(include=["aster", "aster.*"]),
-    python_requires=">=3.6,!=3.7.*,!=3.8.*,!=3.9.*",
-    install_requires=INSTALL_REQUIRES,
-    extras_require=EXTRAS_REQUIRE,
-    cmdclass={"build_py": BuildPy, "build_ext": BuildExt},
-    distclass=BinaryDistribution,
+    ext_modules=[Extension("aster.c_ops.libaster_ops", sorted(glob.glob("aster/c_ops/src/*.cc")),
+                           depends=["setup.py"] + glob.glob("aster/c_ops/src/*.h"))],
+    cmdclass={"build_py": BuildPy, "build_ext": BuildOps},
     zip_safe=False,
+    python_requires=">=3.6,!=3.7.*,!=3.8.*,!=3.9.*",
+    install_requires=[
+        "tensorflow-gpu==1.4.0; python_version < '3.7'",
+        "tensorflow>=2.16; python_version >= '3.10'",
+        # The last that Python 3.6 can run, each; requirements/tf1.txt repeats them.
+        "numpy==1.19.5; python_version < '3.7'",
+        "numpy; python_version >= '3.10'",
+        "pillow==8.4.0; python_version < '3.7'",
+        "pillow; python_version >= '3.10'",
+        "editdistance==0.6.0; python_version < '3.7'",
+        "editdistance; python_version >= '3.10'",
+        "protobuf==3.19.6; python_version < '3.7'",
+        "protobuf; python_version >= '3.10'",
+        "tqdm==4.64.1; python_version < '3.7'",
+        "tqdm; python_version >= '3.10'",
+    ],
+    extras_require={
+        "build": ["grpcio-tools"],
+        "test": ["pytest"],
+        # Fonts for tools/create_synthetic_tfrecord.py; matplotlib brings DejaVu.
+        "synth": ["matplotlib", "font-roboto", "font-source-sans-pro", "font-source-serif-pro",
+                  "font-caladea"],
+    },
 )

@@ -40,6 +40,12 @@ def read_shapes(path):
         raise DamagedCheckpoint("%s: damaged or not a checkpoint (%s)" % (path, _first_line(error)))
 
 
+def global_step(path):
+    """The step at which a checkpoint was saved; 0 where it doesn't say."""
+    reader = tf.train.NewCheckpointReader(path)
+    return int(reader.get_tensor("global_step")) if reader.has_tensor("global_step") else 0
+
+
 def restore(session, path, variables, use_moving_averages=False):
     """Reads `variables` from the checkpoint at `path`; every one must be there, in its shape."""
     shapes = read_shapes(path)

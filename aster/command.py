@@ -1,4 +1,5 @@
 """What the commands share: logging, and one clear line in place of a traceback."""
+import json
 import logging
 import os
 import sys
@@ -17,6 +18,14 @@ def read_experiment(exp_dir, num_clones=1):
     if unused:
         logging.getLogger(__name__).info("these fields have no effect: %s", ", ".join(unused))
     return config
+
+
+def write_json(path, value):
+    """Writes beside the file and renames, so that a failure leaves the old one whole."""
+    with open(path + ".tmp", "w", encoding="utf-8") as stream:
+        json.dump(value, stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
+    os.rename(path + ".tmp", path)
 
 
 def run(main):

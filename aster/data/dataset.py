@@ -138,7 +138,8 @@ def _samples(source, steps, num_control_points, base_dir):
         chunk = chunk._replace(texts=preprocess_text(steps, chunk.texts, base_dir))
         accepted = tf.py_func(source.accept, [chunk.texts, chunk.wheres], tf.bool)
         accepted.set_shape([None])
-        return tuple(tf.boolean_mask(column, accepted) for column in chunk)
+        indices = tf.reshape(tf.where(accepted), [-1])
+        return tuple(tf.gather(column, indices) for column in chunk)
 
     def prepare(*columns):
         record = Decoded(*columns)

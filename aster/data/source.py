@@ -16,7 +16,7 @@ from aster.data import example, records
 from aster.data.image import decode_image
 
 _log = logging.getLogger(__name__)
-_CHUNK = 16  # records that are handled in one call from tf.data
+_CHUNK = 32  # records that are handled in one call from tf.data
 _NO_KEYPOINTS = np.zeros([4, 2], np.float32)  # stands for two curves where there are none
 
 # Why a record is skipped.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from aster import checkpoint
 from aster.compat import tf
-from aster.data.dataset import check_inputs, make_dataset
+from aster.data.dataset import check_inputs, make_dataset, raise_reader_error
 from aster.model.build import build_model
 from aster.training import TrainingStopped
 from aster.training.clones import build_clones, clone_devices
@@ -150,8 +150,7 @@ def _explain(error, step, log_dir):
         raise TrainingStopped(
             "step %d: %s is infinite or not a number, so training stopped and this step was not saved; the last good "
             "checkpoint is in %s. A lower learning rate or gradient_clipping_by_norm may help" % (step, what, log_dir))
-    if "ValueError: " in message:
-        raise ValueError(message.split("ValueError: ", 1)[1].splitlines()[0])
+    raise_reader_error(error)
 
 
 class _Progress:

@@ -1,4 +1,6 @@
-// The checksum for Python, through ctypes.
+// A plain C symbol, for ctypes: it is called where there is no graph.
 #include "crc32c.h"
 
-extern "C" uint32_t aster_masked_crc32c(const char* data, size_t size) { return aster::MaskedCrc32c(data, size); }
+extern "C" uint32_t aster_masked_crc32c(const char* data, size_t n) {
+  return aster::MaskedCrc32c(data, n);
+}

@@ -1,47 +1,56 @@
-// CRC-32C (Castagnoli), as TFRecord files use it. No TensorFlow here.
+// The checksum of TFRecord files: CRC-32C, masked. Free of TensorFlow.
 #ifndef ASTER_C_OPS_CRC32C_H_
 #define ASTER_C_OPS_CRC32C_H_
 
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
+#include <stddef.h>
+#include <stdint.h>
 
 namespace aster {
 
-// Eight tables, so that eight bytes are taken at a time ("slicing by 8").
+// table[k][b]: the checksum of byte b followed by k zero bytes, so that eight bytes can be taken
+// in one step ("slicing by 8").
 struct Crc32cTables {
   uint32_t table[8][256];
+
   Crc32cTables() {
-    for (uint32_t i = 0; i < 256; ++i) {
-      uint32_t crc = i;
-      for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (crc & 1 ? 0x82F63B78u : 0u);
-      table[0][i] = crc;
+    const uint32_t kPolynomial = 0x82F63B78;  // Castagnoli's, bits reversed
+    for (uint32_t byte = 0; byte < 256; ++byte) {
+      uint32_t crc = byte;
+      for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? kPolynomial : 0);
+      table[0][byte] = crc;
     }
-    for (int k = 1; k < 8; ++k)
-      for (int i = 0; i < 256; ++i) table[k][i] = (table[k - 1][i] >> 8) ^ table[0][table[k - 1][i] & 0xFF];
+    for (int k = 1; k < 8; ++k) {
+      for (int byte = 0; byte < 256; ++byte) {
+        const uint32_t crc = table[k - 1][byte];
+        table[k][byte] = crc >> 8 ^ table[0][crc & 0xFF];
+      }
+    }
   }
 };
 
-inline uint32_t Crc32c(const char* data, size_t size) {
-  static const Crc32cTables tables;
-  const uint32_t(*t)[256] = tables.table;
-  uint32_t crc = 0xFFFFFFFFu;
-  for (; size >= 8; data += 8, size -= 8) {
-    uint32_t low, high;  // little-endian machines only, as TensorFlow's own files
-    std::memcpy(&low, data, 4);
-    std::memcpy(&high, data + 4, 4);
-    low ^= crc;
-    crc = t[7][low & 0xFF] ^ t[6][(low >> 8) & 0xFF] ^ t[5][(low >> 16) & 0xFF] ^ t[4][low >> 24] ^
-          t[3][high & 0xFF] ^ t[2][(high >> 8) & 0xFF] ^ t[1][(high >> 16) & 0xFF] ^ t[0][high >> 24];
-  }
-  for (; size > 0; ++data, --size) crc = (crc >> 8) ^ t[0][(crc ^ static_cast<unsigned char>(*data)) & 0xFF];
-  return crc ^ 0xFFFFFFFFu;
+inline uint32_t LittleEndian32(const unsigned char* bytes) {
+  return bytes[0] | bytes[1] << 8 | bytes[2] << 16 | static_cast<uint32_t>(bytes[3]) << 24;
 }
 
-// The form in which TFRecord files keep it.
-inline uint32_t MaskedCrc32c(const char* data, size_t size) {
-  const uint32_t crc = Crc32c(data, size);
-  return ((crc >> 15) | (crc << 17)) + 0xA282EAD8u;
+inline uint32_t Crc32c(const char* data, size_t n) {
+  static const Crc32cTables tables;
+  const uint32_t(*table)[256] = tables.table;
+  const unsigned char* bytes = reinterpret_cast<const unsigned char*>(data);
+  uint32_t crc = 0xFFFFFFFF;
+  for (; n >= 8; n -= 8, bytes += 8) {
+    const uint32_t low = crc ^ LittleEndian32(bytes);
+    crc = table[7][low & 0xFF] ^ table[6][low >> 8 & 0xFF] ^ table[5][low >> 16 & 0xFF] ^
+          table[4][low >> 24] ^ table[3][bytes[4]] ^ table[2][bytes[5]] ^ table[1][bytes[6]] ^
+          table[0][bytes[7]];
+  }
+  for (; n > 0; --n, ++bytes) crc = crc >> 8 ^ table[0][(crc ^ *bytes) & 0xFF];
+  return ~crc;
+}
+
+// TFRecord rotates and shifts the checksum, since one of data that holds its own is weak.
+inline uint32_t MaskedCrc32c(const char* data, size_t n) {
+  const uint32_t crc = Crc32c(data, n);
+  return (crc >> 15 | crc << 17) + 0xA282EAD8;
 }
 
 }  // namespace aster

@@ -1,68 +1,96 @@
-// UTF-8 text by code point. No TensorFlow here.
+// UTF-8 text by code point, free of TensorFlow.
 #ifndef ASTER_C_OPS_UTF8_H_
 #define ASTER_C_OPS_UTF8_H_
 
-#include <cstddef>
-#include <cstdint>
+#include <stddef.h>
+#include <stdint.h>
+
 #include <string>
 #include <vector>
 
 namespace aster {
 
-// The code points of a text; bytes that are not valid UTF-8 are left out.
-inline std::vector<uint32_t> DecodeUtf8(const char* data, size_t size) {
-  std::vector<uint32_t> points;
-  size_t i = 0;
-  while (i < size) {
-    const unsigned char lead = data[i];
-    const int length = lead < 0x80 ? 1 : lead >= 0xF5 ? 0 : lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 ? 2 : 0;
-    bool valid = length > 0 && i + length <= size;
-    uint32_t point = length == 1 ? lead : lead & (0x7F >> length);
-    for (int k = 1; valid && k < length; ++k) {
-      const unsigned char next = data[i + k];
-      valid = (next & 0xC0) == 0x80;
-      point = (point << 6) | (next & 0x3F);
-    }
-    // overlong forms, surrogates and what lies beyond Unicode
-    valid = valid && !(length == 3 && point < 0x800) && !(length == 4 && (point < 0x10000 || point > 0x10FFFF)) &&
-            !(point >= 0xD800 && point <= 0xDFFF);
-    if (valid) points.push_back(point);
-    i += valid ? length : 1;
+// Reads one code point at `bytes` (of `size` > 0 bytes) and returns its length, or 0 where the
+// bytes are not UTF-8: stray, overlong, cut off, a surrogate, or above U+10FFFF.
+inline size_t DecodeOne(const char* bytes, size_t size, uint32_t* code_point) {
+  const unsigned char lead = bytes[0];
+  if (lead < 0x80) {
+    *code_point = lead;
+    return 1;
   }
-  return points;
+  const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  if (lead < 0xC2 || lead > 0xF4 || size < length) return 0;
+  uint32_t value = lead & (0xFF >> (length + 1));
+  for (size_t i = 1; i < length; ++i) {
+    const unsigned char next = bytes[i];
+    if ((next & 0xC0) != 0x80) return 0;
+    value = value << 6 | (next & 0x3F);
+  }
+  static const uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
+  if (value < kSmallest[length] || value > 0x10FFFF || (value >= 0xD800 && value < 0xE000)) {
+    return 0;
+  }
+  *code_point = value;
+  return length;
 }
 
-inline void AppendUtf8(uint32_t point, std::string* text) {
-  if (point < 0x80) {
-    text->push_back(static_cast<char>(point));
+// Bytes that are not UTF-8 are dropped, as by Python's bytes.decode("utf-8", "ignore").
+inline std::vector<uint32_t> DecodeUtf8(const char* bytes, size_t size) {
+  std::vector<uint32_t> code_points;
+  code_points.reserve(size);
+  for (size_t i = 0; i < size;) {
+    uint32_t code_point;
+    const size_t length = DecodeOne(bytes + i, size - i, &code_point);
+    if (length > 0) code_points.push_back(code_point);
+    i += length > 0 ? length : 1;
+  }
+  return code_points;
+}
+
+inline void AppendUtf8(uint32_t code_point, std::string* text) {
+  if (code_point < 0x80) {
+    text->push_back(static_cast<char>(code_point));
     return;
   }
-  const int length = point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-  const uint32_t mark = length == 2 ? 0xC0 : length == 3 ? 0xE0 : 0xF0;
-  text->push_back(static_cast<char>(mark | (point >> (6 * (length - 1)))));
-  for (int k = length - 2; k >= 0; --k) text->push_back(static_cast<char>(0x80 | ((point >> (6 * k)) & 0x3F)));
+  const int tail = code_point < 0x800 ? 1 : code_point < 0x10000 ? 2 : 3;  // bytes after the lead
+  static const uint32_t kLead[] = {0, 0xC0, 0xE0, 0xF0};
+  text->push_back(static_cast<char>(kLead[tail] | code_point >> (6 * tail)));
+  for (int i = tail - 1; i >= 0; --i) {
+    text->push_back(static_cast<char>(0x80 | (code_point >> (6 * i) & 0x3F)));
+  }
 }
 
-// Lower case of one letter in ASCII, Latin-1, Latin Extended-A, Greek and Cyrillic; others stay as they are.
-inline uint32_t ToLower(uint32_t c) {
-  if (c >= 'A' && c <= 'Z') return c + 32;
-  if (c >= 0xC0 && c <= 0xDE && c != 0xD7) return c + 32;
-  if (c == 0x130) return 'i';
-  if (c == 0x178) return 0xFF;
-  // pairs: upper case even, or odd where the pairs are shifted by one
-  if ((c >= 0x100 && c <= 0x137) || (c >= 0x14A && c <= 0x177)) return c | 1;
-  if ((c >= 0x139 && c <= 0x148) || (c >= 0x179 && c <= 0x17E)) return c % 2 ? c + 1 : c;
-  if (c == 0x386) return 0x3AC;
-  if (c >= 0x388 && c <= 0x38A) return c + 37;
-  if (c == 0x38C) return 0x3CC;
-  if (c == 0x38E || c == 0x38F) return c + 63;
-  if (c >= 0x391 && c <= 0x3AB && c != 0x3A2) return c + 32;
-  if (c >= 0x400 && c <= 0x40F) return c + 80;
-  if (c >= 0x410 && c <= 0x42F) return c + 32;
-  if (c == 0x4C0) return 0x4CF;
-  if (c >= 0x4C1 && c <= 0x4CE) return c % 2 ? c + 1 : c;
-  if ((c >= 0x460 && c <= 0x481) || (c >= 0x48A && c <= 0x4BF) || (c >= 0x4D0 && c <= 0x52F)) return c | 1;
-  return c;
+// Unicode's simple lower-casing, which maps one code point to one, of the scripts that scene text
+// is written in: Latin with its accents (Latin-1, Extended-A, the Vietnamese, Pinyin and Romanian
+// letters of Extended-B, Extended Additional), Greek (monotonic), Cyrillic, Armenian and
+// full-width Latin. Other letters stay as they are.
+inline uint32_t LowerCase(uint32_t code_point) {
+  struct Range {
+    uint32_t first, last;
+    int step;  // 2 where upper and lower case letters alternate
+    int offset;
+  };
+  static const Range kRanges[] = {
+      {0x0041, 0x005A, 1, 32},   {0x00C0, 0x00D6, 1, 32},    {0x00D8, 0x00DE, 1, 32},
+      {0x0100, 0x012E, 2, 1},    {0x0130, 0x0130, 1, -199},  {0x0132, 0x0136, 2, 1},
+      {0x0139, 0x0147, 2, 1},    {0x014A, 0x0176, 2, 1},     {0x0178, 0x0178, 1, -121},
+      {0x0179, 0x017D, 2, 1},    {0x01A0, 0x01A0, 1, 1},     {0x01AF, 0x01AF, 1, 1},
+      {0x01CD, 0x01DB, 2, 1},    {0x0218, 0x021A, 2, 1},     {0x0386, 0x0386, 1, 38},
+      {0x0388, 0x038A, 1, 37},   {0x038C, 0x038C, 1, 64},    {0x038E, 0x038F, 1, 63},
+      {0x0391, 0x03A1, 1, 32},   {0x03A3, 0x03AB, 1, 32},    {0x0400, 0x040F, 1, 80},
+      {0x0410, 0x042F, 1, 32},   {0x0460, 0x0480, 2, 1},     {0x048A, 0x04BE, 2, 1},
+      {0x04C0, 0x04C0, 1, 15},   {0x04C1, 0x04CD, 2, 1},     {0x04D0, 0x052E, 2, 1},
+      {0x0531, 0x0556, 1, 48},   {0x1E00, 0x1E94, 2, 1},     {0x1E9E, 0x1E9E, 1, -7615},
+      {0x1EA0, 0x1EFE, 2, 1},    {0xFF21, 0xFF3A, 1, 32},
+  };
+  for (const Range& range : kRanges) {
+    if (code_point < range.first) break;  // the ranges are in order
+    if (code_point <= range.last) {
+      const bool upper = (code_point - range.first) % range.step == 0;
+      return upper ? code_point + range.offset : code_point;
+    }
+  }
+  return code_point;
 }
 
 }  // namespace aster

@@ -1,0 +1,77 @@
+"""Recognizer: images in, text out."""
+import os
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from aster import checkpoint
+from aster.compat import tf
+from aster.config import read_config
+from aster.data.preprocess import preprocess_image
+from aster.model.build import build_model
+
+BATCH_SIZE = 32
+
+
+class Reading(NamedTuple):
+    """One image's result: the text, its score (summed log-probability), the image as the model saw it [H, W, 3],
+    and, where the model rectifies, control_points [K, 2] (fractions) and rectified [h, w, 3] (-1..1)."""
+    text: str
+    score: float
+    image: np.ndarray
+    control_points: Optional[np.ndarray] = None
+    rectified: Optional[np.ndarray] = None
+
+
+class Recognizer:
+    """Reads images with the model of a configuration and the variables of a checkpoint.
+
+    It has a graph and a session of its own, so it doesn't touch the caller's TensorFlow. Use it in a `with`.
+    """
+
+    def __init__(self, config, checkpoint_path, base_dir=None):
+        with tf.Graph().as_default() as graph:
+            self._raw = tf.placeholder(tf.uint8, [None, None, 3])
+            self._prepared = preprocess_image(config.eval_config.data_preprocessing_steps, self._raw)
+            self._images = tf.placeholder(tf.float32, [None] + self._prepared.shape.as_list())
+            recognition = build_model(config.model, base_dir).recognize(self._images)
+            self._fetches = {"text": recognition.texts, "score": recognition.scores}
+            if recognition.rectification:
+                self._fetches["control_points"] = recognition.rectification.control_points
+                self._fetches["rectified"] = recognition.rectification.images
+            self._session = tf.Session(graph=graph)
+            checkpoint.restore(self._session, checkpoint_path, checkpoint.model_variables(),
+                               config.eval_config.use_moving_averages)
+
+    @classmethod
+    def from_experiment(cls, exp_dir):
+        """The model of exp_dir/config/trainval.prototxt with the latest checkpoint in exp_dir/log."""
+        return cls(read_config(exp_dir), checkpoint.find_checkpoint(os.path.join(exp_dir, "log")), exp_dir)
+
+    def recognize(self, images):
+        """Iterable of uint8 images [H, W, 3] of any sizes -> yields a Reading for each, in order."""
+        batch = []
+        for image in images:
+            batch.append(self._session.run(self._prepared, {self._raw: image}))
+            if len(batch) == BATCH_SIZE:
+                for reading in self._read(batch):
+                    yield reading
+                batch = []
+        for reading in self._read(batch) if batch else ():
+            yield reading
+
+    def _read(self, batch):
+        values = self._session.run(self._fetches, {self._images: np.stack(batch)})
+        for i, image in enumerate(batch):
+            fields = {name: array[i] for name, array in values.items()}
+            fields.update(text=fields["text"].decode("utf-8"), score=float(fields["score"]))
+            yield Reading(image=image, **fields)
+
+    def close(self):
+        self._session.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
