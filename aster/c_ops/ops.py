@@ -25,7 +25,7 @@ _ops, _functions = _load()
 _functions.aster_masked_crc32c.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 _functions.aster_masked_crc32c.restype = ctypes.c_uint32
 
-for _name in ("StringFiltering", "StringReverse", "DivideCurve"):
+for _name in ("AsterStringFiltering", "AsterStringReverse", "AsterDivideCurve"):
     tf.NotDifferentiable(_name)
 
 
@@ -43,7 +43,7 @@ def string_filtering(strings, lower_case=False, include_charset="", name=None):
     Returns:
       A string tensor of the same shape.
     """
-    return _ops.string_filtering(
+    return _ops.aster_string_filtering(
         strings, lower_case=lower_case, include_charset=include_charset, name=name)
 
 
@@ -58,7 +58,7 @@ def string_reverse(strings, name=None):
     Returns:
       A string tensor of the same shape.
     """
-    return _ops.string_reverse(strings, name=name)
+    return _ops.aster_string_reverse(strings, name=name)
 
 
 def divide_curve(curve, num_points, name=None):
@@ -72,7 +72,7 @@ def divide_curve(curve, num_points, name=None):
       A float32 [num_points, 2] or [batch, num_points, 2] tensor. The first and the last point are
       the curve's own; one point alone is the first. A curve of zero length repeats its point.
     """
-    return _ops.divide_curve(curve, num_points=num_points, name=name)
+    return _ops.aster_divide_curve(curve, num_points=num_points, name=name)
 
 
 def masked_crc32c(data):

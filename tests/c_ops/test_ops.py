@@ -75,7 +75,7 @@ def test_divide_curve(curve, num_points):
 def test_divide_curve_says_what_it_expects(shape):
     with tf.Graph().as_default():
         curve = tf.placeholder_with_default(np.zeros(shape, np.float32), None)
-        with pytest.raises(tf.errors.InvalidArgumentError, match="expects points"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="divide_curve expects"):
             evaluate(ops.divide_curve(curve, 3))
 
 

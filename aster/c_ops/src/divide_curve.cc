@@ -30,7 +30,7 @@ tf::Status DivideCurveShape(InferenceContext* context) {
   return tf::Status();
 }
 
-REGISTER_OP("DivideCurve")
+REGISTER_OP("AsterDivideCurve")
     .Input("curve: float")
     .Output("points: float")
     .Attr("num_points: int >= 1")
@@ -46,7 +46,7 @@ class DivideCurveOp : public tf::OpKernel {
   void Compute(tf::OpKernelContext* context) override {
     const tf::Tensor& curve = context->input(0);
     const int rank = curve.dims();
-    const tf::int64 n = rank >= 2 ? curve.dim_size(rank - 2) : 0;
+    const int64_t n = rank >= 2 ? curve.dim_size(rank - 2) : 0;
     OP_REQUIRES(context, (rank == 2 || rank == 3) && n >= 1 && curve.dim_size(rank - 1) == 2,
                 tf::errors::InvalidArgument(
                     "divide_curve expects a curve of shape [n, 2] or [batch, n, 2] with n >= 1, "
@@ -55,18 +55,18 @@ class DivideCurveOp : public tf::OpKernel {
     shape.set_dim(rank - 2, num_points_);
     tf::Tensor* points = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, shape, &points));
-    const tf::int64 batch = rank == 3 ? curve.dim_size(0) : 1;
-    for (tf::int64 i = 0; i < batch; ++i) {
+    const int64_t batch = rank == 3 ? curve.dim_size(0) : 1;
+    for (int64_t i = 0; i < batch; ++i) {
       DivideCurve(curve.flat<float>().data() + i * n * 2, n, num_points_,
                   points->flat<float>().data() + i * num_points_ * 2);
     }
   }
 
  private:
-  tf::int64 num_points_;
+  int num_points_;
 };
 
-REGISTER_KERNEL_BUILDER(Name("DivideCurve").Device(tf::DEVICE_CPU), DivideCurveOp);
+REGISTER_KERNEL_BUILDER(Name("AsterDivideCurve").Device(tf::DEVICE_CPU), DivideCurveOp);
 
 }  // namespace
 }  // namespace aster

@@ -14,7 +14,7 @@ namespace {
 
 namespace tf = tensorflow;
 
-REGISTER_OP("StringFiltering")
+REGISTER_OP("AsterStringFiltering")
     .Input("strings: string")
     .Output("filtered: string")
     .Attr("lower_case: bool = false")
@@ -22,7 +22,7 @@ REGISTER_OP("StringFiltering")
     .SetShapeFn(tf::shape_inference::UnchangedShape)
     .Doc("Keeps the characters of include_charset, after lower-casing.");
 
-REGISTER_OP("StringReverse")
+REGISTER_OP("AsterStringReverse")
     .Input("strings: string")
     .Output("reversed: string")
     .SetShapeFn(tf::shape_inference::UnchangedShape)
@@ -39,7 +39,7 @@ class StringOp : public tf::OpKernel {
     OP_REQUIRES_OK(context, context->allocate_output(0, input.shape(), &output));
     const auto strings = input.flat<TensorString>();
     auto edited = output->flat<TensorString>();
-    for (tf::int64 i = 0; i < strings.size(); ++i) {
+    for (int64_t i = 0; i < strings.size(); ++i) {
       std::vector<uint32_t> code_points = DecodeUtf8(strings(i).data(), strings(i).size());
       Edit(&code_points);
       std::string text;
@@ -87,8 +87,8 @@ class StringReverseOp : public StringOp {
   }
 };
 
-REGISTER_KERNEL_BUILDER(Name("StringFiltering").Device(tf::DEVICE_CPU), StringFilteringOp);
-REGISTER_KERNEL_BUILDER(Name("StringReverse").Device(tf::DEVICE_CPU), StringReverseOp);
+REGISTER_KERNEL_BUILDER(Name("AsterStringFiltering").Device(tf::DEVICE_CPU), StringFilteringOp);
+REGISTER_KERNEL_BUILDER(Name("AsterStringReverse").Device(tf::DEVICE_CPU), StringReverseOp);
 
 }  // namespace
 }  // namespace aster
