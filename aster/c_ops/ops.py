@@ -8,17 +8,18 @@ import os
 
 from aster.compat import tf
 
+PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                    "libaster_ops_tf%s.so" % tf.__version__)
+
 
 def _load():
     """Returns the TensorFlow ops and the plain C functions of the library."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                        "libaster_ops_tf%s.so" % tf.__version__)
     try:
-        return tf.load_op_library(path), ctypes.CDLL(path)
+        return tf.load_op_library(PATH), ctypes.CDLL(PATH)
     except (tf.errors.OpError, OSError) as error:
-        problem = "does not load (%s)" % error if os.path.exists(path) else "is not built"
-        raise ImportError("the op library for this TensorFlow, %s, %s; in ASTER's checkout run: "
-                          "python setup.py build_ext --inplace" % (path, problem))
+        problem = "does not load (%s)" % error if os.path.exists(PATH) else "is not built"
+        raise ImportError("the op library of this TensorFlow, %s, %s; in ASTER's checkout run: "
+                          "python setup.py build_ext --inplace" % (PATH, problem)) from None
 
 
 _ops, _functions = _load()

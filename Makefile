@@ -1,0 +1,55 @@
+# Each TensorFlow has a virtual environment of its own: .venv-tf2 and .venv-tf1.
+PYTHON_tf2 := $(shell tools/find_python.sh 3.11 3.12 3.13 3.10)
+PYTHON_tf1 := $(shell tools/find_python.sh 3.6)
+STACKS := $(foreach stack,tf2 tf1,$(if $(PYTHON_$(stack)),$(stack)))
+MISSING := $(filter-out $(STACKS),tf2 tf1)
+NEEDED_tf2 := Python 3.10 to 3.13 with its venv module (apt-get install python3-venv)
+NEEDED_tf1 := Python 3.6 (pyenv install 3.6.15)
+PIP_tf2 := pip
+PIP_tf1 := pip==21.3.1# the last for Python 3.6, whose own is too old
+
+PYTHON := .venv-tf2/bin/python
+QUICKSTART := experiments/quickstart
+
+.NOTPARALLEL:
+.PHONY: quickstart test test-tf2 test-tf1 build-tf2 build-tf1 lint clean
+
+# Renders words, trains a small model on them for some minutes, and reads words it has not seen.
+quickstart: build-tf2
+	$(PYTHON) tools/create_synthetic_tfrecord.py --output data/quickstart/train.tfrecord --count 100000 --seed 1
+	$(PYTHON) tools/create_synthetic_tfrecord.py --output data/quickstart/test.tfrecord --count 2000 --seed 2
+	$(PYTHON) -m aster.train --exp_dir $(QUICKSTART)
+	$(PYTHON) -m aster.eval --exp_dir $(QUICKSTART) --norepeat
+	$(PYTHON) -m aster.demo --exp_dir $(QUICKSTART) --input_image data/quickstart/*.png
+
+# Every stack that this machine has a Python for; the second also where the first fails.
+test:
+	@$(if $(STACKS),,echo "make test: install $(NEEDED_tf2) or $(NEEDED_tf1)"; exit 1)
+	@status=0; \
+	$(MAKE) --no-print-directory --keep-going $(STACKS:%=test-%) || status=1; \
+	echo "Tested: $(STACKS)."; \
+	$(foreach stack,$(MISSING),echo "NOT tested: $(stack), which needs $(NEEDED_$(stack)).";) \
+	exit $$status
+
+test-tf2 test-tf1: test-%: build-%
+	.venv-$*/bin/python -m pytest
+
+build-tf2 build-tf1: build-%: .venv-%/ready
+	.venv-$*/bin/python setup.py -q build_ext --inplace
+
+.venv-%/ready: requirements/%.txt
+	@$(if $(PYTHON_$*),,echo "make: install $(NEEDED_$*)"; exit 1)
+	@echo "Installing requirements/$*.txt into .venv-$*, which takes some minutes."
+	rm -rf .venv-$*
+	$(PYTHON_$*) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install -q --upgrade $(PIP_$*)
+	.venv-$*/bin/python -m pip install -q -r $<
+	touch $@
+
+lint: .venv-tf2/ready
+	$(PYTHON) -m ruff check .
+
+# Removes what was built; the environments, data/ and what was trained stay.
+clean:
+	rm -rf build *.egg-info .pytest_cache .ruff_cache aster/c_ops/*.so aster/protos/*_pb2.py
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
