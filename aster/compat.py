@@ -8,7 +8,8 @@ the program that imports us.
 import os
 import warnings
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # keep warnings, drop the start-up chatter
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only: 1.4 warns at the end of every stream
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default without AVX-512; 2.5 times faster there too
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # numpy 1.19 comments on 1.4's own source

@@ -235,10 +235,3 @@ def _describe_unknown(name, charset, found, samples, total):
             % charset.decode([charset.unk_label]))
     return "%s: %d of the %d texts looked at have characters outside the character set: %s; %s" % (
         name, samples, total, most, fate)
-
-
-def raise_reader_error(error):
-    """Raises the ValueError with which a reader ended a stream, if that is what this TensorFlow error reports."""
-    message = error.message or ""
-    if "ValueError: " in message:
-        raise ValueError(message.split("ValueError: ", 1)[1].splitlines()[0])

@@ -5,7 +5,7 @@ import time
 
 from aster import checkpoint
 from aster.compat import tf
-from aster.data.dataset import check_inputs, make_dataset, raise_reader_error
+from aster.data.dataset import check_inputs, make_dataset
 from aster.evaluation.lexicon import nearest_word
 from aster.evaluation.metrics import RecognitionMetrics
 from aster.model.build import build_model
@@ -54,8 +54,9 @@ class Evaluator:
                 values = self._session.run(fetches)
             except tf.errors.OutOfRangeError:
                 break
-            except tf.errors.InvalidArgumentError as error:
-                raise_reader_error(error)
+            except tf.errors.InvalidArgumentError:
+                if self._stream.report.error:
+                    raise ValueError(self._stream.report.error)
                 raise
             self._update(metrics, values, limit, drawn)
         summary = metrics.summary()

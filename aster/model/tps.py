@@ -66,7 +66,13 @@ def make_spline(control_points, height, width):
 
 def sampling_grid(source_points, spline):
     """source_points [B, K, 2] -> where to read each pixel of the rectified image, [B, P, 2]."""
-    return _product(spline.lift, _product(spline.inverse, source_points, spline.lift.shape[1]))
+    # the gradient needs one product with a constant; the exact value comes on top, without a gradient
+    num_points = spline.inverse.shape[1]
+    columns = tf.reshape(tf.transpose(source_points, [1, 0, 2]), [num_points, -1])
+    grid = tf.matmul(tf.constant(spline.lift.dot(spline.inverse)), columns)
+    grid = tf.transpose(tf.reshape(grid, [len(spline.lift), -1, 2]), [1, 0, 2])
+    exact = _product(spline.lift, _product(spline.inverse, source_points, spline.lift.shape[1]))
+    return grid + tf.stop_gradient(exact - grid)
 
 
 # The coefficients of a spline are large and cancel, so that the last bit of a float32 decides about 1e-4 of a

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from aster import checkpoint
 from aster.compat import tf
-from aster.data.dataset import check_inputs, make_dataset, raise_reader_error
+from aster.data.dataset import check_inputs, make_dataset
 from aster.model.build import build_model
 from aster.training import TrainingStopped
 from aster.training.clones import build_clones, clone_devices
@@ -129,6 +129,8 @@ def _run(session, graph, config, log_dir):
     except tf.errors.OutOfRangeError:
         _log.info("the data ended (num_epochs) at step %d", step)
     except tf.errors.InvalidArgumentError as error:
+        if graph.stream.report.error:
+            raise ValueError(graph.stream.report.error)
         _explain(error, step + 1, log_dir)
         raise
     finally:
@@ -143,14 +145,13 @@ def _run(session, graph, config, log_dir):
 
 
 def _explain(error, step, log_dir):
-    """Raises TrainingStopped for a number that is not finite, ValueError for what the data's reader says."""
+    """Raises TrainingStopped for a number that is not finite."""
     message = str(error.message)
     if "Tensor had" in message:
         what = message.split(" : Tensor had")[0].strip()
         raise TrainingStopped(
             "step %d: %s is infinite or not a number, so training stopped and this step was not saved; the last good "
             "checkpoint is in %s. A lower learning rate or gradient_clipping_by_norm may help" % (step, what, log_dir))
-    raise_reader_error(error)
 
 
 class _Progress:
