@@ -62,9 +62,12 @@ def run_python(*arguments):
 
 @functools.lru_cache(maxsize=None)
 def tensorflow():
-    """(version, compile flags, link flags), or None where TensorFlow cannot be imported."""
+    """(version, compile flags, link flags) of the TensorFlow that is installed."""
     done = run_python("-c", TENSORFLOW_FLAGS)
-    return None if done.returncode else json.loads(done.stdout.splitlines()[-1])
+    if done.returncode:
+        stop("the build needs TensorFlow, which %s cannot import; run: pip install %s"
+             % (sys.executable, NEEDED))
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def newest(paths):
@@ -105,13 +108,9 @@ class BuildOps(build_ext):
         build_ext.run(self)
 
     def get_ext_filename(self, fullname):
-        version = tensorflow()[0] if tensorflow() else ""
-        return os.path.join(*fullname.split(".")) + "_tf%s.so" % version
+        return os.path.join(*fullname.split(".")) + "_tf%s.so" % tensorflow()[0]
 
     def build_extension(self, ext):
-        if not tensorflow():
-            stop("the build needs TensorFlow, which %s cannot import; run: pip install %s"
-                 % (sys.executable, NEEDED))
         version, compile_flags, link_flags = tensorflow()
         library = self.get_ext_fullpath(ext.name)
         if os.path.exists(library) and os.path.getmtime(library) > newest(

@@ -139,14 +139,14 @@ def _all_checkpoints(log_dir):
 
 
 def _restore(session, path, names):
-    with session.graph.as_default():
-        saver = tf.train.Saver(names)
+    """{name in the checkpoint: variable}. Values are fed to the initializers, so that the graph doesn't grow."""
     try:
-        saver.restore(session, path)
-    except Exception as error:
-        if not isinstance(error, (tf.errors.OpError, ValueError)):
-            raise
+        reader = tf.train.NewCheckpointReader(path)
+        values = [(variable.initializer, reader.get_tensor(name)) for name, variable in names.items()]
+    except Exception as error:  # as above
         raise DamagedCheckpoint("%s: damaged: %s" % (path, _first_line(error)))
+    session.run([initializer for initializer, _ in values],
+                {initializer.inputs[1]: value for initializer, value in values})
 
 
 def _average_name(name, shapes):
