@@ -1,0 +1,91 @@
+"""Thin-plate splines and the sampler against plain numpy."""
+import numpy as np
+import pytest
+
+from aster.compat import tf
+from aster.model import tps
+from aster.model.sampler import bilinear_sample
+
+
+def solve_and_evaluate(source, target, points):
+    """The spline that takes `target` to `source`, by solving its equations in float64, at `points`."""
+    def u(r):
+        return np.where(r == 0, 0, r ** 2 * np.log(np.where(r == 0, 1, r)))
+    k = len(target)
+    distance = np.linalg.norm(target[:, None] - target[None], axis=2)
+    p = np.concatenate([np.ones([k, 1]), target], 1)
+    system = np.zeros([k + 3, k + 3])
+    system[:k, :k], system[:k, k:], system[k:, :k] = u(distance), p, p.T
+    solution = np.linalg.solve(system, np.concatenate([source, np.zeros([3, 2])]))
+    distance = np.linalg.norm(points[:, None] - target[None], axis=2)
+    return u(distance).dot(solution[:k]) + np.concatenate([np.ones([len(points), 1]), points], 1).dot(solution[k:])
+
+
+@pytest.mark.parametrize("num_points, size", [(4, (4, 6)), (10, (8, 25)), (20, (32, 100)), (12, (3, 5))])
+def test_sampling_grid_against_a_solver(num_points, size):
+    target = tps.target_control_points(num_points, 0.05, 0.1)
+    source = (target + np.random.RandomState(0).uniform(-0.1, 0.1, [3] + list(target.shape))).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        grid = session.run(tps.sampling_grid(tf.constant(source), tps.make_spline(target, *size)))
+    x, y = np.meshgrid((np.arange(size[1]) + 0.5) / size[1], (np.arange(size[0]) + 0.5) / size[0])
+    pixels = np.stack([x.ravel(), y.ravel()], 1)
+    for i in range(3):
+        np.testing.assert_allclose(grid[i], solve_and_evaluate(source[i].astype(np.float64), target, pixels), atol=2e-5)
+
+
+def test_the_grid_moves_with_the_control_points():
+    """The gradient of the sampling grid, which isn't the gradient of the op that computes its value."""
+    target = tps.target_control_points(6, 0.1, 0.1)
+    spline = tps.make_spline(target, 3, 4)
+    direction = np.random.RandomState(0).standard_normal([1, 12, 2]).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        points = tf.placeholder(tf.float32, [1, 6, 2])
+        value = tf.reduce_sum(tps.sampling_grid(points, spline) * direction)
+        gradient = session.run(tf.gradients(value, points)[0], {points: target[None]})
+        for i in range(6):
+            for axis in range(2):
+                step = np.zeros([1, 6, 2])
+                step[0, i, axis] = 0.05  # the value is linear in the points
+                up, down = (session.run(value, {points: target[None] + sign * step}) for sign in (1, -1))
+                np.testing.assert_allclose(gradient[0, i, axis], (up - down) / 0.1, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("pattern, top, bottom", [
+    ("identity", [0.1, 0.1], [0.9, 0.9]), ("slope", [0.1, 0.3], [0.7, 0.9]),
+    ("sine", [0.25 + 0.2 * np.sin(0.2 * np.pi), 0.25 + 0.2 * np.sin(1.8 * np.pi)],
+     [0.75 + 0.2 * np.sin(0.2 * np.pi), 0.75 + 0.2 * np.sin(1.8 * np.pi)])])
+def test_initial_patterns(pattern, top, bottom):
+    points = tps.initial_control_points(pattern, 4, 0.1, 0.1)
+    np.testing.assert_allclose(points, np.stack([[0.1, 0.9, 0.1, 0.9], top + bottom], 1))
+
+
+def test_sampler_at_pixels_and_beyond_the_image():
+    image = np.random.RandomState(0).uniform(size=[1, 4, 6, 2]).astype(np.float32)
+    points = [(0, 0), (2, 1), (4, 2), (2.5, 1), (2, 1.5), (-3, 1), (9, 9)]
+    grid = np.array([[(x / 6.0, y / 4.0) for x, y in points]], np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        values = session.run(bilinear_sample(tf.constant(image), tf.constant(grid)))[0]
+    at = image[0]
+    expected = [at[0, 0], at[1, 2], at[2, 4], (at[1, 2] + at[1, 3]) / 2, (at[1, 2] + at[2, 2]) / 2, at[1, 0], at[2, 4]]
+    np.testing.assert_allclose(values, expected, atol=1e-6)
+
+
+def test_sampler_gradients():
+    rng = np.random.RandomState(0)
+    image = rng.uniform(size=[2, 5, 6, 2]).astype(np.float32)
+    # away from pixel borders, where the gradient jumps
+    grid = ((rng.randint(0, 3, [2, 7, 2]) + rng.uniform(0.2, 0.8, [2, 7, 2])) / [6, 5]).astype(np.float32)
+    weights = rng.standard_normal([2, 7, 2]).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        images, points = tf.placeholder(tf.float32, image.shape), tf.placeholder(tf.float32, grid.shape)
+        value = tf.reduce_sum(bilinear_sample(images, points) * weights)
+        feed = {images: image, points: grid}
+        d_image, d_grid = session.run([tf.convert_to_tensor(g) for g in tf.gradients(value, [images, points])], feed)
+        for placeholder, array, gradient in ((images, image, d_image), (points, grid, d_grid)):
+            for index in rng.permutation(array.size)[:12]:
+                step = np.zeros(array.size, np.float32)
+                step[index] = 2e-3
+                step = step.reshape(array.shape)
+                up, down = (session.run(value, {**feed, placeholder: array + s * step})
+                            for s in (1, -1))
+                np.testing.assert_allclose(gradient.ravel()[index], (up - down) / 4e-3, rtol=2e-2, atol=5e-3)
