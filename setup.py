@@ -7,6 +7,9 @@ installed first; every command below then finds them:
     pip install .
     pip install -e .
     python setup.py build_ext --inplace    # makes this checkout usable as it is
+
+There is no pyproject.toml, because it would have pip build in an environment of its own on Python
+3.6 too, which fails there: enum34, that TensorFlow 1.4 brings, breaks the pip in it.
 """
 import functools
 import glob
