@@ -1,0 +1,217 @@
+"""Rendered words: reproducible, with true keypoints, and never a test word in training."""
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aster.compat import tf
+from aster.data import example
+
+TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools")
+sys.path.append(TOOLS)
+
+import create_synthetic_tfrecord as tool  # noqa: E402
+from synthetic import effects, fonts, render, words  # noqa: E402
+
+ENGLISH = ["street", "market", "Coffee", "exit", "Golden", "pharmacy", "jungle", "Quay"]
+
+
+@pytest.fixture
+def word_file(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_bytes("\n".join(ENGLISH).encode("utf-8"))
+    return str(path)
+
+
+@pytest.fixture
+def no_packages(monkeypatch):
+    """Neither font packages nor a word list are installed."""
+    monkeypatch.setattr(fonts, "_PACKAGED", ())
+    monkeypatch.setitem(sys.modules, "spellchecker", None)
+
+
+needs_fonts = pytest.mark.skipif(not fonts.find_paths(), reason="no fonts: pip install " + fonts.PACKAGES)
+
+
+def make(tmp_path, name, *options):
+    """Runs the tool -> the path that it wrote."""
+    path = str(tmp_path / name)
+    tool.run(tool.parse_arguments(["--output_path", path] + list(map(str, options))))
+    return path
+
+
+def read(path):
+    return [example.parse(record) for record in tf.python_io.tf_record_iterator(path)]
+
+
+def message_of(*arguments):
+    """What the command says when it stops."""
+    with pytest.raises(SystemExit) as stopped:
+        tool.main(list(map(str, arguments)))
+    assert stopped.value.code not in (None, 0)
+    return str(stopped.value.code)
+
+
+@needs_fonts
+def test_output_does_not_depend_on_workers(tmp_path, word_file):
+    options = ["--num_images", 40, "--words", word_file, "--seed", 5, "--num_shards", 2]
+    for workers in 1, 3:
+        make(tmp_path, "workers%d" % workers, "--num_workers", workers, *options)
+    for shard in "00000-of-00002", "00001-of-00002":
+        one, three = [(tmp_path / ("workers%d-%s" % (workers, shard))).read_bytes()
+                      for workers in (1, 3)]
+        assert one == three
+    assert not list(tmp_path.glob("*.part-*"))
+    other = make(tmp_path, "seed6", *options[:4] + ["--seed", 6])
+    first = read(str(tmp_path / "workers1-00000-of-00002"))
+    assert len(first) == 20
+    assert first[0].encoded != read(other)[0].encoded
+
+
+@needs_fonts
+def test_records_and_preview(tmp_path, word_file):
+    preview = tmp_path / "sheet.png"
+    path = make(tmp_path, "deep/folder.tfrecord", "--num_images", 20, "--words", word_file,
+                "--preview", preview)
+    for sample in read(path):
+        picture = Image.open(io.BytesIO(sample.encoded))
+        assert picture.mode == "RGB" and min(picture.size) >= 8
+        assert sample.keypoints.shape == (2 * render.NUM_POINTS, 2)
+        assert (sample.keypoints >= -1).all() and (sample.keypoints <= np.add(picture.size, 1)).all()
+        assert set(sample.text) <= set("".join(ENGLISH))
+    assert Image.open(str(preview)).size[0] > 100
+
+
+@needs_fonts
+@pytest.mark.parametrize("spacing", [0, 12.5])
+def test_keypoints_of_a_straight_word_are_the_edges_of_its_ink(spacing):
+    face = fonts.find_faces("Hxg")[0]
+    image, points = render.draw_text("Hxg", fonts.load(face.path, render.FONT_SIZE), spacing)
+    left, top, right, bottom = image.getbbox()
+    assert np.allclose(points.min(axis=0), [left, top])
+    assert np.allclose(points.max(axis=0), [right, bottom])
+    assert left > 0 and top > 0 and right < image.width and bottom < image.height
+    upper, lower = np.split(points, 2)
+    assert (np.diff(upper[:, 0]) > 0).all() and (upper[:, 1] < lower[:, 1]).all()
+
+
+@pytest.mark.parametrize("effect", [effects.stretch, effects.slant, effects.arc, effects.wave,
+                                    effects.perspective, effects.rotate, effects.crop],
+                         ids=lambda effect: effect.__name__)
+@pytest.mark.parametrize("strength", [0, 0.5, 1])
+def test_points_move_with_the_ink(effect, strength):
+    """A bar of ink between the curves stays between them, and fills what is between them."""
+    bar = Image.new("L", (220, 60))
+    bar.paste(255, (10, 10, 210, 50))
+    x = np.linspace(10, 210, 32)
+    points = np.concatenate([np.column_stack([x, np.full(32, y)]) for y in (10.0, 50.0)])
+    for seed in range(5):
+        image, moved = effect(bar, points, np.random.RandomState(seed), strength)
+        low, high = moved.min(axis=0), moved.max(axis=0)
+        # The margin is for the antialiased edge; cells of a curve are straight.
+        assert np.abs(np.subtract(image.point(lambda v: 255 * (v > 127)).getbbox(),
+                                  np.concatenate([low, high]))).max() < 2
+        top, bottom = np.split(moved, 2)
+        ink = np.asarray(image) > 127
+        tenth = (bottom - top) / 10
+        assert _at(ink, (top + tenth)[1:-1]).all() and _at(ink, (bottom - tenth)[1:-1]).all()
+        assert not _at(ink, top - tenth).any() and not _at(ink, bottom + tenth).any()
+
+
+def _at(ink, points):
+    """Whether there is ink at each point; points outside of the image have none."""
+    padded = np.pad(ink, 50, mode="constant")
+    column, row = np.floor(points).astype(int).T + 50
+    return padded[row, column]
+
+
+@needs_fonts
+def test_photograph_effects_keep_points_in_place():
+    image = Image.fromarray(np.random.RandomState(0).randint(0, 255, (40, 120, 3)).astype(np.uint8))
+    points = np.concatenate([np.column_stack([np.linspace(0, 120, 8), np.full(8, y)])
+                             for y in (0.0, 40.0)])
+    for _, effect in effects.EFFECTS[-5:]:
+        result, moved = effect(image, points, np.random.RandomState(1), 1.0)
+        assert np.allclose(moved.max(axis=0), result.size)
+
+
+@needs_fonts
+def test_no_text_is_in_both_splits(tmp_path):
+    texts = {}
+    for split in "train", "test":
+        source = words.TextSource(ENGLISH * 20 + ["w%d" % i for i in range(500)], words.LATIN, split)
+        rng = np.random.RandomState(0)
+        texts[split] = {source.draw(rng).lower() for _ in range(2000)}
+        assert len(texts[split]) > 50
+    assert not texts["train"] & texts["test"]
+    assert words.in_test_split("STREET") == words.in_test_split("street")
+
+
+def test_share_of_the_test_split():
+    share = np.mean([words.in_test_split("word%d" % i) for i in range(5000)])
+    assert abs(share - words.TEST_FRACTION) < 0.02
+
+
+@needs_fonts
+def test_characters_that_no_font_has_are_not_drawn(tmp_path, capsys):
+    path = tmp_path / "mixed.txt"
+    path.write_bytes("Äpfel\n\U0001f409\u4e2d\n\U0001f409\n".encode("utf-8"))
+    path = make(tmp_path, "mixed.tfrecord", "--words", path, "--num_images", 20)
+    assert "left out" in capsys.readouterr().err
+    texts = [sample.text for sample in read(path)]
+    assert any("Ä" in text for text in texts)
+    assert not set("".join(texts)) & {"\U0001f409"}
+
+
+@needs_fonts
+def test_a_font_that_lacks_a_character_is_not_used():
+    dejavu = [face for face in fonts.find_faces("aжé") if face.family == "DejaVuSans"]
+    if not dejavu:
+        pytest.skip("DejaVu comes with matplotlib")
+    assert dejavu[0].characters == set("aжé")
+    lacking = fonts.Face("no/such/file.ttf", "Lacking", frozenset("a"))
+    renderer = render.Renderer(words.TextSource(["жa"], "жa"), [lacking, dejavu[0]], 0, 0.5)
+    assert renderer.faces_for("жa") == [[dejavu[0]]]
+    assert not renderer.can_write("中")
+
+
+def test_missing_fonts_and_words(tmp_path, word_file, no_packages):
+    output = tmp_path / "out.tfrecord"
+    assert "pip install matplotlib" in message_of("--output_path", output, "--words", word_file)
+    assert "pip install pyspellchecker" in message_of("--output_path", output)
+    assert "nowhere.txt" in message_of("--output_path", output, "--words", "nowhere.txt")
+    empty = tmp_path / "empty.txt"
+    empty.write_bytes(b"\n")
+    assert "is empty" in message_of("--output_path", output, "--words", empty)
+    latin1 = tmp_path / "latin1.txt"
+    latin1.write_bytes(b"caf\xe9\n")
+    assert "not UTF-8" in message_of("--output_path", output, "--words", latin1)
+    for wrong in "no/such/folder", str(tmp_path), word_file:
+        assert wrong in message_of("--output_path", output, "--words", word_file, "--fonts", wrong)
+    assert not output.exists()
+
+
+@needs_fonts
+def test_unwritable_output(tmp_path, word_file):
+    (tmp_path / "file").write_bytes(b"")
+    for path in tmp_path / "file" / "out.tfrecord", tmp_path:
+        assert "cannot write" in message_of("--output_path", path, "--words", word_file)
+
+
+@needs_fonts
+def test_an_error_leaves_no_file(tmp_path, word_file, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(tool, "write_records", interrupted)
+    message = message_of("--output_path", tmp_path / "out" / "x.tfrecord", "--words", word_file)
+    assert "nothing was written" in message
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_workers_do_not_need_tensorflow():
+    code = "import sys, create_synthetic_tfrecord; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.call([sys.executable, "-c", code], cwd=TOOLS) == 0

@@ -1,0 +1,235 @@
+#!/usr/bin/env python
+"""Renders words with the fonts of this machine and writes them as TFRecords.
+
+    python tools/create_synthetic_tfrecord.py --output_path data/train.tfrecord --split train
+    python tools/create_synthetic_tfrecord.py --output_path data/test.tfrecord --split test \\
+        --num_images 2000 --seed 1
+
+A word of one split is never in the other. tools/README.md has more.
+"""
+import argparse
+import collections
+import contextlib
+import io
+import multiprocessing
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+from PIL import Image, ImageDraw
+from tqdm import tqdm
+
+from synthetic import fonts, render, words
+
+# The checkout serves where aster is not installed.
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+_CHUNK = 16  # images that a worker renders at a time
+_TIMEOUT = 300  # seconds for a chunk; a worker that takes longer was killed
+_PREVIEW_COUNT = 80
+
+
+class OutputError(Exception):
+    """Says what cannot be written."""
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--output_path", required=True, help="the TFRecord file to write")
+    parser.add_argument("--num_images", type=_positive, default=50000, metavar="N")
+    parser.add_argument("--num_shards", type=_positive, default=1, metavar="N",
+                        help="write N files, OUTPUT_PATH-00000-of-0000N and so on")
+    parser.add_argument("--split", choices=["all", "train", "test"], default="all",
+                        help="train and test have no text in common, whatever the seed")
+    parser.add_argument("--seed", type=_seed, default=0, help="the same gives the same images")
+    parser.add_argument("--difficulty", type=_fraction, default=0.5, metavar="0..1",
+                        help="how much words are bent, blurred and so on (default: 0.5)")
+    parser.add_argument("--words", metavar="FILE", help="UTF-8 text, one word per line, frequent "
+                        "words first (default: English)")
+    parser.add_argument("--charset", metavar="CHARACTERS", help="words with other characters are "
+                        "left out (default: letters and digits, or what --words has)")
+    parser.add_argument("--fonts", nargs="+", default=[], metavar="PATH",
+                        help="more fonts: files, or folders to search")
+    parser.add_argument("--preview", metavar="PNG", help="a picture of the first images, their "
+                        "keypoints and their texts")
+    parser.add_argument("--num_workers", type=_positive, metavar="N",
+                        default=os.cpu_count(), help="default: all cores")
+    return parser.parse_args(arguments)
+
+
+def _positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _seed(text):
+    value = int(text)
+    if not 0 <= value < 2 ** 32:
+        raise argparse.ArgumentTypeError("must be 0 to 2 ** 32 - 1")
+    return value
+
+
+def _fraction(text):
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must be 0 to 1")
+    return value
+
+
+def make_renderer(arguments):
+    """The Renderer that the command line asks for. Says which words it has to leave out."""
+    listed = words.read_words(arguments.words) if arguments.words else words.default_words()
+    charset = words.normalize(arguments.charset or
+                              ("".join(listed) if arguments.words else words.LATIN))
+    texts = words.TextSource(listed, charset, arguments.split)
+    renderer = render.Renderer(texts, fonts.find_faces(sorted(set(charset)), arguments.fonts),
+                               arguments.seed, arguments.difficulty)
+    texts.words = [word for word in texts.words if renderer.can_write(word)]
+    if not texts.words:
+        raise words.WordError("no font can write any of the %d words with the characters of "
+                              "--charset; add fonts with --fonts" % len(listed))
+    if len(texts.words) < len(listed):
+        print("%d of %d words left out: longer than %d characters, with characters outside of "
+              "--charset, or with some that no font has"
+              % (len(listed) - len(texts.words), len(listed), words.MAX_LENGTH), file=sys.stderr)
+    return renderer
+
+
+def render_all(renderer, num_images, num_workers):
+    """Yields Rendered 0 to num_images - 1, in order, from as many processes as asked.
+
+    Workers are at most a few chunks ahead of the consumer, so that memory is bounded.
+    """
+    pool = multiprocessing.Pool(num_workers, render.start_worker, (renderer,))
+    try:
+        pending = collections.deque()
+        for start in range(0, num_images, _CHUNK):
+            chunk = range(start, min(start + _CHUNK, num_images))
+            pending.append(pool.apply_async(render.render_chunk, (chunk,)))
+            if len(pending) > 4 * num_workers:
+                for rendered in pending.popleft().get(_TIMEOUT):
+                    yield rendered
+        for result in pending:
+            for rendered in result.get(_TIMEOUT):
+                yield rendered
+    except multiprocessing.TimeoutError:
+        raise OutputError("a worker process was killed, perhaps for want of memory; try a "
+                          "smaller --num_workers")
+    finally:
+        pool.terminate()
+        pool.join()
+
+
+def shard_paths(path, num_shards):
+    if num_shards == 1:
+        return [path]
+    return ["%s-%05d-of-%05d" % (path, i, num_shards) for i in range(num_shards)]
+
+
+@contextlib.contextmanager
+def complete_files(paths):
+    """Gives temporary names for paths; renames the files in the end, or deletes them on errors."""
+    temporary = ["%s.part-%d" % (path, os.getpid()) for path in paths]
+    try:
+        for path, part in zip(paths, temporary):
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+            if os.path.isdir(path):
+                raise OutputError("cannot write %s: it is a folder" % path)
+            open(part, "w").close()
+        yield temporary
+        for path, part in zip(paths, temporary):
+            os.replace(part, path)
+    except OSError as error:
+        raise OutputError("cannot write %s: %s" % (error.filename or paths[0], error.strerror))
+    finally:
+        for part in temporary:
+            with contextlib.suppress(OSError):
+                os.remove(part)
+
+
+def write_records(rendered, paths):
+    """Writes an iterable of Rendered, the first to the first path and so on in turn.
+
+    TensorFlow is imported here, after the workers have been started: they don't need it.
+    """
+    from aster.compat import tf
+    from aster.data import example
+    try:
+        with contextlib.ExitStack() as stack:
+            writers = [stack.enter_context(tf.python_io.TFRecordWriter(path)) for path in paths]
+            for index, item in enumerate(rendered):
+                sample = example.Sample(item.encoded, item.text, keypoints=item.keypoints,
+                                        filename="%08d.jpg" % index)
+                record = example.serialize(sample, item.width, item.height)
+                # Features come in any order; sorted, the same images are the same file.
+                record = tf.train.Example.FromString(record).SerializeToString(deterministic=True)
+                writers[index % len(writers)].write(record)
+    except tf.errors.OpError as error:  # a full disk, for one
+        raise OutputError("cannot write %s: %s" % (paths[0], error.message))
+
+
+def draw_preview(items, label_font, path):
+    """Writes a sheet of Rendered, each with its keypoints and its text below."""
+    columns, cell = 8, (200, 120)
+    sheet = Image.new("RGB", (columns * cell[0], -(-len(items) // columns) * cell[1]), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, item in enumerate(items):
+        x, y = i % columns * cell[0], i // columns * cell[1]
+        scale = min((cell[0] - 8) / item.width, (cell[1] - 28) / item.height)
+        picture = Image.open(io.BytesIO(item.encoded))
+        sheet.paste(picture.resize((max(1, int(item.width * scale)),
+                                    max(1, int(item.height * scale)))), (x, y))
+        curves = np.split(item.keypoints * scale + (x, y), 2)
+        for curve, colour in zip(curves, ("red", "cyan")):
+            draw.line([tuple(point) for point in curve.tolist()], colour)
+        draw.text((x, y + cell[1] - 22), item.text, "black", font=label_font(item.text))
+    sheet.save(path, "PNG")
+
+
+def run(arguments):
+    renderer = make_renderer(arguments)
+    renderer(0)  # an error in its ways is best seen here
+
+    def label_font(text):
+        families = sorted(renderer.faces_for(text), key=lambda faces: "Sans" not in faces[0].family)
+        return fonts.load(families[0][0].path, 14, render.is_simple(text))
+
+    paths = shard_paths(arguments.output_path, arguments.num_shards)
+    preview = [arguments.preview] if arguments.preview else []
+    first = []
+
+    def watched(rendered):
+        for item in tqdm(rendered, total=arguments.num_images, unit="image", disable=None):
+            if preview and len(first) < _PREVIEW_COUNT:
+                first.append(item)
+            yield item
+
+    started = time.time()
+    with complete_files(paths + preview) as parts:
+        rendered = render_all(renderer, arguments.num_images, arguments.num_workers)
+        with contextlib.closing(rendered):
+            write_records(watched(rendered), parts[:len(paths)])
+        if preview:
+            draw_preview(first, label_font, parts[-1])
+    print("%s: %d images, %d images/s"
+          % (arguments.output_path, arguments.num_images,
+             arguments.num_images / (time.time() - started)))
+
+
+def main(arguments=None):
+    arguments = parse_arguments(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; nothing was written"))
+    try:
+        run(arguments)
+    except (fonts.FontError, words.WordError, OutputError) as error:
+        sys.exit("create_synthetic_tfrecord: %s" % error)
+    except KeyboardInterrupt:
+        sys.exit("stopped; nothing was written")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""What happens to a word between the font and the photograph.
+
+Every effect is a function
+
+    effect(image, points, rng, strength) -> image, points
+
+`image` is a Pillow image: the ink (mode L, 255 where there is ink) until `paint` makes it a
+picture (mode RGB). `points` is float [2 * n, 2], (x, y) in pixels of the image, n along the top of
+the text line and n along its bottom, left to right; an effect that moves ink moves them alike.
+Pixel i covers i to i + 1. `rng` is a numpy RandomState. `strength` is 0 (leaves the word
+as it is, as far as the effect can) to 1 (hard to read).
+
+To add variety, write such a function and put it into EFFECTS.
+"""
+import numpy as np
+from PIL import Image, ImageChops, ImageFilter
+
+from synthetic import paint as _paint
+
+_PAD = 2  # pixels kept around the points when ink is moved
+_CELL = 20  # pixels; edge of the cells in which a curve is taken as straight
+_MAX_WIDTH = 480  # pixels of a crop
+_MIN_THICKNESS = 10  # pixels of a text line; smaller is not for reading
+
+
+# --- geometry of the ink ---------------------------------------------------------------------
+
+
+def project(image, points, matrix):
+    """Moves ink and points by a 3 x 3 matrix of homogeneous coordinates. The origin may move."""
+    moved = np.column_stack([points, np.ones(len(points))]).dot(matrix.T)
+    moved = moved[:, :2] / moved[:, 2:]
+    shift, size = _frame(moved)
+    # Pillow asks where an output pixel comes from.
+    inverse = _inverse(np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]]).dot(matrix))
+    return image.transform(size, Image.PERSPECTIVE, inverse[:8], Image.BILINEAR), moved + shift
+
+
+def _inverse(matrix):
+    """The inverse of a 3 x 3 matrix as a list, scaled to end in 1. numpy's costs 10 times this."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    adjugate = (e * i - f * h, c * h - b * i, b * f - c * e,
+                f * g - d * i, a * i - c * g, c * d - a * f,
+                d * h - e * g, b * g - a * h, a * e - b * d)
+    return [value / adjugate[8] for value in adjugate]
+
+
+def bend(image, points, forward, inverse):
+    """Moves ink and points by a smooth map; `forward` and `inverse` take and give [..., 2]."""
+    moved = forward(points)
+    shift, size = _frame(moved)
+    columns, rows = [np.append(np.arange(0, edge, _CELL), edge) for edge in size]
+    corners = inverse(np.stack(np.meshgrid(columns, rows), axis=-1) - shift).tolist()
+    mesh = []
+    for row in range(len(rows) - 1):
+        above, below = corners[row], corners[row + 1]
+        for column in range(len(columns) - 1):
+            box = columns[column], rows[row], columns[column + 1], rows[row + 1]
+            mesh.append((tuple(map(int, box)), above[column] + below[column] +
+                         below[column + 1] + above[column + 1]))
+    return image.transform(size, Image.MESH, mesh, Image.BILINEAR), moved + shift
+
+
+def _frame(points):
+    """(shift that brings points into a frame, its (width, height)), a little around them."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = np.ceil(high - low).astype(int) + 2 * _PAD
+    return _PAD - low, tuple(size.tolist())
+
+
+def _extent(points):
+    """(centre [2], width, height) of the box around points, in pixels."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    return (low + high) / 2, high[0] - low[0], high[1] - low[1]
+
+
+def thickness(points):
+    """Height of the text line in pixels, whichever way it runs: the mean of top to bottom."""
+    across = points[len(points) // 2:] - points[:len(points) // 2]
+    return np.sqrt((across * across).sum(axis=1)).mean()
+
+
+def stretch(image, points, rng, strength):
+    """Wide and narrow letters."""
+    factor = np.exp(strength * rng.uniform(-0.6, 0.5))
+    return project(image, points, np.diag([factor, 1, 1]))
+
+
+def slant(image, points, rng, strength):
+    """Leaning letters."""
+    amount = strength * rng.uniform(-0.6, 0.6)
+    return project(image, points, np.array([[1, amount, 0], [0, 1, 0], [0, 0, 1]]))
+
+
+def arc(image, points, rng, strength):
+    """A text line on a circle, its centre below or above."""
+    centre, width, height = _extent(points)
+    # Not so far that the inner edge comes near the centre of the circle.
+    angle = min(strength * rng.uniform(0.4, 2.4), 0.6 * width / height) * rng.choice([-1, 1])
+    if angle == 0:
+        return image, points
+    radius = width / angle
+
+    def forward(xy):
+        around = (xy[..., 0] - centre[0]) / radius
+        distance = radius - (xy[..., 1] - centre[1])
+        return np.stack([distance * np.sin(around), -distance * np.cos(around)], axis=-1)
+
+    def inverse(xy):
+        side = np.sign(radius)
+        around = np.arctan2(side * xy[..., 0], -side * xy[..., 1])
+        distance = side * np.hypot(xy[..., 0], xy[..., 1])
+        return np.stack([centre[0] + radius * around, centre[1] + radius - distance], axis=-1)
+
+    return bend(image, points, forward, inverse)
+
+
+def wave(image, points, rng, strength):
+    """A text line that goes up and down."""
+    centre, width, height = _extent(points)
+    amplitude = strength * min(0.6 * height, 0.12 * width) * rng.uniform(0.4, 1)
+    speed = 2 * np.pi * rng.uniform(0.6, 1.3) / width
+    phase = rng.uniform(0, 2 * np.pi)
+
+    def moved(xy, sign):
+        offset = sign * amplitude * np.sin(speed * (xy[..., 0] - centre[0]) + phase)
+        return np.stack([xy[..., 0], xy[..., 1] + offset], axis=-1)
+
+    return bend(image, points, lambda xy: moved(xy, 1), lambda xy: moved(xy, -1))
+
+
+def perspective(image, points, rng, strength):
+    """A sign seen from the side, from above or from below."""
+    centre, width, height = _extent(points)
+    # By these the near edge is that much nearer than the far one.
+    sideways, upwards = strength * rng.uniform(-0.8, 0.8), strength * rng.uniform(-0.5, 0.5)
+    to_centre = np.array([[1, 0, -centre[0]], [0, 1, -centre[1]], [0, 0, 1]])
+    view = np.array([[1, 0, 0], [0, 1, 0], [sideways / width, upwards / height, 1]])
+    return project(image, points, view.dot(to_centre))
+
+
+def rotate(image, points, rng, strength):
+    """A sign that hangs askew, or a camera that does."""
+    angle = strength * np.radians(rng.uniform(-25, 25))
+    cos, sin = np.cos(angle), np.sin(angle)
+    return project(image, points, np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]))
+
+
+def crop(image, points, rng, strength):
+    """The box around the word with a margin of its own on each side, at a random scale."""
+    line = thickness(points)
+    before, after = line * strength * rng.uniform(0, 0.5, size=[2, 2])
+    low = np.floor(points.min(axis=0) - before).astype(int)
+    high = np.ceil(points.max(axis=0) + after).astype(int)
+    zoom = min(rng.uniform(0.45, 1.15), _MAX_WIDTH / (high - low)[0])
+    zoom = max(zoom, _MIN_THICKNESS / line)
+    size = np.round((high - low) * zoom).astype(int) + 1
+    ink = image.crop(low.tolist() + high.tolist())  # blank where the box reaches over the image
+    return ink.resize(size.tolist(), Image.BILINEAR), (points - low) * (size / (high - low))
+
+
+# --- paint ------------------------------------------------------------------------------------
+
+
+def paint(image, points, rng, strength):
+    """Ink becomes a picture: background, shadow, outline and letters."""
+    return _paint.paint(image, thickness(points), rng, strength), points
+
+
+# --- light, lens and sensor ---------------------------------------------------------------------
+
+
+def uneven_light(image, points, rng, strength):
+    """Light from one side, more or less of it, and a camera that answers with its contrast."""
+    field = 1 + 0.8 * strength * _paint.ramp(image.size, rng)
+    gain = np.exp(strength * rng.uniform(-0.4, 0.3))
+    pixels = np.asarray(image, np.float32) * (gain * field)[..., None]
+    return _paint.to_image(pixels + strength * rng.uniform(-30, 30)), points
+
+
+def blur(image, points, rng, strength):
+    """Out of focus."""
+    radius = strength * rng.uniform(0, 0.12) * thickness(points)
+    return image.filter(ImageFilter.GaussianBlur(float(radius))), points
+
+
+def shake(image, points, rng, strength):
+    """A camera that moved: the mean of the picture and of itself elsewhere."""
+    reach = strength * 0.15 * thickness(points)
+    dx, dy = np.round(rng.uniform(-reach, reach, size=2)).astype(int).tolist()
+    pictures = [ImageChops.offset(image, i * dx // 2, i * dy // 2) for i in (-1, 0, 1)]
+    return Image.blend(Image.blend(pictures[0], pictures[2], 0.5), pictures[1], 1 / 3.), points
+
+
+def shrink(image, points, rng, strength):
+    """A word that is far away."""
+    factor = max(1 / (1 + strength * rng.uniform(0, 3)), _MIN_THICKNESS / thickness(points))
+    if factor >= 1:
+        return image, points
+    size = [max(4, int(round(edge * factor))) for edge in image.size]
+    kind = (Image.BOX, Image.BILINEAR, Image.NEAREST)[rng.choice(3, p=(0.45, 0.45, 0.1))]
+    return image.resize(size, kind), points * (np.array(size, float) / image.size)
+
+
+def noise(image, points, rng, strength):
+    """Grain of the sensor."""
+    shape = image.size[1], image.size[0], 3 if rng.random_sample() < 0.7 else 1
+    # Two uniform ones make a hat, which does for a bell and is much cheaper.
+    grain = (rng.randint(0, 256, size=shape, dtype=np.uint8).astype(np.float32) -
+             rng.randint(0, 256, size=shape, dtype=np.uint8))
+    amount = strength * rng.uniform(0, 0.3)
+    return _paint.to_image(np.asarray(image, np.float32) + amount * grain), points
+
+
+# (probability, effect), in this order.
+EFFECTS = (
+    (0.8, stretch),
+    (0.25, slant),
+    (0.3, arc),
+    (0.15, wave),
+    (0.5, perspective),
+    (0.6, rotate),
+    (1.0, crop),
+    (1.0, paint),
+    (0.5, uneven_light),
+    (0.3, blur),
+    (0.15, shake),
+    (0.6, shrink),
+    (0.5, noise),
+)
+
+
+def apply_effects(image, points, rng, strength, effects=EFFECTS):
+    """All effects in turn, each with its probability -> image, points."""
+    for probability, effect in effects:
+        if rng.random_sample() < probability:
+            image, points = effect(image, points, rng, strength)
+    return image, points

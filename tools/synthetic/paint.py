@@ -1,0 +1,113 @@
+"""Colours: from a mask of ink to a picture of letters on a background."""
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
+
+
+def paint(mask, line, rng, strength):
+    """Mask (mode L) of a text line that is `line` pixels high -> picture (mode RGB)."""
+    letters, ground = colour_pair(rng, 120 - 60 * strength * rng.random_sample())
+    picture = background(mask.size, ground, rng, strength)
+    kind = rng.random_sample()
+    if kind < 0.3 * strength:
+        picture = _cover(picture, shadow_mask(mask, line, rng), ground * rng.uniform(0.1, 0.6))
+    elif kind < 0.6 * strength:
+        # Dark letters get a rim lighter than the ground, but not so that both blur into it.
+        rim = ground + rng.uniform(0, 0.6) * (ground - letters) + rng.uniform(-25, 25, 3)
+        picture = _cover(picture, outline_mask(mask, line, rng), rim)
+    if rng.random_sample() < strength:
+        letters = letters + 60 * strength * ramp(mask.size, rng)[..., None]
+    opacity = 1 - 0.3 * strength * rng.random_sample()
+    return to_image(_cover(picture, mask, letters, opacity))
+
+
+def colour_pair(rng, contrast):
+    """Two float RGB colours, 0 to 255, whose luminances differ by `contrast` at least."""
+    while True:
+        pairs = rng.uniform(0, 255, size=[8, 2, 3])
+        # Towards gray: few things are as colourful as a random colour.
+        gray = pairs.dot(_LUMINANCE)[..., None]
+        pairs = gray + (pairs - gray) * rng.uniform(0, 0.9, size=[8, 2, 1])
+        # Their gray values are in the middle, those of print and paint often near the ends.
+        pairs = np.clip(pairs + 0.5 * (gray - 128), 0, 255)
+        clear = np.abs(np.diff(pairs.dot(_LUMINANCE))) >= contrast
+        if clear.any():
+            return pairs[clear.argmax()]
+
+
+def background(size, colour, rng, strength):
+    """float32 [height, width, 3] around a colour: a plain one, gradients, grain, things."""
+    picture = np.empty([size[1], size[0], 3], np.float32)
+    picture[:] = colour
+    if rng.random_sample() < 0.5:
+        picture += 80 * strength * ramp(size, rng)[..., None]
+    if rng.random_sample() < 0.5:
+        amount = 60 * strength * rng.random_sample()
+        picture += amount * texture(size, rng)
+    if rng.random_sample() < strength:
+        image = to_image(picture)
+        clutter(image, colour, rng, strength)
+        picture = np.asarray(image, np.float32)
+    return picture
+
+
+def ramp(size, rng):
+    """float32 [height, width] from about -0.5 to 0.5 in a random direction."""
+    angle = rng.uniform(0, 2 * np.pi)
+    x = np.linspace(-0.5, 0.5, size[0], dtype=np.float32) * np.float32(np.cos(angle))
+    y = np.linspace(-0.5, 0.5, size[1], dtype=np.float32) * np.float32(np.sin(angle))
+    return x[None, :] + y[:, None]
+
+
+def texture(size, rng):
+    """float32 [height, width, 3] from -1 to 1: clouds or grain, of one colour or of many."""
+    cell = rng.choice([2, 4, 8, 16, 32])
+    coarse = [edge // cell + 2 for edge in size]
+    grain = rng.randint(0, 256, size=[coarse[1], coarse[0], 3], dtype=np.uint8)
+    if rng.random_sample() < 0.6:
+        grain[..., 1:] = grain[..., :1]
+    smooth = Image.fromarray(grain).resize(size, Image.BILINEAR)
+    return np.asarray(smooth, np.float32) / 127.5 - 1
+
+
+def clutter(image, colour, rng, strength):
+    """Draws edges, stripes and spots of like colours into an image: bricks, frames, leaves."""
+    width, height = image.size
+    draw = ImageDraw.Draw(image)
+    for _ in range(rng.randint(1, 5)):
+        shade = colour + 80 * strength * rng.uniform(-1, 1) + rng.uniform(-10, 10, 3)
+        fill = tuple(np.clip(shade, 0, 255).astype(int).tolist())
+        x = np.sort(rng.uniform(-0.3, 1.3, 2) * width).astype(int).tolist()
+        y = np.sort(rng.uniform(-0.3, 1.3, 2) * height).astype(int).tolist()
+        kind = rng.randint(3)
+        if kind == 0:
+            draw.line([x[0], y[rng.randint(2)], x[1], y[rng.randint(2)]], fill,
+                      int(rng.randint(1, 4)))
+        elif kind == 1:
+            draw.rectangle([x[0], y[0], x[1], y[1]], fill)
+        else:
+            draw.ellipse([x[0], y[0], x[1], y[1]], fill)
+
+
+def shadow_mask(mask, line, rng):
+    """The ink somewhat down and to a side, more or less soft."""
+    dx, dy = rng.choice([-1, 1]) * rng.uniform(0.02, 0.1) * line, rng.uniform(0.02, 0.1) * line
+    shadow = mask.transform(mask.size, Image.AFFINE, (1, 0, -dx, 0, 1, -dy), Image.BILINEAR)
+    return shadow.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 0.06) * line)))
+
+
+def outline_mask(mask, line, rng):
+    """The ink, made thicker."""
+    return mask.filter(ImageFilter.MaxFilter(5 if line * rng.uniform(0.5, 1) > 25 else 3))
+
+
+def _cover(picture, mask, colour, opacity=1.0):
+    """float32 [h, w, 3] with a colour ([3] or [h, w, 3]) where the mask has ink."""
+    alpha = np.asarray(mask, np.float32)[..., None] * np.float32(opacity / 255)
+    return picture + (np.asarray(colour, np.float32) - picture) * alpha
+
+
+def to_image(pixels):
+    """float [height, width, 3], 0 to 255 and perhaps beyond -> Pillow image."""
+    return Image.fromarray(np.maximum(np.minimum(pixels, 255), 0).astype(np.uint8))

@@ -1,0 +1,110 @@
+"""From a seed and a number to a picture of a word."""
+import io
+import signal
+import unicodedata
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from synthetic import effects, fonts
+
+FONT_SIZE = 48  # pixels; words are drawn at this size and scaled at the end
+NUM_POINTS = 32  # along each of the two curves
+_PAD = 8
+
+
+class Rendered(NamedTuple):
+    """A JPEG file, its size in pixels, its text, and float32 [2 * NUM_POINTS, 2] keypoints."""
+    encoded: bytes
+    width: int
+    height: int
+    text: str
+    keypoints: np.ndarray
+
+
+class Renderer(object):
+    """Renders image number `index` of the collection that `seed` stands for.
+
+    Each image has a random state of its own, so it doesn't matter who renders which, or when.
+    texts: a words.TextSource. faces: a list of fonts.Face. strength: 0 to 1.
+    """
+
+    def __init__(self, texts, faces, seed, strength):
+        self.texts, self.seed, self.strength = texts, seed, strength
+        self.families = {}  # so that a family of many faces is not drawn more often
+        for face in faces:
+            self.families.setdefault(face.family, []).append(face)
+
+    def __call__(self, index):
+        rng = np.random.RandomState([self.seed, index])
+        text = self.texts.draw(rng, accept=self.can_write)
+        families = self.faces_for(text)
+        family = families[rng.randint(len(families))]
+        face = family[rng.randint(len(family))]
+        simple, spacing = is_simple(text), 0
+        if simple and rng.random_sample() < 0.3:
+            spacing = self.strength * rng.uniform(0, 0.6) * FONT_SIZE
+        image, points = draw_text(text, fonts.load(face.path, FONT_SIZE, simple), spacing)
+        image, points = effects.apply_effects(image, points, rng, self.strength)
+        stream = io.BytesIO()
+        quality = int(95 - 90 * self.strength * rng.random_sample() ** 2)
+        image.save(stream, "JPEG", quality=max(quality, 20))
+        return Rendered(stream.getvalue(), image.width, image.height, text,
+                        points.astype(np.float32))
+
+    def can_write(self, text):
+        return any(face.characters.issuperset(text)
+                   for faces in self.families.values() for face in faces)
+
+    def faces_for(self, text):
+        """Lists of the faces that have all characters of a text, one list per family."""
+        families = [[face for face in faces if face.characters.issuperset(text)]
+                    for faces in self.families.values()]
+        return [family for family in families if family]
+
+
+def draw_text(text, font, spacing=0):
+    """A straight word -> ink (mode L), points (see effects.py) at the edges of the ink.
+
+    spacing: pixels between letters, beyond what the font gives.
+    """
+    steps = [(0, text)]
+    if spacing:
+        ends = np.cumsum([font.getlength(letter) + spacing for letter in text])
+        steps = list(zip([0] + ends.tolist(), text))
+    left, top, right, bottom = font.getbbox(text)
+    size = int(right - min(left, 0) + steps[-1][0]) + 2 * _PAD, int(bottom - top) + 2 * _PAD
+    image = Image.new("L", size)
+    draw = ImageDraw.Draw(image)
+    for x, part in steps:
+        draw.text((_PAD + x - min(left, 0), _PAD - top), part, fill=255, font=font)
+    left, top, right, bottom = image.getbbox()
+    x = np.linspace(left, right, NUM_POINTS)
+    points = [np.column_stack([x, np.full(NUM_POINTS, y)]) for y in (top, bottom)]
+    return image, np.concatenate(points).astype(float)
+
+
+def is_simple(text):
+    """Whether letters stand one beside the other; some join, or stand on each other."""
+    return all(unicodedata.bidirectional(letter) in ("L", "EN") and
+               not unicodedata.combining(letter) and unicodedata.category(letter) != "Mc"
+               for letter in text)
+
+
+# --- worker processes -----------------------------------------------------------------------------
+
+_renderer = None
+
+
+def start_worker(renderer):
+    """Makes a process ready for `render_chunk`. Ctrl-C is for the parent to handle."""
+    global _renderer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _renderer = renderer
+
+
+def render_chunk(indices):
+    """A list of Rendered."""
+    return [_renderer(index) for index in indices]

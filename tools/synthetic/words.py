@@ -1,0 +1,127 @@
+"""What to write: words of a list, numbers and random strings."""
+import hashlib
+import string
+import unicodedata
+
+LATIN = string.digits + string.ascii_letters
+TEST_FRACTION = 0.1  # of all texts; --split test has these, --split train has none of them
+MAX_LENGTH = 40  # characters; longer lines of a word list are no words
+
+_DEFAULT_COUNT = 40000  # words of the default list, the most frequent ones
+_DEFAULT_LENGTHS = range(1, 17)
+_TRIES = 1000
+
+
+class WordError(Exception):
+    """Says what is wrong with the word list, and what to do."""
+
+
+def normalize(text):
+    return unicodedata.normalize("NFC", text)
+
+
+def default_words():
+    """Common English words, the most frequent first."""
+    try:
+        from spellchecker import SpellChecker
+    except ImportError:
+        raise WordError("no word list is installed; run: pip install pyspellchecker   (or name "
+                        "a file of one word per line with --words)")
+    counts = SpellChecker("en").word_frequency.dictionary
+    words = [word for word in sorted(counts, key=lambda word: (-counts[word], word))
+             if len(word) in _DEFAULT_LENGTHS and set(word) <= set(LATIN)]
+    return words[:_DEFAULT_COUNT]
+
+
+def read_words(path):
+    """The words of a UTF-8 file, one per line."""
+    try:
+        with open(path, encoding="utf-8-sig") as lines:
+            words = [normalize(line.strip()) for line in lines]
+    except OSError as error:
+        raise WordError("cannot read the word list %s: %s" % (path, error.strerror))
+    except UnicodeDecodeError as error:
+        raise WordError("the word list %s is not UTF-8 (byte %d); convert it, e.g. with iconv"
+                        % (path, error.start))
+    words = [word for word in words if word]
+    if not words:
+        raise WordError("the word list %s is empty; write one word per line" % path)
+    return words
+
+
+def in_test_split(text):
+    """Whether a text is one of the TEST_FRACTION that training must not see.
+
+    The same on every machine, for text of any kind, and for all spellings in upper and lower
+    case.
+    """
+    digest = hashlib.md5(normalize(text.lower()).encode("utf-8")).digest()
+    return int.from_bytes(digest[:4], "big") < TEST_FRACTION * 2 ** 32
+
+
+class TextSource(object):
+    """Draws texts from a word list, with numbers and random strings among them.
+
+    words: list of strings, the more frequent first: those near the end are drawn less often.
+    charset: the characters that a text may have.
+    split: "all", "train" or "test"; the last two never have a text in common.
+    """
+
+    def __init__(self, words, charset, split="all"):
+        self.charset = frozenset(charset)
+        self.words = [word for word in words
+                      if len(word) <= MAX_LENGTH and self.charset.issuperset(word)]
+        self.split = split
+        # Marks stand on a letter, not anywhere in a random string.
+        self._characters = sorted(character for character in self.charset
+                                  if unicodedata.category(character)[0] not in "MZ")
+        self._digits = sorted(self.charset & set(string.digits))
+        self.kinds = ((0.8, self._word), (0.1, self._number), (0.1, self._random_string))
+
+    def draw(self, rng, accept=bool):
+        """A text that `accept` likes, or WordError after many tries."""
+        for _ in range(_TRIES):
+            text = normalize(_pick(self.kinds, rng)(rng))
+            if text and self.charset.issuperset(text) and self._in_split(text) and accept(text):
+                return text
+        raise WordError("of %d texts drawn, none could be used (%d words are listed, the split is "
+                        "%r); check --words, --charset, --fonts and --split"
+                        % (_TRIES, len(self.words), self.split))
+
+    def _in_split(self, text):
+        return self.split == "all" or in_test_split(text) == (self.split == "test")
+
+    def _word(self, rng):
+        if not self.words:
+            return ""
+        # Squared: real text repeats the frequent words, which also are the short ones.
+        word = self.words[int(len(self.words) * rng.random_sample() ** 2)]
+        changed = normalize(_pick(_SPELLINGS, rng)(word))
+        # A charset may have small letters only.
+        return changed if self.charset.issuperset(changed) else word
+
+    def _number(self, rng):
+        return "".join(rng.choice(self._digits, rng.randint(1, 8))) if self._digits else ""
+
+    def _random_string(self, rng):
+        if not self._characters:
+            return ""
+        return "".join(rng.choice(self._characters, rng.randint(2, 9)))
+
+
+def _capitalize(word):
+    return word[:1].upper() + word[1:]
+
+
+# (probability, spelling); text in photos is in capitals more often than text in books.
+_SPELLINGS = ((0.3, str), (0.1, str.lower), (0.25, _capitalize), (0.35, str.upper))
+
+
+def _pick(table, rng):
+    """A value of a table of (probability, value)."""
+    mark = rng.random_sample()
+    for probability, value in table:
+        mark -= probability
+        if mark < 0:
+            break
+    return value
