@@ -1,7 +1,7 @@
 # Each TensorFlow has a virtual environment of its own: .venv-tf2 and .venv-tf1.
 PYTHON_tf2 := $(shell tools/find_python.sh 3.11 3.12 3.13 3.10)
 PYTHON_tf1 := $(shell tools/find_python.sh 3.6)
-STACKS := $(foreach stack,tf2 tf1,$(if $(PYTHON_$(stack)),$(stack)))
+STACKS := $(strip $(foreach stack,tf2 tf1,$(if $(PYTHON_$(stack)),$(stack))))
 MISSING := $(filter-out $(STACKS),tf2 tf1)
 NEEDED_tf2 := Python 3.10 to 3.13 with its venv module (apt-get install python3-venv)
 NEEDED_tf1 := Python 3.6 (pyenv install 3.6.15)
@@ -15,12 +15,18 @@ QUICKSTART := experiments/quickstart
 .PHONY: quickstart test test-tf2 test-tf1 build-tf2 build-tf1 lint clean
 
 # Renders words, trains a small model on them for some minutes, and reads words it has not seen.
-quickstart: build-tf2
-	$(PYTHON) tools/create_synthetic_tfrecord.py --output data/quickstart/train.tfrecord --count 100000 --seed 1
-	$(PYTHON) tools/create_synthetic_tfrecord.py --output data/quickstart/test.tfrecord --count 2000 --seed 2
+quickstart: build-tf2 data/train.tfrecord data/test.tfrecord
 	$(PYTHON) -m aster.train --exp_dir $(QUICKSTART)
 	$(PYTHON) -m aster.eval --exp_dir $(QUICKSTART) --norepeat
-	$(PYTHON) -m aster.demo --exp_dir $(QUICKSTART) --input_image data/quickstart/*.png
+	$(PYTHON) tools/extract_images.py data/test.tfrecord data/test_images 8
+	$(PYTHON) -m aster.demo --exp_dir $(QUICKSTART) --input_image data/test_images \
+	  --output_dir $(QUICKSTART)/log/demo
+
+data/train.tfrecord: | build-tf2
+	$(PYTHON) tools/create_synthetic_tfrecord.py --output_path $@ --split train --num_images 50000
+
+data/test.tfrecord: | build-tf2
+	$(PYTHON) tools/create_synthetic_tfrecord.py --output_path $@ --split test --num_images 2000
 
 # Every stack that this machine has a Python for; the second also where the first fails.
 test:

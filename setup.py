@@ -166,8 +166,8 @@ setup(
     extras_require={
         "build": ["grpcio-tools"],
         "test": ["pytest"],
-        # Fonts for tools/create_synthetic_tfrecord.py; matplotlib brings DejaVu.
-        "synth": ["matplotlib", "font-roboto", "font-source-sans-pro", "font-source-serif-pro",
-                  "font-caladea"],
+        # Words and fonts for tools/create_synthetic_tfrecord.py; matplotlib brings DejaVu.
+        "synth": ["pyspellchecker", "matplotlib", "font-roboto", "font-source-sans-pro",
+                  "font-source-serif-pro", "font-caladea"],
     },
 )
