@@ -3,7 +3,7 @@
 
     python tools/create_synthetic_tfrecord.py --output_path data/train.tfrecord --split train
     python tools/create_synthetic_tfrecord.py --output_path data/test.tfrecord --split test \\
-        --num_images 2000 --seed 1
+        --num_images 2000
 
 A word of one split is never in the other. tools/README.md has more.
 """
@@ -41,7 +41,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--num_images", type=_positive, default=50000, metavar="N")
     parser.add_argument("--num_shards", type=_positive, default=1, metavar="N",
                         help="write N files, OUTPUT_PATH-00000-of-0000N and so on")
-    parser.add_argument("--split", choices=["all", "train", "test"], default="all",
+    parser.add_argument("--split", choices=words.SPLITS, default="all",
                         help="train and test have no text in common, whatever the seed")
     parser.add_argument("--seed", type=_seed, default=0, help="the same gives the same images")
     parser.add_argument("--difficulty", type=_fraction, default=0.5, metavar="0..1",

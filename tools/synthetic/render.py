@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from synthetic import effects, fonts
+from synthetic import effects, fonts, words
 
 FONT_SIZE = 48  # pixels; words are drawn at this size and scaled at the end
 NUM_POINTS = 32  # along each of the two curves
@@ -37,7 +37,8 @@ class Renderer(object):
             self.families.setdefault(face.family, []).append(face)
 
     def __call__(self, index):
-        rng = np.random.RandomState([self.seed, index])
+        # By split too: the same photograph of another word would be too easy a test.
+        rng = np.random.RandomState([self.seed, words.SPLITS.index(self.texts.split), index])
         text = self.texts.draw(rng, accept=self.can_write)
         families = self.faces_for(text)
         family = families[rng.randint(len(families))]

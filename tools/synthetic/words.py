@@ -4,6 +4,7 @@ import string
 import unicodedata
 
 LATIN = string.digits + string.ascii_letters
+SPLITS = ("all", "train", "test")
 TEST_FRACTION = 0.1  # of all texts; --split test has these, --split train has none of them
 MAX_LENGTH = 40  # characters; longer lines of a word list are no words
 
