@@ -71,10 +71,10 @@ def _check(config, path, text):
         rule = _RULES.get(message.DESCRIPTOR.name)
         for field, problem in (rule(message) if rule else ()):
             full = ".".join(filter(None, [where, field]))
-            line = lines.get(full + "[0]", lines.get(full))
-            while line is None and where:  # an absent field: its message's line
-                line = lines.get(where)
-                where = where.rpartition(".")[0]
+            line, known = None, full
+            while line is None and known:  # an absent field has its message's line
+                line = lines.get(known)
+                known = known.rpartition(".")[0]
             raise ConfigError("%s:%d: %s: %s" % (path, line or 1, full, problem))
 
 

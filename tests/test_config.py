@@ -1,0 +1,94 @@
+import os
+
+import pytest
+
+from aster.config import ConfigError, check_clones, read_config, unused_fields
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+QUICKSTART = os.path.join(ROOT, "experiments", "quickstart", "config", "trainval.prototxt")
+
+
+def quickstart(old="", new=""):
+    with open(QUICKSTART) as stream:
+        text = stream.read()
+    assert old in text
+    return text.replace(old, new)
+
+
+def test_the_experiments_in_the_box_are_valid():
+    for name in os.listdir(os.path.join(ROOT, "experiments")):
+        folder = os.path.join(ROOT, "experiments", name)
+        if os.path.isdir(folder):
+            assert unused_fields(read_config(folder)) == []
+
+
+@pytest.mark.parametrize("old, new, field, problem", [
+    ("tiny: true", "tinny: true", 'tinny', "no field named"),
+    ("batch_size: 64", "batch_size: 64 batch_size: 64", "train_config.batch_size", "2 batch sizes for 1"),
+    ("batch_size: 64", "batch_size: 0", "train_config.batch_size[0]", "expected 1 or more"),
+    ("num_control_points: 20", "num_control_points: 7", "num_control_points", "even number"),
+    ('init_bias_pattern: "identity"', 'init_bias_pattern: "cosine"', "init_bias_pattern", "identity, slope or sine"),
+    ("beam_width: 5", "beam_width: 0", "predictor[0].attention_predictor.beam_width", "1 or more"),
+    ('name: "Backward"', 'name: "Forward"', "predictor[1].name", "another predictor"),
+    ('input_path: "data/train.tfrecord"', "", "train_input_reader[0].tf_record_input_reader", "input_path"),
+    ("manual_step_learning_rate {", "exponential_decay_learning_rate { decay_steps: 0 } } } } optimizer {"
+     " adam_optimizer { learning_rate { manual_step_learning_rate {", "train_config", "multiple"),
+    ("schedule { step: 2000", "schedule { step: 9000", "schedule", "must grow"),
+    ("data_augmentation_options { resize_image { target_height: 64 target_width: 256 } }", "",
+     "data_augmentation_options", "no step gives"),
+    ("batch_size:", "freeze_variables: '(' batch_size:", "freeze_variables[0]", "regular expression"),
+    ("regression_loss { l2_regression_loss { weight: 10.0 } }", "", "regression_loss", "l2_regression_loss"),
+])
+def test_an_error_names_file_line_and_field(tmp_path, old, new, field, problem):
+    path = str(tmp_path / "bad.prototxt")
+    text = quickstart(old, new)
+    with open(path, "w") as stream:
+        stream.write(text)
+    with pytest.raises(ConfigError) as info:
+        read_config(path)
+    message = str(info.value)
+    assert message.startswith(path + ":") and field in message and problem in message, message
+    assert int(message[len(path) + 1:].split(":")[0]) >= 1
+
+
+def test_the_line_is_that_of_the_right_predictor(tmp_path):
+    text = quickstart()
+    second = text.rindex("num_attention_units: 64")
+    text = text[:second] + "num_attention_units: 0 " + text[second + len("num_attention_units: 64"):]
+    path = str(tmp_path / "bad.prototxt")
+    with open(path, "w") as stream:
+        stream.write(text)
+    expected = "%s:%d: model.multi_predictors_recognition_model.predictor[1].attention_predictor.num_attention_units" % (
+        path, text[:second].count("\n") + 1)
+    with pytest.raises(ConfigError) as info:
+        read_config(path)
+    assert str(info.value).startswith(expected)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"{", b"model {", b"hello", b"model: 3", b"\x00" * 100,
+                                     b"model { model_x {} }", b"train_config { batch_size: -1 }"])
+def test_what_is_no_configuration(tmp_path, content):
+    path = str(tmp_path / "bad.prototxt")
+    with open(path, "wb") as stream:
+        stream.write(content)
+    with pytest.raises(ConfigError, match="bad.prototxt"):
+        read_config(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ConfigError, match="trainval.prototxt.*No such file"):
+        read_config(str(tmp_path))
+
+
+def test_clones_must_share_equally():
+    config = read_config(QUICKSTART)
+    check_clones(config, 2, QUICKSTART)
+    with pytest.raises(ConfigError, match=r"batch_size\[0\] is 64, which 3 clones"):
+        check_clones(config, 3, QUICKSTART)
+
+
+def test_fields_without_effect_are_named(tmp_path):
+    path = str(tmp_path / "x.prototxt")
+    with open(path, "w") as stream:
+        stream.write(quickstart("batch_size:", "sync_replicas: true batch_size:"))
+    assert unused_fields(read_config(path)) == ["train_config.sync_replicas"]
