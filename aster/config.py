@@ -96,7 +96,7 @@ def _line_numbers(text):
     """Dotted path -> line number. Every field is entered as name and as name[i], counted in its message."""
     lines, scopes, counts = {}, [""], [{}]
     pending = None
-    token = re.compile(r'#[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[A-Za-z_][\w.]*|\n|[{}<>:]')
+    token = re.compile(r'#[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[-+\w.]+|\n|[{}<>:]')
     line, after_colon = 1, False
     for match in token.finditer(text):
         word = match.group()
@@ -112,7 +112,9 @@ def _line_numbers(text):
                 counts.pop()
         elif word == ":":
             after_colon = True
-        elif re.match(r"[A-Za-z_]", word) and not after_colon:
+        elif after_colon:  # the field's value
+            after_colon = False
+        elif re.match(r"[A-Za-z_]", word):
             prefix = scopes[-1] + "." if scopes[-1] else ""
             number = counts[-1].get(word, 0)
             counts[-1][word] = number + 1
@@ -120,8 +122,6 @@ def _line_numbers(text):
             lines[indexed] = line
             lines.setdefault(prefix + word, line)
             pending = indexed if word in _REPEATED else prefix + word
-        else:
-            after_colon = False
     return lines
 
 

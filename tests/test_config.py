@@ -32,7 +32,7 @@ def test_the_experiments_in_the_box_are_valid():
     ('name: "Backward"', 'name: "Forward"', "predictor[1].name", "another predictor"),
     ('input_path: "data/train.tfrecord"', "", "train_input_reader[0].tf_record_input_reader", "input_path"),
     ("manual_step_learning_rate {", "exponential_decay_learning_rate { decay_steps: 0 } } } } optimizer {"
-     " adam_optimizer { learning_rate { manual_step_learning_rate {", "train_config", "multiple"),
+     " adam_optimizer { learning_rate { manual_step_learning_rate {", "optimizer", "multiple"),
     ("schedule { step: 2000", "schedule { step: 9000", "schedule", "must grow"),
     ("data_augmentation_options { resize_image { target_height: 64 target_width: 256 } }", "",
      "data_augmentation_options", "no step gives"),
