@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Saves the first images of a TFRecord as files: extract_images.py data/test.tfrecord data/images 8"""
+"""Saves the first images of a TFRecord: extract_images.py data/test.tfrecord data/images 8"""
 import itertools
 import os
 import sys
