@@ -165,8 +165,6 @@ def write_records(rendered, paths):
                 sample = example.Sample(item.encoded, item.text, keypoints=item.keypoints,
                                         filename="%08d.jpg" % index)
                 record = example.serialize(sample, item.width, item.height)
-                # Features come in any order; sorted, the same images are the same file.
-                record = tf.train.Example.FromString(record).SerializeToString(deterministic=True)
                 writers[index % len(writers)].write(record)
     except tf.errors.OpError as error:  # a full disk, for one
         raise OutputError("cannot write %s: %s" % (paths[0], error.message))

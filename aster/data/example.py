@@ -47,7 +47,7 @@ def serialize(sample, width=None, height=None):
     example = tf.train.Example()
     for name, value in features.items():
         example.features.feature[name].CopyFrom(feature(value))
-    return example.SerializeToString()
+    return example.SerializeToString(deterministic=True)  # equal samples, equal bytes
 
 
 def parse(serialized):
