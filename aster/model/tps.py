@@ -66,13 +66,13 @@ def make_spline(control_points, height, width):
 
 def sampling_grid(source_points, spline):
     """source_points [B, K, 2] -> where to read each pixel of the rectified image, [B, P, 2]."""
+    num_points, num_pixels = spline.inverse.shape[1], len(spline.lift)
+    rows = tf.reshape(tf.transpose(source_points, [0, 2, 1]), [-1, num_points])  # the x and y of each image
     # the gradient needs one product with a constant; the exact value comes on top, without a gradient
-    num_points = spline.inverse.shape[1]
-    columns = tf.reshape(tf.transpose(source_points, [1, 0, 2]), [num_points, -1])
-    grid = tf.matmul(tf.constant(spline.lift.dot(spline.inverse)), columns)
-    grid = tf.transpose(tf.reshape(grid, [len(spline.lift), -1, 2]), [1, 0, 2])
-    exact = _product(spline.lift, _product(spline.inverse, source_points, spline.lift.shape[1]))
-    return grid + tf.stop_gradient(exact - grid)
+    grid = tf.matmul(rows, tf.constant(spline.lift.dot(spline.inverse).T))
+    exact = _product(spline.lift, _product(spline.inverse, rows, spline.lift.shape[1]))
+    grid = grid + tf.stop_gradient(exact - grid)
+    return tf.transpose(tf.reshape(grid, [-1, 2, num_pixels]), [0, 2, 1])
 
 
 # The coefficients of a spline are large and cancel, so that the last bit of a float32 decides about 1e-4 of a
@@ -81,13 +81,12 @@ def sampling_grid(source_points, spline):
 # approximations of square root and logarithm.
 
 def _product(matrix, vectors, num_terms=None):
-    """matrix [R, n] x vectors [B, n, 2] -> [B, R, 2]; `num_terms` > n stands for terms that are zero."""
+    """matrix [R, n], vectors [N, n] -> their products [N, R]; `num_terms` > n stands for terms that are zero."""
     whole = (num_terms or matrix.shape[1]) // 4 * 4
     whole_rows = len(matrix) // 4 * 4
 
     def add(rows, order):
-        terms = [tf.reshape(tf.constant(rows[:, k]), [1, -1, 1]) * vectors[:, k:k + 1]
-                 for k in range(rows.shape[1])]
+        terms = [tf.constant(rows[None, :, k]) * vectors[:, k:k + 1] for k in range(rows.shape[1])]
         return order(terms)
 
     def sequential(terms):
