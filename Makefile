@@ -23,10 +23,10 @@ quickstart: build-tf2 data/train.tfrecord data/test.tfrecord
 	  --output_dir $(QUICKSTART)/log/demo
 
 data/train.tfrecord: | build-tf2
-	$(PYTHON) tools/create_synthetic_tfrecord.py --output_path $@ --split train --num_images 50000
+	$(PYTHON) tools/create_synthetic_tfrecord.py --output_path $@ --split train --num_images 50000 --difficulty 0.3
 
 data/test.tfrecord: | build-tf2
-	$(PYTHON) tools/create_synthetic_tfrecord.py --output_path $@ --split test --num_images 2000
+	$(PYTHON) tools/create_synthetic_tfrecord.py --output_path $@ --split test --num_images 2000 --difficulty 0.3
 
 # Every stack that this machine has a Python for; the second also where the first fails.
 test:
