@@ -1,0 +1,66 @@
+"""A tiny experiment for tests: a folder with a configuration and a few drawn words."""
+import io
+import os
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from aster.compat import tf
+from aster.data.example import Sample, serialize
+
+WORDS = ["one", "two", "red", "x1", "sun", "tea", "ice", "y2k"]
+
+CONFIG = """
+model { multi_predictors_recognition_model {
+  spatial_transformer {
+    convnet { stn_convnet { tiny: true conv_hyperparams { %(norm)s } } } fc_hyperparams { %(norm)s }
+    localization_h: 32 localization_w: 64 num_control_points: 6 init_bias_pattern: "slope" }
+  feature_extractor { convnet { crnn_net { tiny: true conv_hyperparams { %(norm)s } } }
+    bidirectional_rnn { fw_bw_rnn_cell { lstm_cell { num_units: 8 } } num_output_units: 8 } }
+  predictor { name: "Forward" attention_predictor { rnn_cell { lstm_cell { num_units: 8 } }
+    num_attention_units: 8 max_num_steps: 6 beam_width: 2
+    label_map { character_set { built_in_set: LOWERCASE } label_offset: 2 } } }
+} }
+train_config {
+  batch_size: %(batch_size)d
+  data_augmentation_options { resize_image { target_height: 64 target_width: 256 } }
+  optimizer { %(optimizer)s }
+  num_steps: %(num_steps)d
+  %(train)s
+}
+train_input_reader { queue_capacity: 8 tf_record_input_reader { input_path: "data/words.tfrecord" } }
+eval_config { data_preprocessing_steps { resize_image { target_height: 64 target_width: 256 } } %(eval)s }
+eval_input_reader { shuffle: false tf_record_input_reader { input_path: "data/words.tfrecord" } }
+"""
+DEFAULTS = dict(norm="batch_norm { decay: 0.9 }", batch_size=4, num_steps=3, train="", eval="",
+                optimizer="adam_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.01 } } }")
+
+
+def draw_word(word):
+    """JPEG bytes of a word in black on white."""
+    image = Image.new("RGB", (64, 24), "white")
+    ImageDraw.Draw(image).text((8, 6), word, fill="black")
+    stream = io.BytesIO()
+    image.save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def make_experiment(folder, **options):
+    """Writes the experiment into `folder` -> its path. `options` replace DEFAULTS."""
+    folder = str(folder)
+    write_config(folder, **options)
+    os.makedirs(os.path.join(folder, "data"), exist_ok=True)
+    with tf.python_io.TFRecordWriter(os.path.join(folder, "data", "words.tfrecord")) as writer:
+        for word in WORDS:
+            writer.write(serialize(Sample(draw_word(word), word, ("other", word, "words"))))
+    return folder
+
+
+def write_config(folder, **options):
+    os.makedirs(os.path.join(folder, "config"), exist_ok=True)
+    with open(os.path.join(folder, "config", "trainval.prototxt"), "w") as stream:
+        stream.write(CONFIG % dict(DEFAULTS, **options))
+
+
+def random_images(count):
+    return np.random.RandomState(0).uniform(0, 255, [count, 64, 256, 3]).astype(np.float32)

@@ -1,0 +1,96 @@
+"""The three commands, from arguments to files, in one small experiment."""
+import json
+import os
+import sys
+
+import pytest
+from PIL import Image
+
+from aster import command, demo, eval as eval_command, train as train_command
+from experiment import WORDS, draw_word, make_experiment, write_config
+
+
+def run(module, *arguments):
+    """-> what the command exits with: None, a number or a message."""
+    previous, sys.argv = sys.argv, [module.__name__] + [str(argument) for argument in arguments]
+    try:
+        command.run(module.main)
+    except SystemExit as stop:
+        return stop.code
+    finally:
+        sys.argv = previous
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = make_experiment(tmp_path_factory.mktemp("experiment"))
+    assert run(train_command, "--exp_dir", folder, "--num_clones", 2, "--clone_on_cpu") is None
+    return folder
+
+
+@pytest.mark.parametrize("options", ["", "use_moving_averages: true", "eval_with_lexicon: true", "num_examples: 5"])
+def test_eval(trained, tmp_path, options):
+    write_config(trained, eval=options)
+    path = str(tmp_path / "results.json")
+    assert run(eval_command, "--exp_dir", trained, "--norepeat", "--json", path) is None
+    with open(path) as stream:
+        result = json.load(stream)
+    assert result["count"] == (5 if "num_examples" in options else len(WORDS))
+    assert result["global_step"] == 3 and result["skipped"] == 0 and result["dataset"] == "data/words.tfrecord"
+    assert 0.0 <= result["word_accuracy"] <= 1.0 and result["normalized_edit_distance"] >= 0.0
+    assert os.listdir(os.path.join(trained, "log", "eval"))
+
+
+def test_demo(trained, tmp_path, capsys):
+    images = tmp_path / "images"
+    images.mkdir()
+    for i, mode in enumerate(["RGB", "L", "RGBA", "P", "1"]):
+        Image.new("RGB", (30 + i, 20), (i * 50, 0, 0)).convert(mode).save(str(images / ("%s.png" % mode)))
+    (images / "word.jpg").write_bytes(draw_word("tea"))
+    path, out = str(tmp_path / "texts.json"), str(tmp_path / "out")
+    assert run(demo, "--exp_dir", trained, "--input_image", images, "--output_dir", out, "--json", path) is None
+    with open(path) as stream:
+        results = json.load(stream)
+    assert [os.path.basename(r["path"]) for r in results] == ["1.png", "L.png", "P.png", "RGB.png", "RGBA.png", "word.jpg"]
+    assert len(os.listdir(out)) == 6 and capsys.readouterr().out.count("\n") == 6
+    # one by one, the same
+    for result in results[:3]:
+        assert run(demo, "--exp_dir", trained, "--input_image", result["path"], "--json", path) is None
+        with open(path) as stream:
+            alone, = json.load(stream)
+        assert alone["text"] == result["text"] and alone["score"] == pytest.approx(result["score"], abs=1e-5)
+
+
+def test_demo_names_what_it_cannot_read_and_reads_the_rest(trained, tmp_path, caplog):
+    good, bad, missing = str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg"), str(tmp_path / "c.jpg")
+    with open(good, "wb") as stream:
+        stream.write(draw_word("sun"))
+    with open(bad, "wb") as stream:
+        stream.write(b"no image")
+    path = str(tmp_path / "texts.json")
+    assert run(demo, "--exp_dir", trained, "--input_image", bad, good, missing, "--json", path) == \
+        "2 of 3 images could not be read"
+    assert bad in caplog.text and missing + ": No such file" in caplog.text
+    with open(path) as stream:
+        assert [result["path"] for result in json.load(stream)] == [good]
+
+
+@pytest.mark.parametrize("module", [train_command, eval_command, demo])
+def test_a_missing_experiment(module, tmp_path):
+    more = ("--input_image", "x.png") if module is demo else ()
+    assert "no such experiment folder" in run(module, "--exp_dir", tmp_path / "nowhere", *more)
+
+
+def test_eval_and_demo_without_a_checkpoint(tmp_path):
+    folder = make_experiment(tmp_path)
+    os.makedirs(os.path.join(folder, "log"))
+    assert "no checkpoint" in run(eval_command, "--exp_dir", folder, "--norepeat")
+    assert "no checkpoint" in run(demo, "--exp_dir", folder, "--input_image", __file__)
+
+
+def test_train_says_which_data_is_missing(tmp_path):
+    folder = make_experiment(tmp_path)
+    os.remove(os.path.join(folder, "data", "words.tfrecord"))
+    message = run(train_command, "--exp_dir", folder)
+    assert "train_input_reader" in message and "words.tfrecord" in message
+    assert "3 clones" in run(train_command, "--exp_dir", folder, "--num_clones", 3, "--clone_on_cpu")

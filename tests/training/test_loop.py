@@ -1,0 +1,157 @@
+"""Training on a few words: saving, resuming, signals, and what goes wrong."""
+import os
+import signal
+import threading
+
+import pytest
+
+from aster import checkpoint
+from aster.compat import tf
+from aster.config import read_config
+from aster.training import TrainingStopped
+from aster.training.loop import train
+from experiment import make_experiment, write_config
+
+
+def run(folder, **options):
+    if options:
+        write_config(folder, **options)
+    return train(read_config(folder), folder)
+
+
+def saved_steps(folder):
+    return sorted(int(name.split("-")[1].split(".")[0]) for name in os.listdir(os.path.join(folder, "log"))
+                  if name.endswith(".index"))
+
+
+def value(folder, name):
+    return tf.train.NewCheckpointReader(checkpoint.find_checkpoint(os.path.join(folder, "log"))).get_tensor(name)
+
+
+def test_train_save_resume(tmp_path, caplog):
+    folder = make_experiment(tmp_path)
+    caplog.set_level("INFO")
+    assert run(folder) == 3 and saved_steps(folder) == [3]
+    assert run(folder, num_steps=5) == 5 and saved_steps(folder) == [3, 5]
+    assert "resumed from" in caplog.text and "images/s" in caplog.text
+    events = [name for name in os.listdir(os.path.join(folder, "log")) if "tfevents" in name]
+    with tf.Graph().as_default():
+        tags = set(v.tag.split("/")[0] for name in events
+                   for event in tf.train.summary_iterator(os.path.join(folder, "log", name)) for v in event.summary.value)
+    assert {"loss", "input", "rectified", "learning_rate"} <= tags
+    names = checkpoint.read_shapes(checkpoint.find_checkpoint(os.path.join(folder, "log")))
+    assert "global_step" in names
+    assert "OptimizeClones/FeatureExtractor/Convnet/conv1/weights/ExponentialMovingAverage" in names
+    assert "OptimizeClones/FeatureExtractor/Convnet/conv1/weights/Adam" in names
+
+
+def test_batch_statistics_and_averages_follow(tmp_path):
+    folder = make_experiment(tmp_path)
+    run(folder)
+    assert abs(value(folder, "FeatureExtractor/Convnet/conv1/BatchNorm/moving_mean")).max() > 0
+    weights = value(folder, "FeatureExtractor/Convnet/conv1/weights")
+    average = value(folder, "OptimizeClones/FeatureExtractor/Convnet/conv1/weights/ExponentialMovingAverage")
+    assert 0 < abs(weights - average).max() < 0.1
+
+
+def test_another_optimizer_can_go_on(tmp_path):
+    folder = make_experiment(tmp_path)
+    run(folder)
+    adadelta = "adadelta_optimizer { learning_rate { constant_learning_rate { learning_rate: 1.0 } } }"
+    assert run(folder, num_steps=4, optimizer=adadelta) == 4
+    assert "OptimizeClones/Forward/Predictor/decoder/dense/bias/Adadelta_1" in checkpoint.read_shapes(
+        checkpoint.find_checkpoint(os.path.join(folder, "log")))
+
+
+def test_the_data_may_end(tmp_path):
+    folder = make_experiment(tmp_path, num_steps=100)
+    path = os.path.join(folder, "config", "trainval.prototxt")
+    with open(path) as stream:
+        text = stream.read()
+    with open(path, "w") as stream:
+        stream.write(text.replace("queue_capacity: 8", "queue_capacity: 8 num_epochs: 2"))
+    assert run(folder) == 4 and saved_steps(folder) == [4]
+
+
+def test_freeze_and_warm_start(tmp_path):
+    first = make_experiment(tmp_path / "first")
+    run(first)
+    second = make_experiment(tmp_path / "second", train='fine_tune_checkpoint: "%s/log" freeze_variables: "Feature.*"' % first)
+    run(second)
+    name = "FeatureExtractor/Convnet/conv1/weights"
+    assert (value(first, name) == value(second, name)).all()
+    assert (value(first, "Forward/Predictor/decoder/dense/kernel")
+            != value(second, "Forward/Predictor/decoder/dense/kernel")).any()
+    assert value(second, "global_step") == 3
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(tmp_path):
+    folder = make_experiment(tmp_path)
+    run(folder)
+    huge = "momentum_optimizer { learning_rate { constant_learning_rate { learning_rate: 1e30 } } }"
+    with pytest.raises(TrainingStopped, match=r"step \d+: .* infinite or not a number"):
+        run(folder, num_steps=50, optimizer=huge)
+    assert saved_steps(folder) == [3]
+    assert run(folder, num_steps=4) == 4
+
+
+@pytest.mark.parametrize("number, name", [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])
+def test_a_signal_saves_and_says_so(tmp_path, caplog, number, name):
+    folder = make_experiment(tmp_path, num_steps=100000)
+    caplog.set_level("INFO")
+
+    def send():
+        while "step 1 " not in caplog.text and not done.wait(0.1):
+            pass
+        os.kill(os.getpid(), number)
+    done = threading.Event()
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        with pytest.raises(TrainingStopped, match="stopped by %s at step" % name):
+            run(folder)
+    finally:
+        done.set()
+        sender.join()
+    assert len(saved_steps(folder)) == 1 and "saved" in caplog.text
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, caplog):
+    folder = make_experiment(tmp_path)
+    run(folder)
+    run(folder, num_steps=5)
+    data = os.path.join(folder, "log", "model.ckpt-5.data-00000-of-00001")
+    with open(data, "r+b") as stream:
+        stream.truncate(1000)
+    caplog.set_level("INFO")
+    assert run(folder, num_steps=6) == 6
+    assert "model.ckpt-5: damaged" in caplog.text and "resumed from %s" % os.path.join(folder, "log", "model.ckpt-3") in caplog.text
+
+
+def test_a_checkpoint_of_another_model_is_an_error(tmp_path):
+    folder = make_experiment(tmp_path)
+    run(folder)
+    path = os.path.join(folder, "config", "trainval.prototxt")
+    with open(path) as stream:
+        text = stream.read()
+    with open(path, "w") as stream:
+        stream.write(text.replace("num_attention_units: 8", "num_attention_units: 9"))
+    with pytest.raises(checkpoint.CheckpointError, match="not a checkpoint of this configuration.*has shape"):
+        run(folder)
+
+
+def test_a_full_disk_does_not_end_training(tmp_path, monkeypatch, caplog):
+    folder = make_experiment(tmp_path, train="save_checkpoint_secs: 1", num_steps=4)
+    original, calls = tf.train.Saver.save, []
+
+    def save(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 1:
+            raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+        return original(self, *args, **kwargs)
+    monkeypatch.setattr(tf.train.Saver, "save", save)
+    from aster.training import loop
+    clock = iter(range(0, 100000, 2))
+    monkeypatch.setattr(loop.time, "time", lambda: next(clock))
+    assert run(folder) == 4
+    assert "No space left on device; training goes on" in caplog.text and saved_steps(folder)[-1] == 4
