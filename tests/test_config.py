@@ -1,4 +1,5 @@
 import os
+import re
 
 import pytest
 
@@ -9,10 +10,11 @@ QUICKSTART = os.path.join(ROOT, "experiments", "quickstart", "config", "trainval
 
 
 def quickstart(old="", new=""):
+    """The text of the quickstart's configuration with every match of regular expression `old` replaced."""
     with open(QUICKSTART) as stream:
         text = stream.read()
-    assert old in text
-    return text.replace(old, new)
+    assert re.search(old, text)
+    return re.sub(old, lambda _: new, text)
 
 
 def test_the_experiments_in_the_box_are_valid():
@@ -24,8 +26,8 @@ def test_the_experiments_in_the_box_are_valid():
 
 @pytest.mark.parametrize("old, new, field, problem", [
     ("tiny: true", "tinny: true", 'tinny', "no field named"),
-    ("batch_size: 64", "batch_size: 64 batch_size: 64", "train_config.batch_size", "2 batch sizes for 1"),
-    ("batch_size: 64", "batch_size: 0", "train_config.batch_size[0]", "expected 1 or more"),
+    (r"batch_size: \d+", "batch_size: 64 batch_size: 64", "train_config.batch_size", "2 batch sizes for 1"),
+    (r"batch_size: \d+", "batch_size: 0", "train_config.batch_size[0]", "expected 1 or more"),
     ("num_control_points: 20", "num_control_points: 7", "num_control_points", "even number"),
     ('init_bias_pattern: "identity"', 'init_bias_pattern: "cosine"', "init_bias_pattern", "identity, slope or sine"),
     ("beam_width: 5", "beam_width: 0", "predictor[0].attention_predictor.beam_width", "1 or more"),
@@ -33,7 +35,7 @@ def test_the_experiments_in_the_box_are_valid():
     ('input_path: "data/train.tfrecord"', "", "train_input_reader[0].tf_record_input_reader", "input_path"),
     ("manual_step_learning_rate {", "exponential_decay_learning_rate { decay_steps: 0 } } } } optimizer {"
      " adam_optimizer { learning_rate { manual_step_learning_rate {", "optimizer", "multiple"),
-    ("schedule { step: 2000", "schedule { step: 9000", "schedule", "must grow"),
+    (r"schedule { step: \d+", "schedule { step: 9000", "schedule", "must grow"),
     ("data_augmentation_options { resize_image { target_height: 64 target_width: 256 } }", "",
      "data_augmentation_options", "no step gives"),
     ("batch_size:", "freeze_variables: '(' batch_size:", "freeze_variables[0]", "regular expression"),
@@ -83,7 +85,7 @@ def test_a_missing_file(tmp_path):
 def test_clones_must_share_equally():
     config = read_config(QUICKSTART)
     check_clones(config, 2, QUICKSTART)
-    with pytest.raises(ConfigError, match=r"batch_size\[0\] is 64, which 3 clones"):
+    with pytest.raises(ConfigError, match=r"batch_size\[0\] is [0-9]+, which 3 clones"):
         check_clones(config, 3, QUICKSTART)
 
 

@@ -17,7 +17,9 @@ def bilinear_sample(images, grid):
 
     pixels = tf.reshape(images, [-1, channels])
     first = tf.expand_dims(tf.range(tf.shape(images)[0]) * (height * width), 1)
-    corner = first + tf.cast(y0, tf.int32) * width + tf.cast(x0, tf.int32)
+    # a point that is not a number stays so through its weights, but must read inside the image
+    row, column = (tf.maximum(tf.cast(v, tf.int32), 0) for v in (y0, x0))
+    corner = first + row * width + column
 
     def read(offset):
         return tf.gather(pixels, corner + offset)

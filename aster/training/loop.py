@@ -2,6 +2,7 @@
 import logging
 import math
 import os
+import re
 import signal
 import time
 from typing import Any, NamedTuple
@@ -87,9 +88,9 @@ def _summary(clones, rate, batch):
     for name, loss in clones.losses.items():
         tf.summary.scalar("loss/" + name, loss)
     tf.summary.scalar("learning_rate", rate)
-    tf.summary.image("input", batch.images, max_outputs=4)
+    tf.summary.image("images/input", batch.images, max_outputs=4)
     if clones.first.rectification:
-        tf.summary.image("rectified", clones.first.rectification.images, max_outputs=4)
+        tf.summary.image("images/rectified", clones.first.rectification.images, max_outputs=4)
         tf.summary.histogram("control_points", clones.first.rectification.control_points)
     return tf.summary.merge_all()
 
@@ -146,12 +147,11 @@ def _run(session, graph, config, log_dir):
 
 def _explain(error, step, log_dir):
     """Raises TrainingStopped for a number that is not finite."""
-    message = str(error.message)
-    if "Tensor had" in message:
-        what = message.split(" : Tensor had")[0].strip()
+    found = re.search(r"^(.*) : Tensor had", error.message, re.MULTILINE)  # the words of check_numerics
+    if found:
         raise TrainingStopped(
             "step %d: %s is infinite or not a number, so training stopped and this step was not saved; the last good "
-            "checkpoint is in %s. A lower learning rate or gradient_clipping_by_norm may help" % (step, what, log_dir))
+            "checkpoint is in %s. A lower learning rate or gradient_clipping_by_norm may help" % (step, found.group(1).strip(), log_dir))
 
 
 class _Progress:
