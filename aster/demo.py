@@ -55,7 +55,7 @@ def _find_images(paths):
 
 
 def _load(paths, read_paths):
-    """Yields the images that can be decoded and appends their paths to `read_paths`; the others are named in the log."""
+    """Yields the images that decode, appending their paths to `read_paths`; the log names the others."""
     for path in paths:
         try:
             with open(path, "rb") as stream:

@@ -51,7 +51,8 @@ def test_demo(trained, tmp_path, capsys):
     assert run(demo, "--exp_dir", trained, "--input_image", images, "--output_dir", out, "--json", path) is None
     with open(path) as stream:
         results = json.load(stream)
-    assert [os.path.basename(r["path"]) for r in results] == ["1.png", "L.png", "P.png", "RGB.png", "RGBA.png", "word.jpg"]
+    names = [os.path.basename(r["path"]) for r in results]
+    assert names == ["1.png", "L.png", "P.png", "RGB.png", "RGBA.png", "word.jpg"]
     assert len(os.listdir(out)) == 6 and capsys.readouterr().out.count("\n") == 6
     # one by one, the same
     for result in results[:3]:

@@ -60,8 +60,8 @@ def test_the_line_is_that_of_the_right_predictor(tmp_path):
     path = str(tmp_path / "bad.prototxt")
     with open(path, "w") as stream:
         stream.write(text)
-    expected = "%s:%d: model.multi_predictors_recognition_model.predictor[1].attention_predictor.num_attention_units" % (
-        path, text[:second].count("\n") + 1)
+    field = "model.multi_predictors_recognition_model.predictor[1].attention_predictor.num_attention_units"
+    expected = "%s:%d: %s" % (path, text[:second].count("\n") + 1, field)
     with pytest.raises(ConfigError) as info:
         read_config(path)
     assert str(info.value).startswith(expected)

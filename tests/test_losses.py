@@ -28,5 +28,6 @@ def test_masked_samples_do_not_count_even_if_they_are_nan():
     annotated = np.ones([2, 4, 2], np.float32)
     annotated[1] = np.nan
     with tf.Graph().as_default(), tf.Session() as session:
-        values = [session.run(losses.l2_regression(predicted, annotated, tf.constant(mask))) for mask in ([1.0, 0.0], [0.0, 0.0])]
+        values = [session.run(losses.l2_regression(predicted, annotated, tf.constant(mask)))
+                  for mask in ([1.0, 0.0], [0.0, 0.0])]
     assert values == [4.0, 0.0]

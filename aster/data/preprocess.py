@@ -177,18 +177,17 @@ def _random_adjust_saturation(config, image):
 def _random_distort_color(config, image):
     """Four colour changes with the amounts usual for training on ImageNet, clipped once."""
     _check_rgb(image)
-    brightness = lambda x: tf.image.random_brightness(x, 32.0 / 255)
-    saturation = lambda x: tf.image.random_saturation(x, 0.5, 1.5)
-    hue = lambda x: tf.image.random_hue(x, 0.2)
-    contrast = lambda x: tf.image.random_contrast(x, 0.5, 1.5)
-    orders = {0: (brightness, saturation, hue, contrast),
-              1: (brightness, contrast, saturation, hue)}
+    changes = {"brightness": lambda x: tf.image.random_brightness(x, 32.0 / 255),
+               "saturation": lambda x: tf.image.random_saturation(x, 0.5, 1.5),
+               "hue": lambda x: tf.image.random_hue(x, 0.2),
+               "contrast": lambda x: tf.image.random_contrast(x, 0.5, 1.5)}
+    orders = {0: ("brightness", "saturation", "hue", "contrast"), 1: ("brightness", "contrast", "saturation", "hue")}
     if config.color_ordering not in orders:
         raise ValueError("color_ordering must be 0 or 1, not %d" % config.color_ordering)
 
     def distort(values):
-        for change in orders[config.color_ordering]:
-            values = change(values)
+        for name in orders[config.color_ordering]:
+            values = changes[name](values)
         return values
     return _on_unit_range(image, distort)
 

@@ -41,7 +41,7 @@ class Evaluator:
         self._session.close()
 
     def evaluate(self, path):
-        """Reads the data once with the checkpoint at `path` -> results, a dict; also TensorBoard's in exp_dir/log/eval."""
+        """Reads the data once with the checkpoint at `path` -> results, a dict; exp_dir/log/eval has summaries."""
         checkpoint.restore(self._session, path, self._variables, self._options.use_moving_averages)
         self._session.run(self._stream.initializer)
         metrics = RecognitionMetrics(self._ascii_only)

@@ -81,8 +81,8 @@ def beam_search(step, initial_state, batch_size, beam_width, num_labels, max_num
     # at first all hypotheses are the same: only one may live
     alive = tf.tile(tf.one_hot([0], beam_width, on_value=0.0, off_value=lowest), [batch_size, 1])
     beams = _Beams(initial_state, alive, tf.fill([batch_size, beam_width], False),
-                   tf.fill([batch_size, beam_width], START_LABEL), tf.fill(shape, PAD_LABEL), tf.zeros(shape), tf.zeros(shape + [alignment_size]),
-                   tf.zeros([batch_size], tf.int32))
+                   tf.fill([batch_size, beam_width], START_LABEL), tf.fill(shape, PAD_LABEL),
+                   tf.zeros(shape), tf.zeros(shape + [alignment_size]), tf.zeros([batch_size], tf.int32))
     any_batch = _Beams(*[tuple(_any_batch(t) for t in field) if isinstance(field, tuple) else _any_batch(field)
                          for field in beams])
     steps, beams = tf.while_loop(more, body, (tf.constant(0), beams), (tf.TensorShape([]), any_batch))

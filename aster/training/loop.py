@@ -55,7 +55,8 @@ def _build(config, exp_dir, devices):
     check_inputs(config.train_input_reader, steps, charsets, exp_dir)
     stream = make_dataset(
         config.train_input_reader, list(train_config.batch_size), steps, is_training=True,
-        num_control_points=model.num_supervised_points, charsets=charsets, base_dir=exp_dir, prefetch=train_config.prefetch_queue_capacity)
+        num_control_points=model.num_supervised_points, charsets=charsets, base_dir=exp_dir,
+        prefetch=train_config.prefetch_queue_capacity)
     global_step = tf.train.get_or_create_global_step()
     clones = build_clones(model, stream.batch, devices, train_config.freeze_variables)
     train_op, rate = _train_op(clones, train_config, global_step)
@@ -141,7 +142,8 @@ def _run(session, graph, config, log_dir):
         _log.info("saved %s", saver.save(session, step))
     _log.info("%s", graph.stream.report)
     if signals.received:
-        raise TrainingStopped("stopped by %s at step %d; the same command goes on from there" % (signals.received, step))
+        raise TrainingStopped("stopped by %s at step %d; the same command goes on from there"
+                              % (signals.received, step))
     return int(step)
 
 
@@ -151,7 +153,8 @@ def _explain(error, step, log_dir):
     if found:
         raise TrainingStopped(
             "step %d: %s is infinite or not a number, so training stopped and this step was not saved; the last good "
-            "checkpoint is in %s. A lower learning rate or gradient_clipping_by_norm may help" % (step, found.group(1).strip(), log_dir))
+            "checkpoint is in %s. A lower learning rate or gradient_clipping_by_norm may help"
+            % (step, found.group(1).strip(), log_dir))
 
 
 class _Progress:

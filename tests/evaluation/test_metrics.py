@@ -14,7 +14,8 @@ def test_comparable(text, ascii_only, expected):
 
 def test_metrics():
     metrics = RecognitionMetrics()
-    assert metrics.summary() == {"count": 0, "word_accuracy": None, "normalized_edit_distance": None, "edit_distance": 0}
+    assert metrics.summary() == {"count": 0, "word_accuracy": None,
+                                 "normalized_edit_distance": None, "edit_distance": 0}
     assert metrics.update("Hello!", "hello")
     assert not metrics.update("wurlds", "world")
     assert not metrics.update("ab", "...")  # an empty truth

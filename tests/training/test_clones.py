@@ -14,7 +14,8 @@ def gradients(config, devices, freeze=()):
     with tf.Graph().as_default():
         batch = Batch(tf.constant(random_images(8)), tf.constant(WORDS), None, None)
         clones = build_clones(build_model(config.model), batch, devices, freeze)
-        with tf.Session(config=tf.ConfigProto(device_count={"CPU": len(devices)}, allow_soft_placement=True)) as session:
+        options = tf.ConfigProto(device_count={"CPU": len(devices)}, allow_soft_placement=True)
+        with tf.Session(config=options) as session:
             session.run(tf.global_variables_initializer())
             rng = np.random.RandomState(1)
             for variable in sorted(tf.trainable_variables(), key=lambda v: v.op.name):

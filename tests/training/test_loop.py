@@ -77,7 +77,8 @@ def test_the_data_may_end(tmp_path):
 def test_freeze_and_warm_start(tmp_path):
     first = make_experiment(tmp_path / "first")
     run(first)
-    second = make_experiment(tmp_path / "second", train='fine_tune_checkpoint: "%s/log" freeze_variables: "Feature.*"' % first)
+    warm_start = 'fine_tune_checkpoint: "%s/log" freeze_variables: "Feature.*"' % first
+    second = make_experiment(tmp_path / "second", train=warm_start)
     run(second)
     name = "FeatureExtractor/Convnet/conv1/weights"
     assert (value(first, name) == value(second, name)).all()
@@ -126,7 +127,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, caplog):
         stream.truncate(1000)
     caplog.set_level("INFO")
     assert run(folder, num_steps=6) == 6
-    assert "model.ckpt-5: damaged" in caplog.text and "resumed from %s" % os.path.join(folder, "log", "model.ckpt-3") in caplog.text
+    assert "model.ckpt-5: damaged" in caplog.text
+    assert "resumed from %s" % os.path.join(folder, "log", "model.ckpt-3") in caplog.text
 
 
 def test_a_checkpoint_of_another_model_is_an_error(tmp_path):

@@ -65,7 +65,8 @@ def test_optimizer_against_numpy(name, reference):
     ("constant_learning_rate { learning_rate: 0.5 }", {0: 0.5, 1000: 0.5}),
     ("exponential_decay_learning_rate { initial_learning_rate: 1.0 decay_steps: 10 decay_factor: 0.5 }",
      {0: 1.0, 9: 1.0, 10: 0.5, 25: 0.25}),
-    ("exponential_decay_learning_rate { initial_learning_rate: 1.0 decay_steps: 10 decay_factor: 0.25 staircase: false }",
+    ("exponential_decay_learning_rate { initial_learning_rate: 1.0 decay_steps: 10 decay_factor: 0.25"
+     " staircase: false }",
      {0: 1.0, 5: 0.5, 10: 0.25}),
     ("manual_step_learning_rate { initial_learning_rate: 1.0 schedule { step: 5 learning_rate: 0.1 } "
      "schedule { step: 8 learning_rate: 0.01 } }", {0: 1.0, 4: 1.0, 5: 0.1, 7: 0.1, 8: 0.01, 99: 0.01})])
