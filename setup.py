@@ -124,9 +124,8 @@ class BuildOps(build_ext):
             stop("the build needs a C++ compiler, and there is no %s; run: apt-get install g++"
                  % compiler[0])
         # TensorFlow's headers, and what newer ones deprecate but 1.4 needs, give no warnings.
-        # The compiler may not fuse a * b + c, so that results are the same everywhere.
         compile_flags = [re.sub("^-I", "-isystem", flag) for flag in compile_flags]
-        command = (compiler + ["-shared", "-fPIC", "-O2", "-ffp-contract=off", "-Wall",
+        command = (compiler + ["-shared", "-fPIC", "-O3", "-Wall", "-Wno-psabi",
                                "-Wno-deprecated-declarations"] + compile_flags +
                    ["-DASTER_TF_MAJOR=" + version.split(".")[0]] + ext.sources +
                    ["-o", library] + link_flags)

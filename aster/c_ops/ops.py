@@ -26,7 +26,7 @@ _ops, _functions = _load()
 _functions.aster_masked_crc32c.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 _functions.aster_masked_crc32c.restype = ctypes.c_uint32
 
-for _name in ("AsterStringFiltering", "AsterStringReverse", "AsterDivideCurve"):
+for _name in ("AsterStringFiltering", "AsterStringReverse", "AsterDivideCurve", "AsterBeamSearch"):
     tf.NotDifferentiable(_name)
 
 
@@ -74,6 +74,95 @@ def divide_curve(curve, num_points, name=None):
       the curve's own; one point alone is the first. A curve of zero length repeats its point.
     """
     return _ops.aster_divide_curve(curve, num_points=num_points, name=name)
+
+
+def bilinear_sample(images, grid, name=None):
+    """Bilinear sampling (Jaderberg et al. 2015), differentiable in both.
+
+    Args:
+      images: float32 or float64 [B, H, W, C].
+      grid: [B, P, 2], (x, y) as fractions of width and height; coordinates in pixels are clipped to
+        [0, W - 2] and [0, H - 2], so that points outside read the border.
+
+    Returns:
+      [B, P, C].
+    """
+    return _ops.aster_bilinear_sample(images, grid, name=name)
+
+
+@tf.RegisterGradient("AsterBilinearSample")
+def _bilinear_sample_gradient(op, d_samples):
+    images, grid = op.inputs
+    return (_ops.aster_bilinear_sample_image_grad(images, grid, d_samples),
+            _ops.aster_bilinear_sample_grid_grad(images, grid, d_samples))
+
+
+def attention_lstm(inputs, state_kernel, keys, values, v, lengths, forget_bias=1.0, attend_first=True, name=None):
+    """An LSTM without peepholes over whole sequences, its glimpses added to its pre-activations.
+
+    With S steps, B samples, U units, N attentions (Bahdanau et al. 2015) of A units, each over memories of its own
+    that have T values together.
+
+    Args:
+      inputs: float32 or float64 [S, B, 4U], what the steps' inputs give to the gates i, j, f, o; biases included.
+      state_kernel: [U, 4U + N A], projects the state to gates and to the queries of each attention.
+      keys: [B, T, A].
+      values: [B, T, 4U], the memories projected to what they give to the gates.
+      v: [N, A].
+      lengths: N ints, whose sum is T.
+      attend_first: whether the first step has a glimpse.
+
+    Returns:
+      The outputs h [S, B, U].
+    """
+    return _ops.aster_attention_lstm(inputs, state_kernel, keys, values, v, lengths=lengths, forget_bias=forget_bias,
+                                     attend_first=attend_first, name=name)[0]
+
+
+def lstm(inputs, state_kernel, forget_bias=1.0, name=None):
+    """attention_lstm without attention: inputs [S, B, 4U], state_kernel [U, 4U] -> [S, B, U]."""
+    size = tf.shape(inputs)
+    none = tf.zeros([0, 1], inputs.dtype)
+    return attention_lstm(inputs, state_kernel, tf.zeros(tf.stack([size[1], 0, 1]), inputs.dtype),
+                          tf.zeros(tf.stack([size[1], 0, size[2]]), inputs.dtype), none, [], forget_bias, name=name)
+
+
+@tf.RegisterGradient("AsterAttentionLstm")
+def _attention_lstm_gradient(op, d_h, *_):
+    """The op goes back through the steps; what is summed over them is one product each, made here."""
+    inputs, state_kernel, keys, values, v = op.inputs
+    h, c, gates, queries, alignments = op.outputs
+    lengths = op.get_attr("lengths")
+    d_projection, d_keys, d_v = _ops.aster_attention_lstm_grad(
+        state_kernel, keys, values, v, c, gates, queries, alignments, d_h, lengths=lengths,
+        forget_bias=op.get_attr("forget_bias"), attend_first=op.get_attr("attend_first"))
+    d_inputs = d_projection[:, :, :tf.shape(inputs)[2]]
+    last_h = tf.concat([tf.zeros_like(h[:1]), h[:-1]], 0)
+    size = tf.shape(state_kernel)
+    d_kernel = tf.matmul(tf.reshape(last_h, [-1, size[0]]), tf.reshape(d_projection, [-1, size[1]]), transpose_a=True)
+    if not lengths:
+        return d_inputs, d_kernel, None, None, None
+    d_values = tf.matmul(tf.transpose(alignments, [1, 2, 0]), tf.transpose(d_inputs, [1, 0, 2]))
+    return d_inputs, d_kernel, d_keys, d_values, tf.reduce_sum(d_v, 0)
+
+
+def beam_search(label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias, lengths, beam_width,
+                max_num_steps, start_label, end_label, pad_label, forget_bias=1.0, name=None):
+    """A whole beam search with an attention_lstm whose outputs a dense layer turns into L labels.
+
+    Args:
+      label_inputs: [L, 4U], what each label gives to the gates; biases included.
+      dense_kernel, dense_bias: [U, L] and [L].
+      others: as in attention_lstm.
+
+    Returns:
+      labels int32 [B, steps], those of the end included and pad_label after it; lengths int32 [B];
+      scores [B]; log-probabilities of the labels [B, steps]; alignments [B, steps, T].
+    """
+    return _ops.aster_beam_search(
+        label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias, lengths=lengths,
+        forget_bias=forget_bias, beam_width=beam_width, max_num_steps=max_num_steps, start_label=start_label,
+        end_label=end_label, pad_label=pad_label, name=name)
 
 
 def masked_crc32c(data):

@@ -12,29 +12,29 @@ from aster.model.rectifier import Rectifier
 from aster.protos import hyperparams_pb2
 
 
-def build_model(config, base_dir=None):
+def build_model(config, base_dir=None, fused=True):
     """protos.Model, checked by `aster.config` -> RecognitionModel. A charset file that isn't found from the
-    working directory is looked up in `base_dir`."""
+    working directory is looked up in `base_dir`. `fused` False: standard TensorFlow ops only, more slowly."""
     config = config.multi_predictors_recognition_model
     rectifier = None
     if config.HasField("spatial_transformer"):
-        rectifier = _rectifier(config.spatial_transformer)
-    predictors = [_predictor(predictor, base_dir) for predictor in config.predictor]
+        rectifier = _rectifier(config.spatial_transformer, fused)
+    predictors = [_predictor(predictor, base_dir, fused) for predictor in config.predictor]
     keypoint_weight = config.regression_loss.l2_regression_loss.weight if config.keypoint_supervision else None
-    return RecognitionModel(rectifier, _encoder(config.feature_extractor), predictors, keypoint_weight)
+    return RecognitionModel(rectifier, _encoder(config.feature_extractor, fused), predictors, keypoint_weight)
 
 
-def _rectifier(config):
+def _rectifier(config, fused):
     margins = (config.margin_x, config.margin_y)
     localization_net = LocalizationNet(
         _convnet(config.convnet), _layer_style(config.fc_hyperparams),
         (config.localization_h, config.localization_w), config.num_control_points,
         config.init_bias_pattern, margins, config.activation)
-    return Rectifier(localization_net, (config.output_h, config.output_w), config.num_control_points, margins)
+    return Rectifier(localization_net, (config.output_h, config.output_w), config.num_control_points, margins, fused)
 
 
-def _encoder(config):
-    return Encoder(_convnet(config.convnet), [_bidirectional_rnn(layer) for layer in config.bidirectional_rnn])
+def _encoder(config, fused):
+    return Encoder(_convnet(config.convnet), [_bidirectional_rnn(layer, fused) for layer in config.bidirectional_rnn])
 
 
 def _convnet(config):
@@ -48,9 +48,10 @@ def _convnet(config):
     return convnets.ResNet(style)
 
 
-def _bidirectional_rnn(config):
+def _bidirectional_rnn(config, fused):
     cells = [_cell(config.fw_bw_rnn_cell, config.rnn_regularizer) for _ in range(2)]
-    return rnn.BidirectionalRnn(cells[0], cells[1], config.num_output_units, _layer_style(config.fc_hyperparams))
+    return rnn.BidirectionalRnn(cells[0], cells[1], config.num_output_units, _layer_style(config.fc_hyperparams),
+                                fused)
 
 
 def _cell(config, regularizer):
@@ -62,13 +63,13 @@ def _cell(config, regularizer):
     return rnn.GruCell(config.gru_cell.num_units, _initializer(config.gru_cell.initializer), regularizer)
 
 
-def _predictor(config, base_dir):
+def _predictor(config, base_dir, fused):
     predictor = config.attention_predictor
     charset = Charset.from_config(predictor.label_map, base_dir)
     decoder = AttentionDecoder(
         config.name, _cell(predictor.rnn_cell, predictor.rnn_regularizer), charset.num_labels,
         predictor.num_attention_units, predictor.max_num_steps, predictor.beam_width, predictor.reverse,
-        predictor.sync, predictor.multi_attention)
+        predictor.sync, predictor.multi_attention, fused)
     loss = predictor.loss.sequence_cross_entropy_loss
     return Predictor(decoder, charset, dict(weight=loss.weight, sequence_normalize=loss.sequence_normalize,
                                             sample_normalize=loss.sample_normalize))

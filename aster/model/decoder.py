@@ -1,10 +1,11 @@
 """The attention decoder: feature sequences -> labels (ASTER section 3.2.2)."""
 from typing import NamedTuple
 
+from aster.c_ops import ops
 from aster.compat import tf
 from aster.data.charset import END_LABEL, START_LABEL
 from aster.model import attention, layers, rnn
-from aster.model.beam_search import beam_search
+from aster.model.beam_search import PAD_LABEL, Decoded, beam_search
 
 
 class Teaching(NamedTuple):
@@ -28,11 +29,12 @@ class AttentionDecoder:
     `sync`: the glimpse of a step, taken with the state of the previous step, is input to the cell in the
     same step; otherwise the cell sees the previous glimpse and the glimpse is taken with its output.
     `multi_attention`: one attention per feature sequence, their glimpses concatenated, in place of one over
-    all sequences joined in time. `reverse`: the text is learnt and read from right to left.
+    all sequences joined in time. `reverse`: the text is learnt and read from right to left. `fused`: use ASTER's
+    ops for the loop over the steps where they can do it (LSTM without peepholes; to search, `sync` too).
     """
 
     def __init__(self, name, cell, num_labels, num_attention_units=128, max_num_steps=40, beam_width=1,
-                 reverse=False, sync=True, multi_attention=False):
+                 reverse=False, sync=True, multi_attention=False, fused=True):
         self.name = name
         self.reverse = reverse
         self._cell = cell
@@ -42,6 +44,7 @@ class AttentionDecoder:
         self._beam_width = beam_width
         self._sync = sync
         self._multi_attention = multi_attention
+        self._fused = fused and rnn.is_plain_lstm(cell)
 
     def teach(self, sequences, labels, lengths):
         """sequences [[B, T, C], ...], labels int32 [B, L] of the characters in reading order, lengths int32
@@ -51,20 +54,44 @@ class AttentionDecoder:
         inputs, targets, lengths = self._teacher_forcing(labels, lengths)
         parts = self._build(sequences)
         label_inputs = tf.gather(parts.cell.input_kernel, tf.transpose(inputs)) + parts.cell.bias
+        outputs = (self._run_fused if self._fused else self._run)(parts, label_inputs)
+        outputs = tf.transpose(outputs, [1, 0, 2])
+        outputs.set_shape([None, None, self._cell.num_units])
+        return Teaching(layers.matmul(outputs, parts.dense_kernel) + parts.dense_bias, targets, lengths)
 
+    def _run(self, parts, label_inputs):
+        """label_inputs [S, B, n] -> outputs of the cell [S, B, num_units]."""
         def step(state, label_input):
             next_state, _ = self._step(parts, label_input, state)
             return next_state
-        state = self._zero_state(parts, tf.shape(inputs)[0], 1)
+        state = self._zero_state(parts, tf.shape(label_inputs)[1], 1)
         # the scan's hypotheses are one per image: [S, B, 1, n]
-        outputs = tf.scan(step, tf.expand_dims(label_inputs, 2), state)[-2]
-        outputs = tf.transpose(tf.squeeze(outputs, [2]), [1, 0, 2])
-        outputs.set_shape([None, None, self._cell.num_units])
-        return Teaching(layers.matmul(outputs, parts.dense_kernel) + parts.dense_bias, targets, lengths)
+        return tf.squeeze(tf.scan(step, tf.expand_dims(label_inputs, 2), state)[-2], [2])
+
+    def _run_fused(self, parts, label_inputs):
+        return ops.attention_lstm(label_inputs, forget_bias=self._cell.forget_bias, attend_first=self._sync,
+                                  **self._fused_inputs(parts))
+
+    def _fused_inputs(self, parts):
+        """What ops.attention_lstm and ops.beam_search share."""
+        weights, keys, memories = zip(*parts.attentions)
+        sizes = [layers.static_size(memory, 2) for memory in memories]
+        glimpse_kernels = tf.split(parts.cell.input_kernel[self._num_labels:], sizes)
+        values = [layers.matmul(memory, kernel) for memory, kernel in zip(memories, glimpse_kernels)]
+        return dict(state_kernel=tf.concat([parts.cell.recurrent[0]] + [w.query_kernel for w in weights], 1),
+                    keys=tf.concat(keys, 1), values=tf.concat(values, 1), v=tf.stack([w.v for w in weights]),
+                    lengths=[layers.static_size(memory, 1) for memory in memories])
 
     def search(self, sequences):
         """sequences [[B, T, C], ...] -> beam_search.Decoded, in the decoder's own direction."""
         parts = self._build(sequences)
+        if self._fused and self._sync:
+            label_inputs = parts.cell.input_kernel[:self._num_labels] + parts.cell.bias
+            return Decoded(*ops.beam_search(
+                label_inputs, dense_kernel=parts.dense_kernel, dense_bias=parts.dense_bias,
+                beam_width=self._beam_width, max_num_steps=self._max_num_steps, start_label=START_LABEL,
+                end_label=END_LABEL, pad_label=PAD_LABEL, forget_bias=self._cell.forget_bias,
+                **self._fused_inputs(parts)))
         batch_size = tf.shape(sequences[0])[0]
 
         def step(labels, state):

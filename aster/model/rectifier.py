@@ -1,6 +1,7 @@
 """Rectification: localization network, thin-plate spline, sampler (ASTER section 3.1)."""
 from typing import NamedTuple
 
+from aster.c_ops import ops
 from aster.compat import tf
 from aster.model import layers, tps
 from aster.model.sampler import bilinear_sample
@@ -13,12 +14,14 @@ class Rectification(NamedTuple):
 
 
 class Rectifier:
-    """Maps the text found by the localization network onto an image of a fixed size (height, width)."""
+    """Maps the text found by the localization network onto an image of a fixed size (height, width). `fused`: sample
+    by ASTER's op."""
 
-    def __init__(self, localization_net, output_size, num_control_points, margins):
+    def __init__(self, localization_net, output_size, num_control_points, margins, fused=True):
         self.num_control_points = num_control_points
         self._localization_net = localization_net
         self._output_size = tuple(output_size)
+        self._sample = ops.bilinear_sample if fused else bilinear_sample
         target = tps.target_control_points(num_control_points, *margins)
         self._spline = tps.make_spline(target, *self._output_size)
 
@@ -28,5 +31,5 @@ class Rectifier:
         grid = tps.sampling_grid(control_points, self._spline)
         height, width = self._output_size
         channels = layers.static_size(images, 3)
-        rectified = tf.reshape(bilinear_sample(images, grid), [-1, height, width, channels])
+        rectified = tf.reshape(self._sample(images, grid), [-1, height, width, channels])
         return Rectification(rectified, control_points)

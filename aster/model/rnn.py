@@ -5,6 +5,7 @@ A cell's product with its inputs doesn't depend on its state, so it is made for 
 """
 from typing import NamedTuple, Tuple
 
+from aster.c_ops import ops
 from aster.compat import tf
 from aster.model import layers
 
@@ -21,13 +22,18 @@ def project(weights, features):
     return layers.matmul(features, weights.input_kernel) + weights.bias
 
 
+def is_plain_lstm(cell):
+    """Whether ASTER's ops can run this cell over a sequence."""
+    return isinstance(cell, LstmCell) and not cell.use_peepholes
+
+
 class LstmCell:
     """Hochreiter & Schmidhuber 1997; peepholes as in Sak et al. 2014. The state is (c, h), each [B, num_units]."""
 
     def __init__(self, num_units, forget_bias=1.0, use_peepholes=False, initializer=None, regularizer=None):
         self.num_units = num_units
-        self._forget_bias = forget_bias
-        self._use_peepholes = use_peepholes
+        self.forget_bias = forget_bias
+        self.use_peepholes = use_peepholes
         self._initializer = initializer
         self._regularizer = regularizer
 
@@ -39,7 +45,7 @@ class LstmCell:
                                      initializer=self._initializer, regularizer=self._regularizer)
             bias = tf.get_variable("bias", [4 * units], initializer=tf.zeros_initializer())
             peepholes = ()
-            if self._use_peepholes:  # vectors: an orthogonal initializer can't make them
+            if self.use_peepholes:  # vectors: an orthogonal initializer can't make them
                 peepholes = tuple(tf.get_variable(name, [units], initializer=tf.zeros_initializer())
                                   for name in ("w_i_diag", "w_f_diag", "w_o_diag"))
         return CellWeights(kernel[:input_size], bias, (kernel[input_size:],) + peepholes)
@@ -56,7 +62,7 @@ class LstmCell:
         i, j, f, o = tf.split(projected + tf.matmul(h, kernel), 4, axis=1)
         if peepholes:
             i, f = i + c * peepholes[0], f + c * peepholes[1]
-        c = tf.sigmoid(f + self._forget_bias) * c + tf.sigmoid(i) * tf.tanh(j)
+        c = tf.sigmoid(f + self.forget_bias) * c + tf.sigmoid(i) * tf.tanh(j)
         if peepholes:
             o = o + c * peepholes[2]
         return c, tf.sigmoid(o) * tf.tanh(c)
@@ -101,12 +107,14 @@ class GruCell:
 
 
 class BidirectionalRnn:
-    """A forward and a backward cell, then a fully connected layer if num_output_units > 0."""
+    """A forward and a backward cell, then a fully connected layer if num_output_units > 0. `fused`: use ASTER's
+    op for the loop over time where it can do it (LSTM without peepholes)."""
 
-    def __init__(self, forward_cell, backward_cell, num_output_units=0, fc_style=None):
+    def __init__(self, forward_cell, backward_cell, num_output_units=0, fc_style=None, fused=True):
         self._cells = (forward_cell, backward_cell)
         self._num_output_units = num_output_units
         self._fc_style = fc_style
+        self._fused = fused and all(is_plain_lstm(cell) for cell in self._cells)
 
     def __call__(self, sequence, is_training, scope):
         """[B, T, C] -> [B, T, num_output_units or the units of both cells]."""
@@ -127,14 +135,23 @@ class BidirectionalRnn:
             inputs.append(project(weights[-1], time_major))
         inputs[1] = tf.reverse(inputs[1], [0])
 
-        def step(states, projected):
-            return tuple(cell.step(w, x, state)
-                         for cell, w, x, state in zip(self._cells, weights, projected, states))
-
-        batch_size = tf.shape(sequence)[0]
-        states = tf.scan(step, tuple(inputs), tuple(cell.zero_state(batch_size) for cell in self._cells))
-        forward, backward = states[0][-1], tf.reverse(states[1][-1], [0])
+        if self._fused:
+            forward, backward = (ops.lstm(x, w.recurrent[0], cell.forget_bias)
+                                 for cell, w, x in zip(self._cells, weights, inputs))
+        else:
+            forward, backward = self._scan(weights, inputs)
+        backward = tf.reverse(backward, [0])
         outputs = tf.transpose(tf.concat([forward, backward], 2), [1, 0, 2])
         outputs.set_shape([sequence.shape[0], sequence.shape[1],
                            sum(cell.num_units for cell in self._cells)])
         return outputs
+
+    def _scan(self, weights, inputs):
+        """Pre-activations [T, B, n] of each cell -> outputs [T, B, units] of each."""
+        def step(states, projected):
+            return tuple(cell.step(w, x, state)
+                         for cell, w, x, state in zip(self._cells, weights, projected, states))
+
+        batch_size = tf.shape(inputs[0])[1]
+        states = tf.scan(step, tuple(inputs), tuple(cell.zero_state(batch_size) for cell in self._cells))
+        return states[0][-1], states[1][-1]

@@ -1,0 +1,57 @@
+// What the ops with attention share: attributes and checks of shapes.
+#ifndef ASTER_C_OPS_ATTENTION_OPS_H_
+#define ASTER_C_OPS_ATTENTION_OPS_H_
+
+#include "attention_lstm.h"
+#include "parallel.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+
+namespace aster {
+
+template <typename T>
+const T* Data(const tensorflow::Tensor& tensor) { return tensor.flat<T>().data(); }
+template <typename T>
+T* Data(tensorflow::Tensor* tensor) { return tensor->flat<T>().data(); }
+
+class AttentionOp : public tensorflow::OpKernel {
+ public:
+  explicit AttentionOp(tensorflow::OpKernelConstruction* context) : OpKernel(context) {
+    std::vector<int> lengths;
+    OP_REQUIRES_OK(context, context->GetAttr("lengths", &lengths));
+    OP_REQUIRES_OK(context, context->GetAttr("forget_bias", &sizes_.forget_bias));
+    OP_REQUIRES_OK(context, context->GetAttr("attend_first", &sizes_.attend_first));
+    sizes_.lengths.assign(lengths.begin(), lengths.end());
+    for (int length : lengths)
+      OP_REQUIRES(context, length > 0, tensorflow::errors::InvalidArgument("each of lengths must be 1 or more"));
+  }
+
+ protected:
+  // Fills in `sizes`, a copy of sizes_, from state_kernel [U, 4U + N A], keys [B, T, A], values [B, T, 4U], v [N, A].
+  tensorflow::Status GetSizes(const tensorflow::Tensor& kernel, const tensorflow::Tensor& keys,
+                              const tensorflow::Tensor& values, const tensorflow::Tensor& v, int64_t batch,
+                              Sizes* sizes) const {
+    const bool right_ranks = kernel.dims() == 2 && keys.dims() == 3 && values.dims() == 3 && v.dims() == 2;
+    if (right_ranks) {
+      sizes->batch = batch;
+      sizes->units = kernel.dim_size(0);
+      sizes->attention_units = v.dim_size(1);
+      const int64_t memories = sizes->lengths.size(), length = sizes->num_values();
+      if (kernel.dim_size(1) == sizes->projection() && v.dim_size(0) == memories &&
+          keys.shape() == tensorflow::TensorShape({batch, length, sizes->attention_units}) &&
+          values.shape() == tensorflow::TensorShape({batch, length, sizes->gates()}))
+        return tensorflow::Status();
+    }
+    return tensorflow::errors::InvalidArgument(
+        "expected state_kernel [U, 4U + N A], keys [B, T, A], values [B, T, 4U], v [N, A] with B ", batch, ", N ",
+        sizes->lengths.size(), ", T ", sizes->num_values(), "; got ", kernel.shape().DebugString(), ", ",
+        keys.shape().DebugString(), ", ", values.shape().DebugString(), ", ", v.shape().DebugString());
+  }
+
+  Sizes sizes_;
+};
+
+}  // namespace aster
+
+#endif  // ASTER_C_OPS_ATTENTION_OPS_H_

@@ -1,0 +1,119 @@
+// BeamSearch as a TensorFlow op.
+#include "beam_search.h"
+
+#include "attention_ops.h"
+
+namespace aster {
+namespace {
+
+namespace tf = tensorflow;
+using tf::shape_inference::InferenceContext;
+
+tf::Status BeamSearchShape(InferenceContext* context) {
+  tf::shape_inference::ShapeHandle keys;
+  TF_RETURN_IF_ERROR(context->WithRank(context->input(2), 3, &keys));
+  const auto batch = context->Dim(keys, 0), steps = context->UnknownDim();
+  context->set_output(0, context->MakeShape({batch, steps}));
+  context->set_output(1, context->MakeShape({batch}));
+  context->set_output(2, context->MakeShape({batch}));
+  context->set_output(3, context->MakeShape({batch, steps}));
+  context->set_output(4, context->MakeShape({batch, steps, context->Dim(keys, 1)}));
+  return tf::Status();
+}
+
+REGISTER_OP("AsterBeamSearch")
+    .Input("label_inputs: T")
+    .Input("state_kernel: T")
+    .Input("keys: T")
+    .Input("values: T")
+    .Input("v: T")
+    .Input("dense_kernel: T")
+    .Input("dense_bias: T")
+    .Output("labels: int32")
+    .Output("sizes: int32")
+    .Output("scores: T")
+    .Output("step_log_probs: T")
+    .Output("alignments: T")
+    .Attr("T: {float, double}")
+    .Attr("lengths: list(int) >= 0")
+    .Attr("forget_bias: float")
+    .Attr("attend_first: bool = true")
+    .Attr("beam_width: int >= 1")
+    .Attr("max_num_steps: int >= 1")
+    .Attr("start_label: int >= 0")
+    .Attr("end_label: int >= 0")
+    .Attr("pad_label: int")
+    .SetShapeFn(BeamSearchShape)
+    .Doc("A whole beam search with an attention LSTM; see aster/c_ops/ops.py.");
+
+template <typename T>
+class BeamSearchOp : public AttentionOp {
+ public:
+  explicit BeamSearchOp(tf::OpKernelConstruction* context) : AttentionOp(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("beam_width", &beam_width_));
+    OP_REQUIRES_OK(context, context->GetAttr("max_num_steps", &max_num_steps_));
+    OP_REQUIRES_OK(context, context->GetAttr("start_label", &start_label_));
+    OP_REQUIRES_OK(context, context->GetAttr("end_label", &end_label_));
+    OP_REQUIRES_OK(context, context->GetAttr("pad_label", &pad_label_));
+  }
+
+  void Compute(tf::OpKernelContext* context) override {
+    const tf::Tensor &label_inputs = context->input(0), &keys = context->input(2), &dense = context->input(5);
+    OP_REQUIRES(context, keys.dims() == 3, tf::errors::InvalidArgument("keys must be [B, T, A]"));
+    const int64_t batch = keys.dim_size(0);
+    Sizes sizes = sizes_;
+    OP_REQUIRES_OK(context, GetSizes(context->input(1), keys, context->input(3), context->input(4), batch, &sizes));
+    sizes.steps = max_num_steps_;
+    const int64_t num_labels = context->input(6).NumElements();
+    OP_REQUIRES(context, label_inputs.shape() == tf::TensorShape({num_labels, sizes.gates()}) &&
+                             dense.shape() == tf::TensorShape({sizes.units, num_labels}) &&
+                             std::max(start_label_, end_label_) < num_labels,
+                tf::errors::InvalidArgument("expected label_inputs [L, 4U], dense_kernel [U, L], dense_bias [L], got ",
+                                            label_inputs.shape().DebugString(), ", ", dense.shape().DebugString(), ", ",
+                                            context->input(6).shape().DebugString()));
+    const PackedMatrix<T> kernel(Data<T>(context->input(1)), sizes.units, sizes.projection());
+    const PackedMatrix<T> dense_kernel(Data<T>(dense), sizes.units, num_labels);
+    std::vector<Found<T>> found(batch);
+    ForSamples(context, batch, [&](int64_t begin, int64_t end) {
+      RunOnThisProcessor(BeamSearch<T>{
+          sizes, beam_width_, num_labels, start_label_, end_label_, kernel, dense_kernel, Data<T>(label_inputs),
+          Data<T>(keys), Data<T>(context->input(3)), Data<T>(context->input(4)), Data<T>(context->input(6)),
+          found.data(), begin, end});
+    });
+    Write(context, found, sizes.num_values());
+  }
+
+ private:
+  void Write(tf::OpKernelContext* context, const std::vector<Found<T>>& found, int64_t num_values) const {
+    const int64_t batch = found.size();
+    int64_t steps = 0;
+    for (const Found<T>& one : found) steps = std::max<int64_t>(steps, one.labels.size());
+    tf::Tensor *labels, *lengths, *scores, *log_probs, *alignments;
+    OP_REQUIRES_OK(context, context->allocate_output(0, tf::TensorShape({batch, steps}), &labels));
+    OP_REQUIRES_OK(context, context->allocate_output(1, tf::TensorShape({batch}), &lengths));
+    OP_REQUIRES_OK(context, context->allocate_output(2, tf::TensorShape({batch}), &scores));
+    OP_REQUIRES_OK(context, context->allocate_output(3, tf::TensorShape({batch, steps}), &log_probs));
+    OP_REQUIRES_OK(context, context->allocate_output(4, tf::TensorShape({batch, steps, num_values}), &alignments));
+    std::fill_n(Data<tf::int32>(labels), batch * steps, pad_label_);
+    std::fill_n(Data<T>(log_probs), batch * steps, T(0));
+    std::fill_n(Data<T>(alignments), batch * steps * num_values, T(0));
+    for (int64_t i = 0; i < batch; ++i) {
+      const Found<T>& one = found[i];
+      Data<tf::int32>(lengths)[i] = one.labels.size();
+      Data<T>(scores)[i] = one.score;
+      std::copy(one.labels.begin(), one.labels.end(), Data<tf::int32>(labels) + i * steps);
+      std::copy(one.log_probs.begin(), one.log_probs.end(), Data<T>(log_probs) + i * steps);
+      std::copy(one.alignments.begin(), one.alignments.end(), Data<T>(alignments) + i * steps * num_values);
+    }
+  }
+
+  int beam_width_, max_num_steps_, start_label_, end_label_, pad_label_;
+};
+
+REGISTER_KERNEL_BUILDER(Name("AsterBeamSearch").Device(tf::DEVICE_CPU).TypeConstraint<float>("T"),
+                        BeamSearchOp<float>);
+REGISTER_KERNEL_BUILDER(Name("AsterBeamSearch").Device(tf::DEVICE_CPU).TypeConstraint<double>("T"),
+                        BeamSearchOp<double>);
+
+}  // namespace
+}  // namespace aster

@@ -1,0 +1,208 @@
+// Beam search with an attention LSTM, all steps of it, free of TensorFlow.
+#ifndef ASTER_C_OPS_BEAM_SEARCH_H_
+#define ASTER_C_OPS_BEAM_SEARCH_H_
+
+#include <limits>
+
+#include "attention_lstm.h"
+
+namespace aster {
+
+// The best hypothesis of one image.
+template <typename T>
+struct Found {
+  T score;
+  std::vector<int32_t> labels;
+  std::vector<T> log_probs;   // one per label
+  std::vector<T> alignments;  // T values per label
+};
+
+// Searches for samples [begin, end), all in step, each until its best hypothesis has ended: scores only
+// fall, so nothing can overtake that one. Sizes::steps is the most labels that a hypothesis may have.
+template <typename T>
+struct BeamSearch {
+  const Sizes& sizes;
+  int64_t beam_width, num_labels;
+  int32_t start_label, end_label;
+  const PackedMatrix<T>& state_kernel;  // [U, 4U + N A]
+  const PackedMatrix<T>& dense_kernel;  // [U, L]
+  const T *label_inputs;                // [L, 4U], biases included
+  const T *keys, *values, *v, *dense_bias;
+  Found<T>* found;                      // [B]
+  int64_t begin, end;
+
+  struct Hypothesis {
+    T score, log_prob;
+    int64_t parent;     // among the last step's hypotheses of the sample
+    int32_t label;
+    bool finished;
+    int64_t state;      // row of the state that it goes on from
+    int64_t alignment;  // row of the alignment with which its label was read
+  };
+  typedef std::vector<Hypothesis> Beam;
+
+  // The states of hypotheses: several may go on from one.
+  struct States {
+    std::vector<T> h, c;
+    std::vector<int64_t> samples;
+  };
+
+  template <int kBytes>
+  ASTER_INLINE void Run() const {
+    const int64_t count = end - begin, units = sizes.units;
+    std::vector<std::vector<Beam>> history(count);  // [sample][step]
+    std::vector<std::vector<T>> alignments;         // [step], by row of the states
+    States states;
+    states.h.resize(count * units);
+    states.c.resize(count * units);
+    for (int64_t i = 0; i < count; ++i) {
+      history[i].push_back(Beam{Hypothesis{0, 0, 0, start_label, false, i, 0}});
+      states.samples.push_back(i);
+    }
+    for (int64_t t = 0; t < sizes.steps && !states.samples.empty(); ++t) {
+      alignments.emplace_back();
+      std::vector<T> sums = Sums<kBytes>(states, &alignments.back());
+      States next;
+      std::vector<T> logits = Advance<kBytes>(states, sums, history, &next);
+      states = Select(logits, next, &history);
+    }
+    for (int64_t i = 0; i < count; ++i) found[begin + i] = Trace(history[i], alignments);
+  }
+
+  // What the states alone give to the gates, glimpses included -> [rows, 4U].
+  template <int kBytes>
+  ASTER_INLINE std::vector<T> Sums(const States& states, std::vector<T>* alignments) const {
+    const int64_t rows = states.samples.size(), width = sizes.projection(), num_gates = sizes.gates();
+    const int64_t num_values = sizes.num_values();
+    std::vector<T> projection(rows * width), sums(rows * num_gates);
+    alignments->resize(rows * num_values);
+    Multiply<T, kBytes>(states.h.data(), rows, state_kernel, projection.data());
+    for (int64_t row = 0; row < rows; ++row) {
+      const T* projected = &projection[row * width];
+      const int64_t sample = begin + states.samples[row];
+      std::copy(projected, projected + num_gates, &sums[row * num_gates]);
+      AddGlimpse<T, kBytes>(sizes, keys + sample * num_values * sizes.attention_units,
+                            values + sample * num_values * num_gates, v, projected + num_gates,
+                            alignments->data() + row * num_values, &sums[row * num_gates]);
+    }
+    return sums;
+  }
+
+  // Advances the unfinished hypotheses of all samples that are not done -> logits and, in the same order,
+  // the next states.
+  template <int kBytes>
+  ASTER_INLINE std::vector<T> Advance(const States& states, const std::vector<T>& sums,
+                                      const std::vector<std::vector<Beam>>& history, States* next) const {
+    const int64_t units = sizes.units, num_gates = sizes.gates();
+    const int64_t most = (end - begin) * beam_width;
+    next->h.resize(most * units);
+    next->c.resize(most * units);
+    std::vector<T> gates(num_gates);
+    int64_t row = 0;
+    for (const std::vector<Beam>& steps : history) {
+      if (Done(steps.back())) continue;
+      for (const Hypothesis& hypothesis : steps.back()) {
+        if (hypothesis.finished) continue;
+        const T* input = label_inputs + hypothesis.label * num_gates;
+        const T* sum = &sums[hypothesis.state * num_gates];
+        for (int64_t n = 0; n < num_gates; ++n) gates[n] = input[n] + sum[n];
+        LstmCell<T, kBytes>(units, sizes.forget_bias, &states.c[hypothesis.state * units], gates.data(),
+                            &next->c[row * units], &next->h[row * units]);
+        ++row;
+      }
+    }
+    std::vector<T> logits(row * num_labels);
+    Multiply<T, kBytes>(next->h.data(), row, dense_kernel, logits.data());
+    return logits;
+  }
+
+  static bool Done(const Beam& beam) { return beam[0].finished; }
+
+  // Appends to each sample's history the best continuations -> the states of those that go on.
+  States Select(const std::vector<T>& logits, const States& advanced,
+                std::vector<std::vector<Beam>>* history) const {
+    const int64_t units = sizes.units;
+    States states;
+    int64_t row = 0;
+    for (int64_t i = 0; i < end - begin; ++i) {
+      std::vector<Beam>& steps = (*history)[i];
+      if (Done(steps.back())) continue;
+      Beam beam;
+      std::vector<int64_t> rows;  // of `advanced`, by hypothesis
+      for (const Hypothesis& hypothesis : steps.back()) {
+        const int64_t parent = rows.size();
+        rows.push_back(row);
+        if (hypothesis.finished) {  // it stays as it is
+          Insert(Hypothesis{hypothesis.score, 0, parent, end_label, true, 0, hypothesis.alignment}, &beam);
+        } else {
+          Expand(hypothesis, parent, &logits[row++ * num_labels], &beam);
+        }
+      }
+      steps.push_back(beam);
+      if (Done(beam)) continue;
+      std::vector<int64_t> kept(rows.size(), -1);  // the new row of each parent's state
+      for (Hypothesis& hypothesis : steps.back()) {
+        if (hypothesis.finished) continue;
+        int64_t& state = kept[hypothesis.parent];
+        if (state < 0) {
+          state = states.samples.size();
+          const int64_t from = rows[hypothesis.parent] * units;
+          states.samples.push_back(i);
+          states.h.insert(states.h.end(), &advanced.h[from], &advanced.h[from] + units);
+          states.c.insert(states.c.end(), &advanced.c[from], &advanced.c[from] + units);
+        }
+        hypothesis.state = state;
+      }
+    }
+    return states;
+  }
+
+  // Adds the continuations of a hypothesis that are good enough.
+  void Expand(const Hypothesis& hypothesis, int64_t parent, const T* logits, Beam* beam) const {
+    T highest = logits[0] + dense_bias[0], sum = 0;
+    for (int64_t label = 1; label < num_labels; ++label) highest = std::max(highest, logits[label] + dense_bias[label]);
+    for (int64_t label = 0; label < num_labels; ++label) sum += std::exp(logits[label] + dense_bias[label] - highest);
+    const T log_sum = std::log(sum) + highest;
+    for (int64_t label = 0; label < num_labels; ++label) {
+      const T log_prob = logits[label] + dense_bias[label] - log_sum;
+      Insert(Hypothesis{hypothesis.score + log_prob, log_prob, parent, static_cast<int32_t>(label),
+                        label == end_label, 0, hypothesis.state}, beam);
+    }
+  }
+
+  // Keeps the beam sorted, equals in the order in which they came, and no wider than beam_width.
+  void Insert(Hypothesis hypothesis, Beam* beam) const {
+    if (!(hypothesis.score >= std::numeric_limits<T>::lowest())) hypothesis.score = std::numeric_limits<T>::lowest();
+    const bool full = static_cast<int64_t>(beam->size()) == beam_width;
+    if (full && !(hypothesis.score > beam->back().score)) return;
+    if (full) beam->pop_back();
+    auto at = beam->end();
+    while (at != beam->begin() && hypothesis.score > (at - 1)->score) --at;
+    beam->insert(at, hypothesis);
+  }
+
+  // Follows the best hypothesis back to its first label.
+  Found<T> Trace(const std::vector<Beam>& steps, const std::vector<std::vector<T>>& alignments) const {
+    const int64_t length = steps.size() - 1, num_values = sizes.num_values();
+    Found<T> result;
+    result.score = steps.back()[0].score;
+    result.labels.resize(length);
+    result.log_probs.resize(length);
+    result.alignments.resize(length * num_values);
+    int64_t index = 0;
+    for (int64_t t = length; t > 0; --t) {
+      const Hypothesis& hypothesis = steps[t][index];
+      result.labels[t - 1] = hypothesis.label;
+      result.log_probs[t - 1] = hypothesis.log_prob;
+      if (!steps[t - 1][hypothesis.parent].finished)
+        std::copy_n(&alignments[t - 1][hypothesis.alignment * num_values], num_values,
+                    &result.alignments[(t - 1) * num_values]);
+      index = hypothesis.parent;
+    }
+    return result;
+  }
+};
+
+}  // namespace aster
+
+#endif  // ASTER_C_OPS_BEAM_SEARCH_H_

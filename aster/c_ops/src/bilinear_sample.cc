@@ -1,0 +1,104 @@
+// Bilinear sampling as TensorFlow ops.
+#include "bilinear_sample.h"
+
+#include "parallel.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+
+namespace aster {
+namespace {
+
+namespace tf = tensorflow;
+using tf::shape_inference::InferenceContext;
+using tf::shape_inference::ShapeHandle;
+
+REGISTER_OP("AsterBilinearSample")
+    .Input("images: T")
+    .Input("grid: T")
+    .Output("samples: T")
+    .Attr("T: {float, double}")
+    .SetShapeFn([](InferenceContext* context) {
+      ShapeHandle images, grid;
+      TF_RETURN_IF_ERROR(context->WithRank(context->input(0), 4, &images));
+      TF_RETURN_IF_ERROR(context->WithRank(context->input(1), 3, &grid));
+      context->set_output(0, context->MakeShape(
+          {context->Dim(images, 0), context->Dim(grid, 1), context->Dim(images, 3)}));
+      return tf::Status();
+    })
+    .Doc("Reads images [B, H, W, C] at the points of grid [B, P, 2]; see aster/c_ops/ops.py.");
+
+REGISTER_OP("AsterBilinearSampleGridGrad")
+    .Input("images: T")
+    .Input("grid: T")
+    .Input("d_samples: T")
+    .Output("d_grid: T")
+    .Attr("T: {float, double}")
+    .SetShapeFn([](InferenceContext* context) {
+      context->set_output(0, context->input(1));
+      return tf::Status();
+    });
+
+REGISTER_OP("AsterBilinearSampleImageGrad")
+    .Input("images: T")
+    .Input("grid: T")
+    .Input("d_samples: T")
+    .Output("d_images: T")
+    .Attr("T: {float, double}")
+    .SetShapeFn([](InferenceContext* context) {
+      context->set_output(0, context->input(0));
+      return tf::Status();
+    });
+
+enum Result { SAMPLES, GRID_GRADIENT, IMAGE_GRADIENT };
+
+template <typename T, Result kResult>
+class BilinearSampleOp : public tf::OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(tf::OpKernelContext* context) override {
+    const tf::Tensor &images = context->input(0), &grid = context->input(1);
+    OP_REQUIRES(context, images.dims() == 4 && grid.dims() == 3 && grid.dim_size(2) == 2 &&
+                             images.dim_size(0) == grid.dim_size(0) &&
+                             (images.dim_size(0) == 0 || images.NumElements() > 0),
+                tf::errors::InvalidArgument("expected images [B, H, W, C] and a grid [B, P, 2], got ",
+                                            images.shape().DebugString(), " and ", grid.shape().DebugString()));
+    const int64_t batch = images.dim_size(0);
+    const SampleSizes sizes{images.dim_size(1), images.dim_size(2), images.dim_size(3), grid.dim_size(1)};
+    const tf::TensorShape samples_shape({batch, sizes.points, sizes.channels});
+    OP_REQUIRES(context, kResult == SAMPLES || context->input(2).shape() == samples_shape,
+                tf::errors::InvalidArgument("d_samples must be ", samples_shape.DebugString()));
+    tf::Tensor* out;
+    OP_REQUIRES_OK(context, context->allocate_output(
+        0, kResult == SAMPLES ? samples_shape : kResult == GRID_GRADIENT ? grid.shape() : images.shape(), &out));
+    const T *image = images.flat<T>().data(), *points = grid.flat<T>().data();
+    const T* d_samples = kResult == SAMPLES ? nullptr : context->input(2).flat<T>().data();
+    T* result = out->flat<T>().data();
+    const int64_t image_size = sizes.height * sizes.width * sizes.channels, num_samples = sizes.points * sizes.channels;
+    ForSamples(context, batch, [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const T *own_image = image + i * image_size, *own_grid = points + i * sizes.points * 2;
+        const T* own_d = d_samples + i * num_samples;
+        if (kResult == SAMPLES) BilinearSample(sizes, own_image, own_grid, result + i * num_samples);
+        if (kResult == GRID_GRADIENT)
+          BilinearSampleGridGradient(sizes, own_image, own_grid, own_d, result + i * sizes.points * 2);
+        if (kResult == IMAGE_GRADIENT)
+          BilinearSampleImageGradient(sizes, own_grid, own_d, result + i * image_size);
+      }
+    });
+  }
+};
+
+#define REGISTER(name, result, T) \
+  REGISTER_KERNEL_BUILDER(Name(name).Device(tf::DEVICE_CPU).TypeConstraint<T>("T"), BilinearSampleOp<T, result>)
+REGISTER("AsterBilinearSample", SAMPLES, float);
+REGISTER("AsterBilinearSample", SAMPLES, double);
+REGISTER("AsterBilinearSampleGridGrad", GRID_GRADIENT, float);
+REGISTER("AsterBilinearSampleGridGrad", GRID_GRADIENT, double);
+REGISTER("AsterBilinearSampleImageGrad", IMAGE_GRADIENT, float);
+REGISTER("AsterBilinearSampleImageGrad", IMAGE_GRADIENT, double);
+#undef REGISTER
+
+}  // namespace
+}  // namespace aster
