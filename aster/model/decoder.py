@@ -18,6 +18,8 @@ class Teaching(NamedTuple):
 class _Parts(NamedTuple):
     """The variables of a decoder and what doesn't change from step to step."""
     cell: rnn.CellWeights
+    label_inputs: tf.Tensor     # [num_labels, n], what each gives to the cell's pre-activations; bias included
+    glimpse_kernel: tf.Tensor   # [C, n]
     attentions: list            # of (AttentionWeights, keys, memory)
     dense_kernel: tf.Tensor
     dense_bias: tf.Tensor
@@ -53,7 +55,7 @@ class AttentionDecoder:
             labels = tf.reverse_sequence(labels, lengths, seq_axis=1, batch_axis=0)
         inputs, targets, lengths = self._teacher_forcing(labels, lengths)
         parts = self._build(sequences)
-        label_inputs = tf.gather(parts.cell.input_kernel, tf.transpose(inputs)) + parts.cell.bias
+        label_inputs = tf.gather(parts.label_inputs, tf.transpose(inputs))
         outputs = (self._run_fused if self._fused else self._run)(parts, label_inputs)
         outputs = tf.transpose(outputs, [1, 0, 2])
         outputs.set_shape([None, None, self._cell.num_units])
@@ -76,7 +78,7 @@ class AttentionDecoder:
         """What ops.attention_lstm and ops.beam_search share."""
         weights, keys, memories = zip(*parts.attentions)
         sizes = [layers.static_size(memory, 2) for memory in memories]
-        glimpse_kernels = tf.split(parts.cell.input_kernel[self._num_labels:], sizes)
+        glimpse_kernels = tf.split(parts.glimpse_kernel, sizes)
         values = [layers.matmul(memory, kernel) for memory, kernel in zip(memories, glimpse_kernels)]
         return dict(state_kernel=tf.concat([parts.cell.recurrent[0]] + [w.query_kernel for w in weights], 1),
                     keys=tf.concat(keys, 1), values=tf.concat(values, 1), v=tf.stack([w.v for w in weights]),
@@ -86,16 +88,15 @@ class AttentionDecoder:
         """sequences [[B, T, C], ...] -> beam_search.Decoded, in the decoder's own direction."""
         parts = self._build(sequences)
         if self._fused and self._sync:
-            label_inputs = parts.cell.input_kernel[:self._num_labels] + parts.cell.bias
             return Decoded(*ops.beam_search(
-                label_inputs, dense_kernel=parts.dense_kernel, dense_bias=parts.dense_bias,
+                parts.label_inputs, dense_kernel=parts.dense_kernel, dense_bias=parts.dense_bias,
                 beam_width=self._beam_width, max_num_steps=self._max_num_steps, start_label=START_LABEL,
                 end_label=END_LABEL, pad_label=PAD_LABEL, forget_bias=self._cell.forget_bias,
                 **self._fused_inputs(parts)))
         batch_size = tf.shape(sequences[0])[0]
 
         def step(labels, state):
-            label_input = tf.gather(parts.cell.input_kernel, labels) + parts.cell.bias
+            label_input = tf.gather(parts.label_inputs, labels)
             state, alignments = self._step(parts, label_input, state)
             logits = layers.matmul(state[-2], parts.dense_kernel) + parts.dense_bias
             return tf.nn.log_softmax(logits), alignments, state
@@ -137,7 +138,8 @@ class AttentionDecoder:
                 with tf.variable_scope("dense"):
                     kernel = tf.get_variable("kernel", [self._cell.num_units, self._num_labels])
                     bias = tf.get_variable("bias", [self._num_labels], initializer=tf.zeros_initializer())
-        return _Parts(cell, list(zip(weights, keys, memories)), kernel, bias)
+        label_kernel, glimpse_kernel = tf.split(cell.input_kernel, [self._num_labels, glimpse_size])
+        return _Parts(cell, label_kernel + cell.bias, glimpse_kernel, list(zip(weights, keys, memories)), kernel, bias)
 
     def _zero_state(self, parts, batch_size, num_hypotheses):
         """The cell's state and the last glimpse, each [B, W, n]; the cell's output stands last but one."""
@@ -150,13 +152,11 @@ class AttentionDecoder:
         return tuple(zeros(layers.static_size(tensor, 1)) for tensor in cell_state) + (zeros(glimpse_size),)
 
     def _step(self, parts, label_input, state):
-        """label_input [B, W, n], the label's row of the cell's input kernel plus its bias -> next state and
-        alignments [B, W, T]."""
+        """label_input [B, W, n], rows of `label_inputs` -> next state and alignments [B, W, T]."""
         cell_state, glimpse = state[:-1], state[-1]
         if self._sync:
             glimpse, alignments = self._attend(parts, cell_state[-1])
-        glimpse_kernel = parts.cell.input_kernel[self._num_labels:]
-        cell_state = self._advance(parts, label_input + layers.matmul(glimpse, glimpse_kernel), cell_state)
+        cell_state = self._advance(parts, label_input + layers.matmul(glimpse, parts.glimpse_kernel), cell_state)
         if not self._sync:
             glimpse, alignments = self._attend(parts, cell_state[-1])
         return cell_state + (glimpse,), alignments

@@ -48,7 +48,9 @@ class LstmCell:
             if self.use_peepholes:  # vectors: an orthogonal initializer can't make them
                 peepholes = tuple(tf.get_variable(name, [units], initializer=tf.zeros_initializer())
                                   for name in ("w_i_diag", "w_f_diag", "w_o_diag"))
-        return CellWeights(kernel[:input_size], bias, (kernel[input_size:],) + peepholes)
+        # split, since the gradients of two slices would each be as large as the kernel
+        input_kernel, state_kernel = tf.split(kernel, [input_size, units])
+        return CellWeights(input_kernel, bias, (state_kernel,) + peepholes)
 
     def zero_state(self, batch_size):
         zeros = tf.zeros(tf.stack([batch_size, self.num_units]))
@@ -83,7 +85,7 @@ class GruCell:
                 kernel = tf.get_variable("kernel", [input_size + self.num_units, size],
                                          initializer=self._initializer, regularizer=self._regularizer)
                 bias = tf.get_variable("bias", [size], initializer=tf.constant_initializer(bias))
-            return kernel[:input_size], kernel[input_size:], bias
+            return tuple(tf.split(kernel, [input_size, self.num_units])) + (bias,)
 
         with tf.variable_scope("gru_cell"):
             gates_in, gates_h, gates_bias = layer("gates", 2 * self.num_units, 1.0)
