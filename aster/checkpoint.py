@@ -1,4 +1,5 @@
 """Finding and reading checkpoints: our own and the published system's, which name variables alike."""
+import contextlib
 import logging
 import os
 
@@ -34,10 +35,7 @@ def find_checkpoint(path):
 
 def read_shapes(path):
     """{variable name: shape} of a checkpoint. Raises CheckpointError where it can't be read."""
-    try:
-        return tf.train.NewCheckpointReader(path).get_variable_to_shape_map()
-    except Exception as error:  # TensorFlow 1.4 and 2 raise different types here
-        raise DamagedCheckpoint("%s: damaged or not a checkpoint (%s)" % (path, _first_line(error)))
+    return _reader(path).get_variable_to_shape_map()
 
 
 def global_step(path):
@@ -46,20 +44,36 @@ def global_step(path):
     return int(reader.get_tensor("global_step")) if reader.has_tensor("global_step") else 0
 
 
-def restore(session, path, variables, use_moving_averages=False):
+@contextlib.contextmanager
+def constants(path, use_moving_averages=False):
+    """Within it tf.get_variable gives the values of the checkpoint at `path`, as numpy arrays, in place of variables.
+
+    A graph built so needs no restoring, and TensorFlow prepares its constants once instead of in every step.
+    """
+    shapes, reader = read_shapes(path), _reader(path)
+
+    def getter(name, shape=None, **_):
+        stored = _average_name(name, shapes) if use_moving_averages else name
+        _check_model(path, {stored: tf.TensorShape(shape).as_list()}, shapes)
+        return _read(path, reader, stored)
+    with tf.variable_scope(tf.get_variable_scope(), custom_getter=getter):
+        yield
+
+
+def restore(session, path, variables):
     """Reads `variables` from the checkpoint at `path`; every one must be there, in its shape."""
-    shapes = read_shapes(path)
-    names = {variable.op.name: variable for variable in variables}
-    if use_moving_averages:
-        names = {_average_name(name, shapes): variable for name, variable in names.items()}
-    wrong = ["%s has shape %s there and %s here" % (name, shapes[name], variable.shape.as_list())
-             for name, variable in sorted(names.items())
-             if name in shapes and list(shapes[name]) != variable.shape.as_list()]
-    wrong += ["%s is missing there" % name for name in sorted(names) if name not in shapes]
+    _check_model(path, {v.op.name: v.shape.as_list() for v in variables}, read_shapes(path))
+    _restore(session, path, {v.op.name: v for v in variables})
+
+
+def _check_model(path, expected, shapes):
+    """Raises CheckpointError unless `shapes` has all of `expected`, {name: shape}."""
+    wrong = ["%s has shape %s there and %s here" % (name, shapes[name], shape)
+             for name, shape in sorted(expected.items()) if name in shapes and list(shapes[name]) != shape]
+    wrong += ["%s is missing there" % name for name in sorted(expected) if name not in shapes]
     if wrong:
         raise CheckpointError("%s: not a checkpoint of this configuration: %s%s" % (
             path, "; ".join(wrong[:3]), " and %d more" % (len(wrong) - 3) if len(wrong) > 3 else ""))
-    _restore(session, path, names)
 
 
 def warm_start(session, path, variables):
@@ -140,13 +154,24 @@ def _all_checkpoints(log_dir):
 
 def _restore(session, path, names):
     """{name in the checkpoint: variable}. Values are fed to the initializers, so that the graph doesn't grow."""
-    try:
-        reader = tf.train.NewCheckpointReader(path)
-        values = [(variable.initializer, reader.get_tensor(name)) for name, variable in names.items()]
-    except Exception as error:  # as above
-        raise DamagedCheckpoint("%s: damaged: %s" % (path, _first_line(error)))
+    reader = _reader(path)
+    values = [(variable.initializer, _read(path, reader, name)) for name, variable in names.items()]
     session.run([initializer for initializer, _ in values],
                 {initializer.inputs[1]: value for initializer, value in values})
+
+
+def _reader(path):
+    try:
+        return tf.train.NewCheckpointReader(path)
+    except Exception as error:  # TensorFlow 1.4 and 2 raise different types here and below
+        raise DamagedCheckpoint("%s: damaged or not a checkpoint (%s)" % (path, _first_line(error)))
+
+
+def _read(path, reader, name):
+    try:
+        return reader.get_tensor(name)
+    except Exception as error:
+        raise DamagedCheckpoint("%s: damaged: %s" % (path, _first_line(error)))
 
 
 def _average_name(name, shapes):

@@ -22,15 +22,12 @@ def main():
     if not config.HasField("eval_input_reader"):
         raise ValueError("%s: the configuration has no eval_input_reader" % arguments.exp_dir)
     from aster import checkpoint
-    from aster.evaluation.evaluator import Evaluator
+    from aster.evaluation.evaluator import evaluate
     log_dir = os.path.join(arguments.exp_dir, "log")
-    if arguments.norepeat:
-        checkpoint.find_checkpoint(log_dir)  # say at once if there is none
-    with Evaluator(config, arguments.exp_dir) as evaluator:
-        for path in _checkpoints(checkpoint, log_dir, config.eval_config, arguments.norepeat):
-            result = evaluator.evaluate(path)
-            if arguments.json:
-                command.write_json(arguments.json, result)
+    for path in _checkpoints(checkpoint, log_dir, config.eval_config, arguments.norepeat):
+        result = evaluate(config, arguments.exp_dir, path)
+        if arguments.json:
+            command.write_json(arguments.json, result)
 
 
 def _checkpoints(checkpoint, log_dir, options, norepeat):

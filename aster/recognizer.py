@@ -34,14 +34,13 @@ class Recognizer:
             self._raw = tf.placeholder(tf.uint8, [None, None, 3])
             self._prepared = preprocess_image(config.eval_config.data_preprocessing_steps, self._raw)
             self._images = tf.placeholder(tf.float32, [None] + self._prepared.shape.as_list())
-            recognition = build_model(config.model, base_dir).recognize(self._images)
+            with checkpoint.constants(checkpoint_path, config.eval_config.use_moving_averages):
+                recognition = build_model(config.model, base_dir).recognize(self._images)
             self._fetches = {"text": recognition.texts, "score": recognition.scores}
             if recognition.rectification:
                 self._fetches["control_points"] = recognition.rectification.control_points
                 self._fetches["rectified"] = recognition.rectification.images
             self._session = tf.Session(graph=graph)
-            checkpoint.restore(self._session, checkpoint_path, checkpoint.model_variables(),
-                               config.eval_config.use_moving_averages)
 
     @classmethod
     def from_experiment(cls, exp_dir):

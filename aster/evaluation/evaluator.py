@@ -15,93 +15,87 @@ _log = logging.getLogger(__name__)
 BATCH_SIZE = 32
 
 
-class Evaluator:
-    """Builds the graph once; `evaluate` then reads all images with one checkpoint. Use it in a `with`."""
-
-    def __init__(self, config, exp_dir):
-        self._options = config.eval_config
-        self._dataset = config.eval_input_reader.tf_record_input_reader.input_path
-        self._log_dir = os.path.join(exp_dir, "log", "eval")
-        with tf.Graph().as_default() as graph:
+def evaluate(config, exp_dir, checkpoint_path):
+    """Reads the eval_input_reader once with the checkpoint -> results, a dict; exp_dir/log/eval gets summaries."""
+    options = config.eval_config
+    with tf.Graph().as_default():
+        with checkpoint.constants(checkpoint_path, options.use_moving_averages):
             model = build_model(config.model, exp_dir)
             charsets = [predictor.charset for predictor in model.predictors]
-            self._ascii_only = all(max(charset.characters) < "\x80" for charset in charsets)
-            steps = self._options.data_preprocessing_steps
-            check_inputs([config.eval_input_reader], steps, charsets, exp_dir, "eval_input_reader")
-            self._stream = make_dataset([config.eval_input_reader], [BATCH_SIZE], steps, is_training=False,
-                                        charsets=charsets, base_dir=exp_dir, field="eval_input_reader")
-            self._recognition = model.recognize(self._stream.batch.images)
-            self._variables = checkpoint.model_variables()
-            self._session = tf.Session(graph=graph)
+            check_inputs([config.eval_input_reader], options.data_preprocessing_steps, charsets, exp_dir,
+                         "eval_input_reader")
+            stream = make_dataset([config.eval_input_reader], [BATCH_SIZE], options.data_preprocessing_steps,
+                                  is_training=False, charsets=charsets, base_dir=exp_dir, field="eval_input_reader")
+            recognition = model.recognize(stream.batch.images)
+        ascii_only = all(max(charset.characters) < "\x80" for charset in charsets)
+        metrics, drawn = RecognitionMetrics(ascii_only), []
+        with tf.Session() as session:
+            session.run(stream.initializer)
+            started = time.time()
+            for values in _run(session, stream, recognition):
+                _update(metrics, drawn, values, options)
+                if metrics.count >= options.num_examples:
+                    break
+    result = _result(config, metrics, stream.report, checkpoint.global_step(checkpoint_path))
+    _log.info("%s", stream.report)
+    _log.info("%s at step %d: word accuracy %.2f %%, normalized edit distance %.4f, %d words, %d skipped, "
+              "%.1f images/s", result["dataset"], result["global_step"], 100 * result["word_accuracy"],
+              result["normalized_edit_distance"], result["count"], result["skipped"],
+              result["count"] / (time.time() - started))
+    _write_summary(os.path.join(exp_dir, "log", "eval"), result, drawn)
+    return result
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *_):
-        self._session.close()
+def _run(session, stream, recognition):
+    """Yields what was read from the data and by the model, batch by batch."""
+    fetches = {"truths": stream.batch.texts, "lexicons": stream.batch.lexicons, "inputs": stream.batch.images,
+               "texts": recognition.texts}
+    if recognition.rectification:
+        fetches.update(recognition.rectification._asdict())
+    while True:
+        try:
+            yield session.run(fetches)
+        except tf.errors.OutOfRangeError:
+            return
+        except tf.errors.InvalidArgumentError:
+            if stream.report.error:
+                raise ValueError(stream.report.error)
+            raise
 
-    def evaluate(self, path):
-        """Reads the data once with the checkpoint at `path` -> results, a dict; exp_dir/log/eval has summaries."""
-        checkpoint.restore(self._session, path, self._variables, self._options.use_moving_averages)
-        self._session.run(self._stream.initializer)
-        metrics = RecognitionMetrics(self._ascii_only)
-        drawn, started = [], time.time()
-        limit = self._options.num_examples
-        fetches = {"batch": [self._stream.batch.texts, self._stream.batch.lexicons, self._stream.batch.images],
-                   "recognition": self._fetches()}
-        while metrics.count < limit:
-            try:
-                values = self._session.run(fetches)
-            except tf.errors.OutOfRangeError:
-                break
-            except tf.errors.InvalidArgumentError:
-                if self._stream.report.error:
-                    raise ValueError(self._stream.report.error)
-                raise
-            self._update(metrics, values, limit, drawn)
-        summary = metrics.summary()
-        result = {"dataset": self._dataset, "count": summary["count"], "word_accuracy": summary["word_accuracy"],
-                  "normalized_edit_distance": summary["normalized_edit_distance"],
-                  "with_lexicon": self._options.eval_with_lexicon, "skipped": self._stream.report.skipped,
-                  "global_step": checkpoint.global_step(path)}
-        _log.info("%s", self._stream.report)
-        _log.info("%s at step %d: word accuracy %.2f %%, normalized edit distance %.4f, %d words, %d skipped, "
-                  "%.1f images/s", self._dataset, result["global_step"], 100 * result["word_accuracy"],
-                  result["normalized_edit_distance"], result["count"], result["skipped"],
-                  result["count"] / (time.time() - started))
-        self._write_summary(result, drawn)
-        return result
 
-    def _fetches(self):
-        fetches = {"texts": self._recognition.texts, "scores": self._recognition.scores}
-        if self._recognition.rectification:
-            fetches.update(self._recognition.rectification._asdict())
-        return fetches
+def _update(metrics, drawn, values, options):
+    """Adds a batch to the metrics, and pictures to `drawn` until there are as many as asked for."""
+    for i in range(min(len(values["texts"]), options.num_examples - metrics.count)):
+        truth, predicted = values["truths"][i].decode("utf-8"), values["texts"][i].decode("utf-8")
+        if options.eval_with_lexicon:
+            lexicon = values["lexicons"][i].decode("utf-8")
+            predicted = nearest_word(predicted, lexicon.split("\t") if lexicon else ())
+        right = metrics.update(predicted, truth)
+        if len(drawn) < options.num_visualizations and not (right and options.only_visualize_incorrect):
+            drawn.append(draw_recognition(
+                values["inputs"][i], "%s (truth: %s)" % (predicted, truth),
+                values["control_points"][i] if "control_points" in values else None,
+                values["images"][i] if "images" in values else None))
 
-    def _update(self, metrics, values, limit, drawn):
-        texts, lexicons, images = values["batch"]
-        recognition = values["recognition"]
-        for i in range(min(len(texts), limit - metrics.count)):
-            truth, predicted = texts[i].decode("utf-8"), recognition["texts"][i].decode("utf-8")
-            if self._options.eval_with_lexicon:
-                lexicon = lexicons[i].decode("utf-8")
-                predicted = nearest_word(predicted, lexicon.split("\t") if lexicon else ())
-            right = metrics.update(predicted, truth)
-            if len(drawn) < self._options.num_visualizations and not (right and self._options.only_visualize_incorrect):
-                drawn.append(draw_recognition(
-                    images[i], "%s (truth: %s)" % (predicted, truth),
-                    recognition["control_points"][i] if "control_points" in recognition else None,
-                    recognition["images"][i] if "images" in recognition else None))
 
-    def _write_summary(self, result, drawn):
-        summary = tf.Summary()
-        for name in ("word_accuracy", "normalized_edit_distance"):
-            summary.value.add(tag="eval/" + name, simple_value=result[name])
-        for i, image in enumerate(drawn):
-            value = summary.value.add(tag="recognition/%d" % i)
-            value.image.height, value.image.width, value.image.colorspace = image.height, image.width, 3
-            value.image.encoded_image_string = encode_png(image)
-        with tf.Graph().as_default():
-            writer = tf.summary.FileWriter(self._log_dir)
-            writer.add_summary(summary, result["global_step"])
-            writer.close()
+def _result(config, metrics, report, global_step):
+    summary = metrics.summary()
+    return {"dataset": config.eval_input_reader.tf_record_input_reader.input_path, "count": summary["count"],
+            "word_accuracy": summary["word_accuracy"],
+            "normalized_edit_distance": summary["normalized_edit_distance"],
+            "with_lexicon": config.eval_config.eval_with_lexicon, "skipped": report.skipped,
+            "global_step": global_step}
+
+
+def _write_summary(folder, result, drawn):
+    summary = tf.Summary()
+    for name in ("word_accuracy", "normalized_edit_distance"):
+        summary.value.add(tag="eval/" + name, simple_value=result[name])
+    for i, image in enumerate(drawn):
+        value = summary.value.add(tag="recognition/%d" % i)
+        value.image.height, value.image.width, value.image.colorspace = image.height, image.width, 3
+        value.image.encoded_image_string = encode_png(image)
+    with tf.Graph().as_default():
+        writer = tf.summary.FileWriter(folder)
+        writer.add_summary(summary, result["global_step"])
+        writer.close()

@@ -26,8 +26,9 @@ def build_model(config, base_dir=None, fused=True):
 
 def _rectifier(config, fused):
     margins = (config.margin_x, config.margin_y)
+    # not folded: the last bit of a control point shows in the rectified image (see model/tps.py)
     localization_net = LocalizationNet(
-        _convnet(config.convnet), _layer_style(config.fc_hyperparams),
+        _convnet(config.convnet, fold=False), _layer_style(config.fc_hyperparams),
         (config.localization_h, config.localization_w), config.num_control_points,
         config.init_bias_pattern, margins, config.activation)
     return Rectifier(localization_net, (config.output_h, config.output_w), config.num_control_points, margins, fused)
@@ -37,10 +38,10 @@ def _encoder(config, fused):
     return Encoder(_convnet(config.convnet), [_bidirectional_rnn(layer, fused) for layer in config.bidirectional_rnn])
 
 
-def _convnet(config):
+def _convnet(config, fold=True):
     kind = config.WhichOneof("convnet_oneof")
     net = getattr(config, kind)
-    style = _layer_style(net.conv_hyperparams)
+    style = _layer_style(net.conv_hyperparams)._replace(fold=fold)
     if kind == "stn_convnet":
         return convnets.StnConvnet(style, net.tiny)
     if kind == "crnn_net":
