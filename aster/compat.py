@@ -24,3 +24,16 @@ def num_gpus():
     """GPUs that TensorFlow can use."""
     from tensorflow.python.client import device_lib  # no public name serves both
     return sum(device.device_type == "GPU" for device in device_lib.list_local_devices())
+
+
+def reading_config():
+    """A session's configuration for a graph of constants that is made to be used at once: of TensorFlow 2's graph
+    rewriters only the one that fuses convolutions runs, since the others copy all constants, for seconds."""
+    config = tf.ConfigProto(allow_soft_placement=True)
+    config.gpu_options.allow_growth = True
+    if not IS_TF1:
+        from tensorflow.core.protobuf import rewriter_config_pb2
+        rewrite = config.graph_options.rewrite_options
+        rewrite.optimizers.append("remap")
+        rewrite.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
+    return config

@@ -82,23 +82,30 @@ def sampling_grid(source_points, spline):
 
 def _product(matrix, vectors, num_terms=None):
     """matrix [R, n], vectors [N, n] -> their products [N, R]; `num_terms` > n stands for terms that are zero."""
-    whole = (num_terms or matrix.shape[1]) // 4 * 4
-    whole_rows = len(matrix) // 4 * 4
+    num_rows, size = matrix.shape
+    whole = (num_terms or size) // 4 * 4
+    whole_rows = num_rows // 4 * 4
+    columns = tf.transpose(vectors)
 
-    def add(rows, order):
-        terms = [tf.constant(rows[None, :, k]) * vectors[:, k:k + 1] for k in range(rows.shape[1])]
-        return order(terms)
+    def terms(rows, first, count):  # [count, N, rows]
+        return (tf.constant(matrix[rows, first:first + count].T[:, None])
+                * tf.expand_dims(columns[first:first + count], 2))
 
-    def sequential(terms):
-        return functools.reduce(operator.add, terms)
+    def add(parts):
+        return functools.reduce(operator.add, parts)
 
-    def in_four_lanes(terms):
-        lanes = [sequential(terms[lane:whole:4]) for lane in range(4)]
-        return sequential([(lanes[0] + lanes[1]) + (lanes[2] + lanes[3])] + terms[whole:])
+    def in_four_lanes(rows):
+        lanes = add([terms(rows, first, 4) for first in range(0, min(whole, size // 4 * 4), 4)])
+        if size < whole:  # a block cut short, by zeros
+            last = size // 4 * 4
+            short = terms(rows, last, size - last)
+            lanes += tf.pad(short, [[0, 4 - (size - last)], [0, 0], [0, 0]])
+        sums = [(lanes[0] + lanes[1]) + (lanes[2] + lanes[3])]
+        return add(sums + tf.unstack(terms(rows, whole, size - whole)) if size > whole else sums)
 
-    parts = [add(matrix[:whole_rows], in_four_lanes)]
-    if whole_rows < len(matrix):
-        parts.append(add(matrix[whole_rows:], sequential))
+    parts = [in_four_lanes(slice(whole_rows))]
+    if whole_rows < num_rows:
+        parts.append(add(tf.unstack(terms(slice(whole_rows, None), 0, size))))
     return tf.concat(parts, 1)
 
 
