@@ -1,9 +1,11 @@
 """Finding and reading checkpoints: our own and the published system's, which name variables alike."""
 import contextlib
+import glob
 import logging
 import os
 
 from aster.compat import tf
+from aster.errors import cause
 
 _log = logging.getLogger(__name__)
 
@@ -21,16 +23,42 @@ class DamagedCheckpoint(CheckpointError):
 def find_checkpoint(path):
     """A checkpoint's path (with or without .index), or a folder whose latest is meant -> its path."""
     if os.path.isdir(path):
-        state = tf.train.get_checkpoint_state(path)
-        if not state or not state.model_checkpoint_path:
+        found = list_checkpoints(path)
+        if not found:
             raise CheckpointError("%s: no checkpoint in this folder; has the training saved one yet?" % path)
-        # the folder may have moved since: the state file can hold absolute paths
-        beside = os.path.join(path, os.path.basename(state.model_checkpoint_path))
-        path = beside if tf.train.checkpoint_exists(beside) else state.model_checkpoint_path
+        return found[-1]
     path = path[:-len(".index")] if path.endswith(".index") else path
     if not tf.train.checkpoint_exists(path):
-        raise CheckpointError("%s: no such checkpoint; expected %s.index and %s.data-*" % (path, path, path))
+        raise CheckpointError("%s: no such checkpoint; expected a folder with checkpoints, or %s.index and %s.data-*"
+                              % (path, path, path))
     return path
+
+
+def list_checkpoints(folder):
+    """Paths of the checkpoints in a folder, the latest last: those that its file `checkpoint` names, or if that is
+    missing or damaged, by the step in their names."""
+    try:
+        state = tf.train.get_checkpoint_state(folder)
+    except Exception as error:  # of several types
+        _log.warning("%s: damaged (%s); going by the names of the files", os.path.join(folder, "checkpoint"),
+                     cause(error))
+        state = None
+    if state:
+        named = list(state.all_model_checkpoint_paths)
+        if state.model_checkpoint_path:  # the latest, also where a published or edited file lists no others
+            named = [path for path in named if path != state.model_checkpoint_path] + [state.model_checkpoint_path]
+        # the folder may have moved since: the file can hold absolute paths
+        beside = [os.path.join(folder, os.path.basename(path)) for path in named]
+        found = [path if _exists(path) else old for path, old in zip(beside, named) if _exists(path) or _exists(old)]
+        if found:
+            return found
+    names = [os.path.basename(path)[:-len(".index")] for path in glob.glob(os.path.join(folder, "*-*.index"))]
+    numbered = sorted((int(name.rpartition("-")[2]), name) for name in names if name.rpartition("-")[2].isdigit())
+    return [os.path.join(folder, name) for _, name in numbered]
+
+
+def _exists(path):
+    return os.path.exists(path + ".index") or os.path.exists(path)  # the second: of the first format
 
 
 def read_shapes(path):
@@ -92,7 +120,7 @@ def resume(session, log_dir, variables):
     The model must be the same; what the optimizer remembers may be new, and then keeps its first values.
     """
     damaged = None
-    for path in reversed(_all_checkpoints(log_dir)):
+    for path in reversed(list_checkpoints(log_dir)):
         try:
             shapes = read_shapes(path)
             model = [v for v in variables if not _is_optimizer_state(v)]
@@ -128,7 +156,7 @@ class Saver:
         self._log_dir = log_dir
         self._saver = tf.train.Saver(max_to_keep=5, keep_checkpoint_every_n_hours=keep_every_n_hours)
         self._saver.recover_last_checkpoints(
-            [path for path in _all_checkpoints(log_dir) if tf.train.checkpoint_exists(path)])
+            [path for path in list_checkpoints(log_dir) if tf.train.checkpoint_exists(path)])
         self._all_finite = tf.reduce_all(tf.stack(
             [tf.reduce_all(tf.is_finite(v)) for v in tf.global_variables() if v.dtype.base_dtype == tf.float32]))
 
@@ -141,15 +169,12 @@ class Saver:
             return self._saver.save(session, os.path.join(self._log_dir, "model.ckpt"), global_step=step,
                                     write_meta_graph=False)
         except (tf.errors.OpError, EnvironmentError, CheckpointError) as error:
-            problem = "can't save step %d in %s: %s" % (step, self._log_dir, _first_line(error))
+            for path in glob.glob(os.path.join(self._log_dir, "*.tempstate*")):
+                os.remove(path)  # what was written of it would fill the disk further
+            problem = "can't save step %d in %s: %s" % (step, self._log_dir, cause(error))
             if last:
                 raise CheckpointError(problem)
             _log.error("%s; training goes on", problem)
-
-
-def _all_checkpoints(log_dir):
-    state = tf.train.get_checkpoint_state(log_dir)
-    return [os.path.join(log_dir, os.path.basename(p)) for p in state.all_model_checkpoint_paths] if state else []
 
 
 def _restore(session, path, names):
@@ -164,22 +189,17 @@ def _reader(path):
     try:
         return tf.train.NewCheckpointReader(path)
     except Exception as error:  # TensorFlow 1.4 and 2 raise different types here and below
-        raise DamagedCheckpoint("%s: damaged or not a checkpoint (%s)" % (path, _first_line(error)))
+        raise DamagedCheckpoint("%s: damaged or not a checkpoint (%s)" % (path, cause(error)))
 
 
 def _read(path, reader, name):
     try:
         return reader.get_tensor(name)
     except Exception as error:
-        raise DamagedCheckpoint("%s: damaged: %s" % (path, _first_line(error)))
+        raise DamagedCheckpoint("%s: damaged: %s" % (path, cause(error)))
 
 
 def _average_name(name, shapes):
     """Variables without an average (batch statistics) are read as they are."""
     average = "%s/%s/ExponentialMovingAverage" % (MOVING_AVERAGE_SCOPE, name)
     return average if average in shapes else name
-
-
-def _first_line(error):
-    lines = (getattr(error, "message", None) or str(error)).splitlines()
-    return lines[0] if lines else type(error).__name__

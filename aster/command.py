@@ -3,8 +3,10 @@ import json
 import logging
 import os
 import sys
+import tempfile
 
 from aster.config import ConfigError, check_clones, read_config, unused_fields
+from aster.errors import cause
 from aster.training import TrainingStopped
 
 
@@ -28,6 +30,15 @@ def write_json(path, value):
     os.rename(path + ".tmp", path)
 
 
+def check_writable(path, is_folder=False):
+    """Raises OSError before long work whose result could not be written to `path`."""
+    folder = path if is_folder else os.path.dirname(path) or "."
+    if is_folder:
+        os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
 def run(main):
     """Runs a command's main function; errors that a user can mend end it with one line and status 1."""
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
@@ -36,8 +47,15 @@ def run(main):
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("interrupted")
+        logging.getLogger(__name__).error("interrupted")
+        sys.exit(130)
     except TrainingStopped as stopped:
-        sys.exit(str(stopped))
-    except (ValueError, EnvironmentError) as error:
+        logging.getLogger(__name__).error("%s", stopped)
+        sys.exit(stopped.status)
+    except (ValueError, EnvironmentError, ImportError) as error:
         sys.exit("error: %s" % error)
+    except Exception as error:
+        if "tensorflow" not in type(error).__module__:  # a mistake of ours: the traceback is needed
+            raise
+        logging.getLogger(__name__).debug("in TensorFlow", exc_info=True)
+        sys.exit("error: TensorFlow failed: %s" % cause(error))

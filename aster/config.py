@@ -2,6 +2,8 @@
 
 Every error is a ConfigError that names file, line and field, what was expected and what to do.
 """
+import itertools
+import math
 import os
 import re
 
@@ -44,8 +46,10 @@ def read_config(path):
 
 def check_clones(config, num_clones, path):
     """Raises ConfigError unless every reader's share of the batch can be dealt out to the clones."""
+    if num_clones < 1:
+        raise ConfigError("--num_clones is %d, expected 1 or more" % num_clones)
     for i, size in enumerate(config.train_config.batch_size):
-        if num_clones < 1 or size % num_clones:
+        if size % num_clones:
             raise ConfigError("%s: train_config.batch_size[%d] is %d, which %d clones can't share equally; "
                               "change it or --num_clones" % (path, i, size, num_clones))
 
@@ -69,7 +73,7 @@ def _check(config, path, text):
     lines = _line_numbers(text)
     for where, message in _walk(config):
         rule = _RULES.get(message.DESCRIPTOR.name)
-        for field, problem in (rule(message) if rule else ()):
+        for field, problem in itertools.chain(_check_finite(message), rule(message) if rule else ()):
             full = ".".join(filter(None, [where, field]))
             line, known = None, full
             while line is None and known:  # an absent field has its message's line
@@ -130,6 +134,12 @@ _REPEATED = frozenset(["bidirectional_rnn", "predictor", "train_input_reader", "
 
 
 # Rules: message -> (field, problem) for each thing that is wrong with it. `field` is "" for the message.
+
+def _check_finite(message):
+    for field, value in message.ListFields():
+        if isinstance(value, float) and not math.isfinite(value):
+            yield field.name, "is %g, expected a finite number" % value
+
 
 def _one_of(oneof, choices):
     def rule(message):
@@ -257,6 +267,14 @@ def _check_attention_predictor(config):
         yield "loss", "expected sequence_cross_entropy_loss"
 
 
+def _check_label_map(config):
+    if config.character_set.WhichOneof("source_oneof") is None:
+        yield "character_set", "expected one of text_file, text_string, built_in_set"
+    if config.label_offset != 2:
+        yield "label_offset", "is %d, but must be 2: labels 0 and 1 are start and end, and characters follow" % (
+            config.label_offset)
+
+
 def _check_bidirectional_rnn(config):
     if not config.HasField("fw_bw_rnn_cell"):
         yield "fw_bw_rnn_cell", "is missing"
@@ -272,7 +290,7 @@ _RULES = {
     "TrainConfig": _all(_check_train, _at_least(gradient_clipping_by_norm=0, prefetch_queue_capacity=1,
                                                 save_checkpoint_secs=1, save_summaries_steps=1,
                                                 bias_grad_multiplier=0)),
-    "EvalConfig": _check_eval,
+    "EvalConfig": _all(_check_eval, _at_least(num_examples=1, eval_interval_secs=1)),
     "Optimizer": _check_optimizer,
     "ManualStepLearningRate": _check_manual_steps,
     "ExponentialDecayLearningRate": _at_least(decay_steps=1),
@@ -287,6 +305,7 @@ _RULES = {
     "AttentionPredictor": _all(_check_attention_predictor, _at_least(
         num_attention_units=1, max_num_steps=1, beam_width=1)),
     "RnnCell": _one_of("rnn_cell_oneof", "lstm_cell, gru_cell"),
+    "LabelMap": _check_label_map,
     "LstmCell": _at_least(num_units=1),
     "GruCell": _at_least(num_units=1),
     "InputReader": _check_input_reader,

@@ -23,12 +23,17 @@ def main():
     arguments = parser.parse_args()
 
     command.read_experiment(arguments.exp_dir)
+    if arguments.json:
+        command.check_writable(arguments.json)
+    if arguments.output_dir:
+        command.check_writable(arguments.output_dir, is_folder=True)
     paths = _find_images(arguments.input_image)
     read_paths = []
     from aster.recognizer import Recognizer
     with Recognizer.from_experiment(arguments.exp_dir) as recognizer:
         results = []
-        for reading in recognizer.recognize(_load(paths, read_paths)):
+        # one by one: in a batch a score can differ in the fourth digit, since other kernels serve it
+        for reading in recognizer.recognize(_load(paths, read_paths), batch_size=1):
             path = read_paths[len(results)]
             print("%s  %s  %.3f" % (path, reading.text, reading.score))
             results.append({"path": path, "text": reading.text, "score": reading.score})
@@ -69,7 +74,6 @@ def _load(paths, read_paths):
 
 def _save_picture(output_dir, number, path, reading):
     from aster.visualize import draw_recognition
-    os.makedirs(output_dir, exist_ok=True)
     stem = os.path.splitext(os.path.basename(path))[0]
     # numbered, because images of several folders may share a name
     draw_recognition(reading.image, reading.text, reading.control_points, reading.rectified).save(

@@ -19,34 +19,42 @@ def main():
     arguments = parser.parse_args()
 
     config = command.read_experiment(arguments.exp_dir)
+    if arguments.json:
+        command.check_writable(arguments.json)
     if not config.HasField("eval_input_reader"):
         raise ValueError("%s: the configuration has no eval_input_reader" % arguments.exp_dir)
     from aster import checkpoint
     from aster.evaluation.evaluator import evaluate
     log_dir = os.path.join(arguments.exp_dir, "log")
-    for path in _checkpoints(checkpoint, log_dir, config.eval_config, arguments.norepeat):
-        result = evaluate(config, arguments.exp_dir, path)
-        if arguments.json:
-            command.write_json(arguments.json, result)
-
-
-def _checkpoints(checkpoint, log_dir, options, norepeat):
-    """Yields the latest checkpoint, and later each newer one, until max_evals are done."""
     last, done = None, 0
     while True:
-        try:
-            path = checkpoint.find_checkpoint(log_dir)
-        except checkpoint.CheckpointError as error:
-            if norepeat:
-                raise
-            path = last
-            _log.info("%s; looking again every %d s", error, options.eval_interval_secs)
-        if path != last:
-            yield path
+        path = _newest(log_dir, wait=not arguments.norepeat)
+        if path and path != last:
             last, done = path, done + 1
-        if norepeat or done == options.max_evals > 0:
+            try:
+                result = evaluate(config, arguments.exp_dir, path)
+                if arguments.json:
+                    command.write_json(arguments.json, result)
+            except checkpoint.DamagedCheckpoint as error:
+                if arguments.norepeat:
+                    raise
+                _log.error("%s; waiting for the next", error)
+        if arguments.norepeat or done == config.eval_config.max_evals > 0:
             return
-        time.sleep(options.eval_interval_secs)
+        _log.info("looking for a newer checkpoint every %d s (eval_interval_secs); Ctrl-C stops",
+                  config.eval_config.eval_interval_secs)
+        time.sleep(config.eval_config.eval_interval_secs)
+
+
+def _newest(log_dir, wait):
+    """The path of the latest checkpoint; with `wait`, None where there is none yet."""
+    from aster.checkpoint import CheckpointError, find_checkpoint
+    try:
+        return find_checkpoint(log_dir)
+    except CheckpointError as error:
+        if not wait:
+            raise
+        _log.info("%s", error)
 
 
 if __name__ == "__main__":

@@ -47,12 +47,18 @@ class Recognizer:
         """The model of exp_dir/config/trainval.prototxt with the latest checkpoint in exp_dir/log."""
         return cls(read_config(exp_dir), checkpoint.find_checkpoint(os.path.join(exp_dir, "log")), exp_dir)
 
-    def recognize(self, images):
-        """Iterable of uint8 images [H, W, 3] of any sizes -> yields a Reading for each, in order."""
+    def recognize(self, images, batch_size=BATCH_SIZE):
+        """Iterable of uint8 images [H, W, 3] of any sizes -> yields a Reading for each, in order. Texts don't depend on
+        batch_size; scores do by rounding, up to about 1e-3."""
         batch = []
         for image in images:
+            shape, dtype = getattr(image, "shape", ()), getattr(image, "dtype", None)
+            if len(shape) != 3 or shape[2] != 3 or not all(shape) or dtype != np.uint8:
+                raise ValueError("expected images as uint8 arrays [H, W, 3], got %s; aster.data.image.decode_image "
+                                 "makes one of a file's bytes"
+                                 % ("%s %s" % (dtype, list(shape)) if shape else type(image).__name__))
             batch.append(self._session.run(self._prepared, {self._raw: image}))
-            if len(batch) == BATCH_SIZE:
+            if len(batch) == batch_size:
                 for reading in self._read(batch):
                     yield reading
                 batch = []

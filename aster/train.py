@@ -14,6 +14,8 @@ def main():
     arguments = parser.parse_args()
 
     config = command.read_experiment(arguments.exp_dir, arguments.num_clones)
+    if not config.HasField("train_config"):
+        raise ValueError("%s: the configuration has no train_config" % arguments.exp_dir)
     from aster.training.loop import train
     train(config, arguments.exp_dir, arguments.num_clones, arguments.clone_on_cpu)
 

@@ -45,7 +45,7 @@ class Stream(NamedTuple):
 
 
 def check_inputs(readers, steps=(), charsets=(), base_dir=None, field="train_input_reader",
-                 max_texts=5000):
+                 max_texts=5000, is_training=True):
     """Looks at the data before any training, and reports characters that the charset lacks.
 
     Reads until each reader has given one usable sample, and the texts of its first
@@ -57,6 +57,7 @@ def check_inputs(readers, steps=(), charsets=(), base_dir=None, field="train_inp
       charsets: the Charset of each decoder.
       base_dir: folder from which relative paths are looked up too.
       field: the config's name of the readers, for messages.
+      is_training: otherwise a character counts as lacking only if it is compared, and in neither case.
 
     Returns:
       Counter: character that some charset lacks -> times seen.
@@ -67,11 +68,13 @@ def check_inputs(readers, steps=(), charsets=(), base_dir=None, field="train_inp
     for name, reader in _named(readers, field):
         paths = _find_paths(reader, base_dir, name)
         texts = _filter_texts(_scan(paths, name, max_texts), steps, base_dir)
-        for charset in charsets:
-            found = collections.Counter(c for text in texts for c in charset.unknown(text))
-            samples = sum(bool(charset.unknown(text)) for text in texts)
+        different = {(charset.characters, charset.drop_unknown): charset for charset in charsets}
+        for charset in different.values():
+            lacking = [charset.unknown(text) if is_training else _unreadable(charset, text) for text in texts]
+            found = collections.Counter(c for characters in lacking for c in characters)
             if found:
-                _log.warning("%s", _describe_unknown(name, charset, found, samples, len(texts)))
+                _log.warning("%s", _describe_unknown(name, charset, found, sum(map(bool, lacking)), len(texts),
+                                                     is_training))
             unknown |= found
     return unknown
 
@@ -228,9 +231,16 @@ def _filter_texts(texts, steps, base_dir):
         return [text.decode("utf-8") for text in session.run(filtered, {given: encoded})]
 
 
-def _describe_unknown(name, charset, found, samples, total):
-    most = ", ".join("%r (U+%04X) x %d" % (c, ord(c), n) for c, n in found.most_common(20))
-    fate = ("samples with such characters are left out of training" if charset.drop_unknown else
+def _unreadable(charset, text):
+    """Letters and digits of a text that the charset has neither in upper nor in lower case."""
+    return {c for c in charset.unknown(text)
+            if c.isalnum() and charset.unknown(c.lower()) and charset.unknown(c.upper())}
+
+
+def _describe_unknown(name, charset, found, samples, total, is_training):
+    most = ", ".join("%r (U+%04X) x %d" % (c, ord(c), n) for c, n in found.most_common(10))
+    fate = ("the model can't read them" if not is_training else
+            "samples with such characters are left out of training" if charset.drop_unknown else
             "they become %r; label_map.unknown_characters: DROP_SAMPLE leaves such samples out"
             % charset.decode([charset.unk_label]))
     return "%s: %d of the %d texts looked at have characters outside the character set: %s; %s" % (

@@ -23,7 +23,7 @@ def evaluate(config, exp_dir, checkpoint_path):
             model = build_model(config.model, exp_dir)
             charsets = [predictor.charset for predictor in model.predictors]
             check_inputs([config.eval_input_reader], options.data_preprocessing_steps, charsets, exp_dir,
-                         "eval_input_reader")
+                         "eval_input_reader", is_training=False)
             stream = make_dataset([config.eval_input_reader], [BATCH_SIZE], options.data_preprocessing_steps,
                                   is_training=False, charsets=charsets, base_dir=exp_dir, field="eval_input_reader")
             recognition = model.recognize(stream.batch.images)

@@ -4,6 +4,7 @@ import math
 import os
 import re
 import signal
+import tempfile
 import time
 from typing import Any, NamedTuple
 
@@ -35,6 +36,8 @@ def train(config, exp_dir, num_clones=1, clone_on_cpu=False):
     """
     log_dir = os.path.join(exp_dir, "log")
     os.makedirs(log_dir, exist_ok=True)
+    with tempfile.TemporaryFile(dir=log_dir):  # an error now, not when the first checkpoint is due
+        pass
     devices = clone_devices(num_clones, clone_on_cpu)
     with tf.Graph().as_default():
         graph = _build(config, exp_dir, devices)
@@ -143,18 +146,21 @@ def _run(session, graph, config, log_dir):
     _log.info("%s", graph.stream.report)
     if signals.received:
         raise TrainingStopped("stopped by %s at step %d; the same command goes on from there"
-                              % (signals.received, step))
+                              % (signals.received, step), 128 + signals.number)
     return int(step)
 
 
 def _explain(error, step, log_dir):
     """Raises TrainingStopped for a number that is not finite."""
-    found = re.search(r"^(.*) : Tensor had", error.message, re.MULTILINE)  # the words of check_numerics
+    # the words of check_numerics, and of summaries, which may come first
+    found = re.search(r"^(.*) : Tensor had|Nan in summary (histogram)", error.message, re.MULTILINE)
     if found:
+        saved = checkpoint.list_checkpoints(log_dir)
         raise TrainingStopped(
-            "step %d: %s is infinite or not a number, so training stopped and this step was not saved; the last good "
-            "checkpoint is in %s. A lower learning rate or gradient_clipping_by_norm may help"
-            % (step, found.group(1).strip(), log_dir))
+            "step %d: %s is infinite or not a number, so training stopped and this step was not saved; %s. "
+            "A lower learning rate or gradient_clipping_by_norm may help"
+            % (step, (found.group(1) or "a control point").strip(),
+               "the last checkpoint is %s" % saved[-1] if saved else "no checkpoint was saved before"))
 
 
 class _Progress:
@@ -188,7 +194,7 @@ class _Signals:
     """Remembers SIGINT or SIGTERM, so that the step in hand is finished and saved; a second one acts at once."""
 
     def __init__(self):
-        self.received = None
+        self.received = self.number = None
         self._previous = {}
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
@@ -197,6 +203,7 @@ class _Signals:
                 pass
 
     def _receive(self, number, _):
+        self.number = int(number)
         self.received = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[number]
         _log.info("%s: finishing this step, then saving", self.received)
         self.restore()

@@ -1,13 +1,16 @@
 """Training on a few words: saving, resuming, signals, and what goes wrong."""
 import os
 import signal
+import tempfile
 import threading
 
+import numpy as np
 import pytest
 
 from aster import checkpoint
 from aster.compat import tf
 from aster.config import read_config
+from aster.data.example import Sample, parse, serialize
 from aster.training import TrainingStopped
 from aster.training.loop import train
 from experiment import make_experiment, write_config
@@ -158,3 +161,35 @@ def test_a_full_disk_does_not_end_training(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(loop.time, "time", lambda: next(clock))
     assert run(folder) == 4
     assert "No space left on device; training goes on" in caplog.text and saved_steps(folder)[-1] == 4
+
+
+@pytest.mark.parametrize("content", [None, b"hello world", b"\xdd\x00", b""])
+def test_it_goes_on_though_the_checkpoint_file_is_lost(tmp_path, content):
+    folder = make_experiment(tmp_path)
+    run(folder)
+    path = os.path.join(folder, "log", "checkpoint")
+    os.remove(path)
+    if content is not None:
+        with open(path, "wb") as stream:
+            stream.write(content)
+    assert run(folder, num_steps=4) == 4 and saved_steps(folder) == [3, 4]
+
+
+def test_a_pattern_that_freezes_nothing_is_named(tmp_path, caplog):
+    run(make_experiment(tmp_path, train='freeze_variables: "nosuch.*"'))
+    assert "'nosuch.*' matches no variable" in caplog.text
+
+
+def test_a_folder_that_can_not_be_written_is_told_at_once(tmp_path, monkeypatch):
+    folder = make_experiment(tmp_path)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: open(os.path.join(dir, "no", "such"), "w"))
+    with pytest.raises(EnvironmentError):
+        run(folder)
+    assert os.listdir(os.path.join(folder, "log")) == []
+
+
+def test_key_points_far_away_do_not_supervise():
+    near, far = [0.0, 0, 9, 0, 0, 9, 9, 9], [0.0, 0, 1e38, 0, 0, 9, 9, 9]
+    for keypoints, used in ((near, True), (far, False)):
+        sample = Sample(b"image", "text", keypoints=np.float32(keypoints).reshape(-1, 2))
+        assert (parse(serialize(sample)).keypoints is not None) == used

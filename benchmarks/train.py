@@ -1,0 +1,37 @@
+"""Training steps of the demo model: python benchmarks/train.py BATCH [fp32|bf16]"""
+import sys
+
+from common import (alternate, build_model, demo_config, peak_mb, random_images, report, session_config, texts, tf,
+                    trunk)
+from aster.training.clones import build_clones
+from aster.training.loop import train_op
+from aster.data.dataset import Batch
+
+
+def main(batch, precision="fp32", seconds=60):
+    config = demo_config()
+    with tf.Graph().as_default():
+        images = tf.Variable(random_images(batch), trainable=False)
+        clones = build_clones(build_model(config.model), Batch.of(images, tf.constant(texts(batch))), ["/cpu:0"])
+        step, _ = train_op(clones, config.train_config, tf.train.get_or_create_global_step())
+        session = start(precision)
+    run = session.make_callable(step)
+    run()
+    peak = peak_mb()
+    with tf.Graph().as_default():
+        loss = tf.reduce_mean(tf.square(trunk(batch, is_training=True)))
+        updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+        alone = tf.group(tf.train.AdadeltaOptimizer(1.0).minimize(loss), *updates)
+        trunk_session = start(precision)
+    mine, alone = alternate([run, trunk_session.make_callable(alone)], seconds)
+    report("train", batch, batch / mine, alone / mine, precision, peak, trunk_images_per_second=round(batch / alone, 1))
+
+
+def start(precision):
+    session = tf.Session(config=session_config(bfloat16=precision == "bf16"))
+    session.run(tf.global_variables_initializer())
+    return session
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), *sys.argv[2:3])
