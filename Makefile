@@ -12,7 +12,7 @@ PYTHON := .venv-tf2/bin/python
 QUICKSTART := experiments/quickstart
 
 .NOTPARALLEL:
-.PHONY: quickstart test test-tf2 test-tf1 build-tf2 build-tf1 lint clean
+.PHONY: quickstart test test-tf2 test-tf1 build-tf2 build-tf1 bench lint clean
 
 # Renders words, trains a small model on them for some minutes, and reads words it has not seen.
 quickstart: build-tf2 data/train.tfrecord data/test.tfrecord
@@ -51,6 +51,12 @@ build-tf2 build-tf1: build-%: .venv-%/ready
 	.venv-$*/bin/python -m pip install -q --upgrade $(PIP_$*)
 	.venv-$*/bin/python -m pip install -q -r $<
 	touch $@
+
+# Every claim of the README, in some minutes.
+bench: build-tf2
+	for case in "read 32" "read 1" "read 32 bf16" "train 32" "train 32 bf16" "input 32" "demo" "decoder 32"; do \
+	  set -- $$case; $(PYTHON) benchmarks/$$1.py $$2 $$3 2>/dev/null || exit 1; \
+	done | tee benchmarks/results.jsonl
 
 lint: .venv-tf2/ready
 	$(PYTHON) -m ruff check .

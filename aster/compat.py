@@ -26,14 +26,27 @@ def num_gpus():
     return sum(device.device_type == "GPU" for device in device_lib.list_local_devices())
 
 
-def reading_config():
-    """A session's configuration for a graph of constants that is made to be used at once: of TensorFlow 2's graph
-    rewriters only the one that fuses convolutions runs, since the others copy all constants, for seconds."""
-    config = tf.ConfigProto(allow_soft_placement=True)
+def session_config(num_cpus=1, reading=False, bfloat16=False):
+    """ConfigProto of a session.
+
+    Args:
+      num_cpus: CPU devices, for clones.
+      reading: for a graph of constants that is to be used at once: of TensorFlow 2's graph rewriters only the one
+        that fuses convolutions runs, since the others copy all constants, for seconds.
+      bfloat16: convolutions and matrix products in bfloat16, on processors that have it. Raises ValueError on 1.4.
+    """
+    config = tf.ConfigProto(allow_soft_placement=True, device_count={"CPU": num_cpus})
     config.gpu_options.allow_growth = True
-    if not IS_TF1:
-        from tensorflow.core.protobuf import rewriter_config_pb2
-        rewrite = config.graph_options.rewrite_options
-        rewrite.optimizers.append("remap")
+    if IS_TF1:
+        if bfloat16:
+            raise ValueError("bfloat16 needs TensorFlow 2, this is %s; leave it out of the configuration"
+                             % _tensorflow.__version__)
+        return config
+    from tensorflow.core.protobuf import rewriter_config_pb2
+    rewrite = config.graph_options.rewrite_options
+    if bfloat16:
+        rewrite.auto_mixed_precision_onednn_bfloat16 = rewriter_config_pb2.RewriterConfig.ON
+    if reading:
+        rewrite.optimizers.extend(["auto_mixed_precision_onednn_bfloat16"] * bfloat16 + ["remap"])
         rewrite.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
     return config

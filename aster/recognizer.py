@@ -5,7 +5,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from aster import checkpoint
-from aster.compat import reading_config, tf
+from aster.compat import session_config, tf
 from aster.config import read_config
 from aster.data.preprocess import preprocess_image
 from aster.model.build import build_model
@@ -40,7 +40,8 @@ class Recognizer:
             if recognition.rectification:
                 self._fetches["control_points"] = recognition.rectification.control_points
                 self._fetches["rectified"] = recognition.rectification.images
-            self._session = tf.Session(graph=graph, config=reading_config())
+            self._session = tf.Session(graph=graph, config=session_config(
+                reading=True, bfloat16=config.eval_config.bfloat16))
 
     @classmethod
     def from_experiment(cls, exp_dir):

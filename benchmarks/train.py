@@ -1,18 +1,20 @@
 """Training steps of the demo model: python benchmarks/train.py BATCH [fp32|bf16]"""
 import sys
 
-from common import (alternate, build_model, demo_config, peak_mb, random_images, report, session_config, texts, tf,
-                    trunk)
+from common import alternate, build_model, demo_config, peak_mb, random_images, report, texts, tf, trunk
+
+from aster.compat import session_config
+from aster.data.dataset import Batch
 from aster.training.clones import build_clones
 from aster.training.loop import train_op
-from aster.data.dataset import Batch
 
 
 def main(batch, precision="fp32", seconds=60):
     config = demo_config()
     with tf.Graph().as_default():
         images = tf.Variable(random_images(batch), trainable=False)
-        clones = build_clones(build_model(config.model), Batch.of(images, tf.constant(texts(batch))), ["/cpu:0"])
+        data = Batch(images, tf.constant(texts(batch)), None, None)
+        clones = build_clones(build_model(config.model), data, ["/cpu:0"])
         step, _ = train_op(clones, config.train_config, tf.train.get_or_create_global_step())
         session = start(precision)
     run = session.make_callable(step)

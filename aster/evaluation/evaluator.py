@@ -4,7 +4,7 @@ import os
 import time
 
 from aster import checkpoint
-from aster.compat import reading_config, tf
+from aster.compat import session_config, tf
 from aster.data.dataset import check_inputs, make_dataset
 from aster.evaluation.lexicon import nearest_word
 from aster.evaluation.metrics import RecognitionMetrics
@@ -29,7 +29,7 @@ def evaluate(config, exp_dir, checkpoint_path):
             recognition = model.recognize(stream.batch.images)
         ascii_only = all(max(charset.characters) < "\x80" for charset in charsets)
         metrics, drawn = RecognitionMetrics(ascii_only), []
-        with tf.Session(config=reading_config()) as session:
+        with tf.Session(config=session_config(reading=True, bfloat16=options.bfloat16)) as session:
             session.run(stream.initializer)
             started = time.time()
             for values in _run(session, stream, recognition):

@@ -9,7 +9,7 @@ import time
 from typing import Any, NamedTuple
 
 from aster import checkpoint
-from aster.compat import tf
+from aster.compat import session_config, tf
 from aster.data.dataset import check_inputs, make_dataset
 from aster.model.build import build_model
 from aster.training import TrainingStopped
@@ -41,8 +41,7 @@ def train(config, exp_dir, num_clones=1, clone_on_cpu=False):
     devices = clone_devices(num_clones, clone_on_cpu)
     with tf.Graph().as_default():
         graph = _build(config, exp_dir, devices)
-        options = tf.ConfigProto(allow_soft_placement=True, device_count={"CPU": max(1, num_clones)})
-        options.gpu_options.allow_growth = True
+        options = session_config(num_clones, bfloat16=config.train_config.bfloat16)
         with tf.Session(config=options) as session:
             _log.info("%.1f M values to train, on %s", _num_values() / 1e6, ", ".join(devices))
             _initialize(session, config.train_config, log_dir)
@@ -62,13 +61,13 @@ def _build(config, exp_dir, devices):
         prefetch=train_config.prefetch_queue_capacity)
     global_step = tf.train.get_or_create_global_step()
     clones = build_clones(model, stream.batch, devices, train_config.freeze_variables)
-    train_op, rate = _train_op(clones, train_config, global_step)
-    with tf.control_dependencies([train_op]):
+    update, rate = train_op(clones, train_config, global_step)
+    with tf.control_dependencies([update]):
         step = (tf.identity(clones.total_loss), tf.identity(global_step))
     return _Graph(step, stream, _summary(clones, rate, stream.batch), global_step, sum(train_config.batch_size))
 
 
-def _train_op(clones, config, global_step):
+def train_op(clones, config, global_step):
     """-> (the op of one step, its learning rate). Nothing is trained unless loss and gradients are finite."""
     optimizer, rate = make_optimizer(config.optimizer, global_step)
     gradients = transform_gradients(clones.gradients, config.gradient_clipping_by_norm,

@@ -20,11 +20,16 @@ class PackedMatrix {
     const int64_t width = 2 * VectorBytes() / sizeof(T);
     const int64_t panels = (columns + width - 1) / width;
     data_.resize(panels * rows * width);
-    for (int64_t column = 0; column < columns; ++column) {
-      T* to = data_.data() + column / width * rows * width + column % width;
-      const T* from = transposed ? matrix + column * rows : matrix + column;
-      const int64_t stride = transposed ? 1 : columns;
-      for (int64_t row = 0; row < rows; ++row) to[row * width] = from[row * stride];
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      const int64_t first = panel * width, count = std::min(width, columns - first);
+      T* to = data_.data() + first * rows;
+      if (transposed) {  // both loops read what lies side by side
+        for (int64_t n = 0; n < count; ++n)
+          for (int64_t row = 0; row < rows; ++row) to[row * width + n] = matrix[(first + n) * rows + row];
+      } else {
+        for (int64_t row = 0; row < rows; ++row)
+          std::copy_n(matrix + row * columns + first, count, to + row * width);
+      }
     }
   }
 

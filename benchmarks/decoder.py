@@ -1,0 +1,52 @@
+"""ASTER's ops beside the same of standard ops, with the demo model's sizes: python benchmarks/decoder.py [BATCH]"""
+import sys
+
+import numpy as np
+from common import alternate, report, tf
+
+from aster.model.decoder import AttentionDecoder
+from aster.model.rectifier import bilinear_sample
+from aster.c_ops import ops
+from aster.model.rnn import BidirectionalRnn, LstmCell
+
+
+def pairs(batch):
+    """Yields (name, operation of ASTER, the same of standard ops)."""
+    random = np.random.RandomState(0)
+
+    def variable(*shape):
+        return tf.Variable(random.uniform(-1, 1, shape).astype(np.float32))
+
+    sequence, lengths = variable(batch, 25, 256), tf.fill([batch], 8)
+    labels = tf.constant(random.randint(2, 96, [batch, 8]), tf.int32)
+    rnns = [BidirectionalRnn(LstmCell(256), LstmCell(256), fused=fused) for fused in (True, False)]
+    decoders = [AttentionDecoder("D", LstmCell(256), 96, 256, 30, 5, fused=fused) for fused in (True, False)]
+
+    def both(make, modules, gradient=False):
+        results = []
+        for module in modules:
+            with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+                result = make(module)
+            results.append(tf.gradients(tf.reduce_sum(result), sequence)[0].op if gradient else result.op)
+        return results
+
+    images, grid = variable(batch, 64, 256, 3), variable(batch, 3200, 2)
+    yield ["sample"] + both(lambda sample: sample(images, grid), [ops.bilinear_sample, bilinear_sample])
+    yield ["bilstm"] + both(lambda rnn: rnn(sequence, True, "R"), rnns)
+    yield ["bilstm and gradient"] + both(lambda rnn: rnn(sequence, True, "R"), rnns, gradient=True)
+    yield ["search"] + both(lambda decoder: decoder.search([sequence]).scores, decoders)
+    yield ["teach and gradient"] + both(lambda decoder: decoder.teach([sequence], labels, lengths).logits, decoders,
+                                        gradient=True)
+
+
+def main(batch=32, seconds=4):
+    with tf.Graph().as_default(), tf.Session() as session:
+        cases = list(pairs(batch))
+        session.run(tf.global_variables_initializer())
+        for name, op, plain in cases:
+            mine, other = alternate([session.make_callable(op), session.make_callable(plain)], seconds)
+            report("decoder", batch, batch / mine, case=name, times_plain=round(other / mine, 2))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:2]))
