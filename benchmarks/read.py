@@ -1,30 +1,37 @@
 """Reading with the demo model: python benchmarks/read.py BATCH [fp32|bf16]"""
 import sys
 
-from common import (alternate, build_model, checkpoint, demo_config, peak_mb, random_images, report, saved_model,
-                    tf, trunk)
+from common import (alternate, build_model, checkpoint, demo_config, random_images, report, saved_model, tf,
+                    trunk)
 
 from aster.compat import session_config
 
 
-def main(batch, precision="fp32", seconds=30):
-    config = demo_config()
-    with saved_model(config) as path:
-        with tf.Graph().as_default():
-            images = tf.placeholder(tf.float32, [None, 64, 256, 3])
-            with checkpoint.constants(path):
-                recognition = build_model(config.model).recognize(images)
-            session = tf.Session(config=session_config(reading=True, bfloat16=precision == "bf16"))
-    read = session.make_callable([recognition.texts, recognition.scores], [images])
-    fed = random_images(batch)
-    read(fed)
-    peak = peak_mb()
+def main(batch, precision="fp32", seconds=20):
     with tf.Graph().as_default():
         features = trunk(batch, is_training=False).op  # run, not fetched
-        trunk_session = tf.Session(config=session_config(bfloat16=precision == "bf16"))
+        trunk_session = tf.Session(config=session_config(reading=True, bfloat16=precision == "bf16"))
         trunk_session.run(tf.global_variables_initializer())
-    mine, alone = alternate([lambda: read(fed), trunk_session.make_callable(features)], seconds)
-    report("read", batch, batch / mine, alone / mine, precision, peak, trunk_images_per_second=round(batch / alone, 1))
+    alone = trunk_session.make_callable(features)
+    fed = random_images(batch)
+    for steps in (9, 30):  # words of 8 letters; and the longest, which random weights never end
+        config = demo_config()
+        for predictor in config.model.multi_predictors_recognition_model.predictor:
+            predictor.attention_predictor.max_num_steps = steps
+        read = reader(config, precision)
+        mine, trunk_alone = alternate([lambda: read(fed), alone], seconds)
+        report("read", batch, batch / mine, trunk_alone / mine, precision, steps=steps,
+               trunk_images_per_second=round(batch / trunk_alone, 1))
+
+
+def reader(config, precision):
+    """A function from images [B, 64, 256, 3] to texts and scores."""
+    with saved_model(config) as path, tf.Graph().as_default():
+        images = tf.placeholder(tf.float32, [None, 64, 256, 3])
+        with checkpoint.constants(path):
+            recognition = build_model(config.model).recognize(images)
+        session = tf.Session(config=session_config(reading=True, bfloat16=precision == "bf16"))
+        return session.make_callable([recognition.texts, recognition.scores], [images])
 
 
 if __name__ == "__main__":
