@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aster import checkpoint
-from aster.compat import tf
+from aster.compat import IS_TF1, tf
 from aster.config import read_config
 from aster.data.example import Sample, parse, serialize
 from aster.training import TrainingStopped
@@ -193,3 +193,12 @@ def test_key_points_far_away_do_not_supervise():
     for keypoints, used in ((near, True), (far, False)):
         sample = Sample(b"image", "text", keypoints=np.float32(keypoints).reshape(-1, 2))
         assert (parse(serialize(sample)).keypoints is not None) == used
+
+
+def test_bfloat16_where_there_is_such_a_thing(tmp_path):
+    folder = make_experiment(tmp_path, train="bfloat16: true")
+    if IS_TF1:
+        with pytest.raises(ValueError, match="bfloat16 needs TensorFlow 2"):
+            run(folder)
+    else:
+        assert run(folder) == 3
