@@ -10,6 +10,7 @@ from aster.errors import cause
 _log = logging.getLogger(__name__)
 
 MOVING_AVERAGE_SCOPE = "OptimizeClones"
+_OPTIMIZER = "optimizer.ckpt"
 
 
 class CheckpointError(ValueError):
@@ -53,7 +54,8 @@ def list_checkpoints(folder):
         if found:
             return found
     names = [os.path.basename(path)[:-len(".index")] for path in glob.glob(os.path.join(folder, "*-*.index"))]
-    numbered = sorted((int(name.rpartition("-")[2]), name) for name in names if name.rpartition("-")[2].isdigit())
+    numbered = sorted((int(name.rpartition("-")[2]), name) for name in names
+                      if name.rpartition("-")[2].isdigit() and not name.startswith(_OPTIMIZER))
     return [os.path.join(folder, name) for _, name in numbered]
 
 
@@ -106,11 +108,9 @@ def _check_model(path, expected, shapes):
 
 def warm_start(session, path, variables):
     """Reads those of `variables` that the checkpoint has in the same shape -> names of those that it hasn't."""
-    shapes = read_shapes(path)
-    found = {v.op.name: v for v in variables if list(shapes.get(v.op.name, [-1])) == v.shape.as_list()}
+    found = _restore_found(session, path, variables)
     if not found:
         raise CheckpointError("%s: none of the model's variables is in this checkpoint in the same shape" % path)
-    _restore(session, path, found)
     return sorted(v.op.name for v in variables if v.op.name not in found)
 
 
@@ -122,13 +122,12 @@ def resume(session, log_dir, variables):
     damaged = None
     for path in reversed(list_checkpoints(log_dir)):
         try:
-            shapes = read_shapes(path)
             model = [v for v in variables if not _is_optimizer_state(v)]
             restore(session, path, model)
-            others = [v for v in variables if _is_optimizer_state(v)
-                      and list(shapes.get(v.op.name, [-1])) == v.shape.as_list()]
-            if others:
-                _restore(session, path, {v.op.name: v for v in others})
+            others = [v for v in variables if _is_optimizer_state(v)]
+            beside = _optimizer_path(path)
+            for source in [path, beside] if os.path.exists(beside + ".index") else [path]:
+                _restore_found(session, source, others)
             return path
         except DamagedCheckpoint as error:
             _log.warning("%s; trying the one before", error)
@@ -139,9 +138,27 @@ def resume(session, log_dir, variables):
     return None
 
 
+def _restore_found(session, path, variables):
+    """Reads those of `variables` that the checkpoint has in the same shape -> them."""
+    shapes = read_shapes(path)
+    found = {v.op.name: v for v in variables if list(shapes.get(v.op.name, [-1])) == v.shape.as_list()}
+    if found:
+        _restore(session, path, found)
+    return found
+
+
 def model_variables():
     """The current graph's variables without the global step and what the optimizer remembers."""
     return [v for v in tf.global_variables() if not _is_optimizer_state(v) and v.op.name != "global_step"]
+
+
+def _optimizer_path(path):
+    """Where the optimizer's variables of a checkpoint are, if not in itself, as the published system saves them."""
+    return os.path.join(os.path.dirname(path), _OPTIMIZER + "-" + path.rpartition("-")[2])
+
+
+def _is_average(variable):
+    return variable.op.name.endswith("/ExponentialMovingAverage")
 
 
 def _is_optimizer_state(variable):
@@ -150,11 +167,19 @@ def _is_optimizer_state(variable):
 
 class Saver:
     """Saves the current graph's variables as log_dir/model.ckpt-<step>: the latest five, and one more every
-    `keep_every_n_hours`. TensorFlow writes to a temporary name and renames."""
+    `keep_every_n_hours`. What the optimizer remembers, which only resuming needs, goes to optimizer.ckpt-<step>, the
+    latest two. TensorFlow writes to a temporary name and renames."""
 
     def __init__(self, log_dir, keep_every_n_hours):
         self._log_dir = log_dir
-        self._saver = tf.train.Saver(max_to_keep=5, keep_checkpoint_every_n_hours=keep_every_n_hours)
+        slots = [v for v in tf.global_variables() if _is_optimizer_state(v) and not _is_average(v)]
+        slot_names = set(v.op.name for v in slots)
+        self._saver = tf.train.Saver([v for v in tf.global_variables() if v.op.name not in slot_names],
+                                     max_to_keep=5, keep_checkpoint_every_n_hours=keep_every_n_hours)
+        self._slots_saver = tf.train.Saver(slots, max_to_keep=2) if slots else None
+        if slots:
+            self._slots_saver.recover_last_checkpoints(
+                [path for path in map(_optimizer_path, list_checkpoints(log_dir)) if os.path.exists(path + ".index")])
         self._saver.recover_last_checkpoints(
             [path for path in list_checkpoints(log_dir) if tf.train.checkpoint_exists(path)])
         self._all_finite = tf.reduce_all(tf.stack(
@@ -166,6 +191,9 @@ class Saver:
         try:
             if not session.run(self._all_finite):
                 raise CheckpointError("step %d: a variable is infinite or not a number; not saved" % step)
+            if self._slots_saver:  # first, so that a checkpoint is never without
+                self._slots_saver.save(session, os.path.join(self._log_dir, _OPTIMIZER), global_step=step,
+                                       latest_filename="optimizer_checkpoint", write_meta_graph=False)
             return self._saver.save(session, os.path.join(self._log_dir, "model.ckpt"), global_step=step,
                                     write_meta_graph=False)
         except (tf.errors.OpError, EnvironmentError, CheckpointError) as error:

@@ -24,7 +24,7 @@ def run(folder, **options):
 
 def saved_steps(folder):
     return sorted(int(name.split("-")[1].split(".")[0]) for name in os.listdir(os.path.join(folder, "log"))
-                  if name.endswith(".index"))
+                  if name.endswith(".index") and name.startswith("model.ckpt"))
 
 
 def value(folder, name):
@@ -46,7 +46,28 @@ def test_train_save_resume(tmp_path, caplog):
     names = checkpoint.read_shapes(checkpoint.find_checkpoint(os.path.join(folder, "log")))
     assert "global_step" in names
     assert "OptimizeClones/FeatureExtractor/Convnet/conv1/weights/ExponentialMovingAverage" in names
-    assert "OptimizeClones/FeatureExtractor/Convnet/conv1/weights/Adam" in names
+    slots = checkpoint.read_shapes(os.path.join(folder, "log", "optimizer.ckpt-5"))
+    assert "OptimizeClones/FeatureExtractor/Convnet/conv1/weights/Adam" in slots
+    assert not set(slots) & set(names)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_what_the_optimizer_remembers_comes_back(tmp_path, together):
+    """From the file beside the checkpoint, or, as the published system saves it, from the checkpoint itself."""
+    log_dir = str(tmp_path)
+    with tf.Graph().as_default(), tf.Session() as session:
+        weights = tf.get_variable("weights", initializer=3.0)
+        with tf.variable_scope("OptimizeClones"):
+            slot = tf.get_variable("weights/Adam", initializer=4.0, trainable=False)
+        session.run(tf.global_variables_initializer())
+        if together:
+            tf.train.Saver().save(session, os.path.join(log_dir, "model.ckpt"), global_step=7)
+        else:
+            checkpoint.Saver(log_dir, 1000).save(session, 7)
+            assert sorted(checkpoint.read_shapes(os.path.join(log_dir, "model.ckpt-7"))) == ["weights"]
+        session.run([weights.assign(0.0), slot.assign(0.0)])
+        assert checkpoint.resume(session, log_dir, tf.global_variables()).endswith("model.ckpt-7")
+        assert session.run([weights, slot]) == [3.0, 4.0]
 
 
 def test_batch_statistics_and_averages_follow(tmp_path):
@@ -64,7 +85,7 @@ def test_another_optimizer_can_go_on(tmp_path):
     adadelta = "adadelta_optimizer { learning_rate { constant_learning_rate { learning_rate: 1.0 } } }"
     assert run(folder, num_steps=4, optimizer=adadelta) == 4
     assert "OptimizeClones/Forward/Predictor/decoder/dense/bias/Adadelta_1" in checkpoint.read_shapes(
-        checkpoint.find_checkpoint(os.path.join(folder, "log")))
+        os.path.join(folder, "log", "optimizer.ckpt-4"))
 
 
 def test_the_data_may_end(tmp_path):
