@@ -40,7 +40,7 @@ if tf.__version__.startswith("1."):  # as its wheels were compiled
 else:
     compile_flags = tf.sysconfig.get_compile_flags()
     link_flags = tf.sysconfig.get_link_flags()
-print(json.dumps([tf.__version__, compile_flags, link_flags]))
+print(json.dumps([tf.__version__, compile_flags, link_flags, tf.test.is_built_with_cuda()]))
 """
 
 
@@ -65,7 +65,7 @@ def run_python(*arguments):
 
 @functools.lru_cache(maxsize=None)
 def tensorflow():
-    """(version, compile flags, link flags) of the TensorFlow that is installed."""
+    """(version, compile flags, link flags, whether it is for GPUs) of the TensorFlow that is installed."""
     done = run_python("-c", TENSORFLOW_FLAGS)
     if done.returncode:
         stop("the build needs TensorFlow, which %s cannot import; run: pip install %s"
@@ -103,6 +103,29 @@ class BuildPy(build_py):
         build_py.run(self)
 
 
+def nvcc(built_with_cuda):
+    """The path of nvcc if the library shall have kernels for GPUs, else None. ASTER_CUDA=0 or 1 decides; otherwise
+    it has them where TensorFlow is for GPUs and nvcc is there."""
+    wanted = os.environ.get("ASTER_CUDA", "")
+    if wanted not in ("", "0", "1"):
+        stop("ASTER_CUDA must be 0 or 1, not %r" % wanted)
+    found = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
+    if wanted == "1" and not found:
+        stop("ASTER_CUDA=1 needs nvcc, and there is none in PATH or /usr/local/cuda/bin; install the CUDA toolkit, "
+             "or build for CPUs with ASTER_CUDA=0")
+    return found if wanted == "1" or (wanted == "" and built_with_cuda) else None
+
+
+def gpu_flags(compiler):
+    """nvcc's flags: machine code for each generation of GPUs that it knows, and one form for those to come."""
+    done = subprocess.run([compiler, "--list-gpu-arch"], universal_newlines=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL)
+    listed = [line.replace("compute_", "") for line in done.stdout.split()] or ["60"]  # before CUDA 11
+    names = [name for name in ("60", "70", "75", "80", "90") if name in listed]
+    flags = ["-gencode=arch=compute_%s,code=sm_%s" % (name, name) for name in names]
+    return flags + ["-gencode=arch=compute_%s,code=compute_%s" % (names[-1], names[-1])]
+
+
 class BuildOps(build_ext):
     """Compiles the op library, whose name tells the TensorFlow that it is for."""
 
@@ -114,31 +137,73 @@ class BuildOps(build_ext):
         return os.path.join(*fullname.split(".")) + "_tf%s.so" % tensorflow()[0]
 
     def build_extension(self, ext):
-        version, compile_flags, link_flags = tensorflow()
         library = self.get_ext_fullpath(ext.name)
         if not os.path.exists(library) or os.path.getmtime(library) <= newest(ext.sources + ext.depends):
-            self.compile(ext, library, version, compile_flags, link_flags)
+            self.compile(ext, library)
         # `python -m aster.train` in this checkout finds the checkout before what pip installed
         beside = os.path.join("aster", "c_ops", os.path.basename(library))
         if os.path.abspath(library) != os.path.abspath(beside):
             shutil.copyfile(library, beside)
 
     @staticmethod
-    def compile(ext, library, version, compile_flags, link_flags):
+    def compile(ext, library):
+        version, compile_flags, link_flags, built_with_cuda = tensorflow()
         compiler = shlex.split(os.environ.get("CXX", "g++"))
         if not shutil.which(compiler[0]):
             stop("the build needs a C++ compiler, and there is no %s; run: apt-get install g++"
                  % compiler[0])
+        os.makedirs(os.path.dirname(library), exist_ok=True)
         # TensorFlow's headers, and what newer ones deprecate but 1.4 needs, give no warnings.
         compile_flags = [re.sub("^-I", "-isystem", flag) for flag in compile_flags]
-        command = (compiler + ["-shared", "-fPIC", "-O3", "-Wall", "-Wno-psabi",
-                               "-Wno-deprecated-declarations"] + compile_flags +
-                   ["-DASTER_TF_MAJOR=" + version.split(".")[0]] + ext.sources +
-                   ["-o", library] + link_flags)
-        print(" ".join(command))
-        os.makedirs(os.path.dirname(library), exist_ok=True)
-        if subprocess.call(command):
-            stop("the op library did not compile; the compiler's messages are above")
+        compile_flags.append("-DASTER_TF_MAJOR=" + version.split(".")[0])
+        gpu_compiler, objects = nvcc(built_with_cuda), []
+        if gpu_compiler:
+            objects, gpu_link_flags = compile_for_gpus(gpu_compiler, os.path.dirname(library), compiler)
+            compile_flags += cuda_headers(gpu_compiler, compile_flags) + ["-DASTER_CUDA", "-DEIGEN_USE_GPU"]
+            link_flags = gpu_link_flags + link_flags  # before TensorFlow, which exports CUDA's functions of its own
+        run_compiler(compiler + ["-shared", "-fPIC", "-O3", "-Wall", "-Wno-psabi", "-Wno-deprecated-declarations"] +
+                     compile_flags + ext.sources + objects + ["-o", library] + link_flags)
+
+
+def run_compiler(command):
+    print(" ".join(command))
+    if subprocess.call(command):
+        stop("the op library did not compile; the compiler's messages are above%s" %
+             ("; ASTER_CUDA=0 builds it without kernels for GPUs" if "nvcc" in " ".join(command) else ""))
+
+
+def toolkit(compiler):
+    """The folder of the CUDA toolkit that nvcc belongs to; nvcc itself may be a script elsewhere."""
+    done = subprocess.run([compiler, "--dryrun", "-x", "cu", os.devnull], universal_newlines=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    top = re.search(r"^#\$ TOP=(.*)$", done.stdout, re.MULTILINE)
+    if not top:
+        stop("%s --dryrun does not tell its folder; ASTER_CUDA=0 builds without kernels for GPUs" % compiler)
+    return os.path.normpath(top.group(1))
+
+
+def cuda_headers(compiler, compile_flags):
+    """TensorFlow 2 brings the headers of the CUDA that it was made with; for 1.4 they are the toolkit's."""
+    for flag in compile_flags:
+        own = os.path.join(flag.replace("-isystem", ""), "third_party", "gpus", "cuda", "include")
+        if flag.startswith("-isystem") and os.path.exists(os.path.join(own, "cuda_runtime.h")):
+            return ["-isystem" + own]
+    return ["-isystem" + os.path.join(toolkit(compiler), "include")]
+
+
+def compile_for_gpus(compiler, folder, host_compiler):
+    """Compiles the .cu files -> objects and what links them. CUDA's runtime goes into the library."""
+    objects = []
+    for source in sorted(glob.glob("aster/c_ops/src/*.cu")):
+        objects.append(os.path.join(folder, os.path.basename(source) + ".o"))
+        run_compiler([compiler, "-c", source, "-o", objects[-1], "-O3", "-std=c++11", "-Xcompiler", "-fPIC",
+                      "-ccbin", host_compiler[0]] + gpu_flags(compiler))
+    libraries = [path for path in ("lib64", "lib") if os.path.exists(
+        os.path.join(toolkit(compiler), path, "libcudart_static.a"))]
+    if not libraries:
+        stop("there is no libcudart_static.a in %s; ASTER_CUDA=0 builds without kernels for GPUs" % toolkit(compiler))
+    return objects, ["-L" + os.path.join(toolkit(compiler), libraries[0]), "-lcudart_static",
+                     "-Wl,--exclude-libs,libcudart_static.a", "-lrt", "-lpthread", "-ldl"]
 
 
 setup(
@@ -149,7 +214,8 @@ setup(
     license="MIT",
     packages=find_packages(include=["aster", "aster.*"]),
     ext_modules=[Extension("aster.c_ops.libaster_ops", sorted(glob.glob("aster/c_ops/src/*.cc")),
-                           depends=["setup.py"] + glob.glob("aster/c_ops/src/*.h"))],
+                           depends=["setup.py"] + glob.glob("aster/c_ops/src/*.h") +
+                           glob.glob("aster/c_ops/src/*.cu*"))],
     cmdclass={"build_py": BuildPy, "build_ext": BuildOps},
     zip_safe=False,
     python_requires=">=3.6,!=3.7.*,!=3.8.*,!=3.9.*",
@@ -171,6 +237,8 @@ setup(
     extras_require={
         "build": ["grpcio-tools"],
         "test": ["pytest"],
+        # .mat files, LMDB and XML for tools/create_*_tfrecord.py
+        "convert": ["scipy", "lmdb", "defusedxml"],
         # Words and fonts for tools/create_synthetic_tfrecord.py; matplotlib brings DejaVu.
         "synth": ["pyspellchecker", "matplotlib", "font-roboto", "font-source-sans-pro",
                   "font-source-serif-pro", "font-caladea"],

@@ -2,6 +2,7 @@
 #include "attention_lstm.h"
 
 #include "attention_ops.h"
+#include "gpu_op.h"
 
 namespace aster {
 namespace {
@@ -75,17 +76,35 @@ class AttentionLstmOp : public AttentionOp {
     sizes.steps = inputs.dim_size(0);
     OP_REQUIRES(context, inputs.dim_size(2) == sizes.gates(),
                 tf::errors::InvalidArgument("inputs must have 4 values for each of ", sizes.units, " units"));
-    tf::Tensor* outputs[5];
+    const T* from[5];
+    T* to[5];
     const int64_t widths[] = {sizes.units, sizes.units, sizes.gates(), sizes.queries(), sizes.num_values()};
-    for (int i = 0; i < 5; ++i)
+    for (int i = 0; i < 5; ++i) {
+      tf::Tensor* output;
       OP_REQUIRES_OK(context, context->allocate_output(
-          i, tf::TensorShape({sizes.steps, sizes.batch, widths[i]}), &outputs[i]));
-    const PackedMatrix<T> kernel(Data<T>(context->input(1)), sizes.units, sizes.projection());
+          i, tf::TensorShape({sizes.steps, sizes.batch, widths[i]}), &output));
+      from[i] = Data<T>(context->input(i));
+      to[i] = Data<T>(output);
+    }
+    Run(context, sizes, from, to);
+  }
+
+ protected:
+  // `from`: inputs, state_kernel, keys, values, v; `to`: h, c, gates, queries, alignments.
+  virtual void Run(tf::OpKernelContext* context, const Sizes& sizes, const T* const* from, T* const* to) = 0;
+};
+
+template <typename T>
+class AttentionLstmOnCpu : public AttentionLstmOp<T> {
+ public:
+  using AttentionLstmOp<T>::AttentionLstmOp;
+
+ protected:
+  void Run(tf::OpKernelContext* context, const Sizes& sizes, const T* const* from, T* const* to) override {
+    const PackedMatrix<T> kernel(from[1], sizes.units, sizes.projection());
     ForSamples(context, sizes.batch, [&](int64_t begin, int64_t end) {
-      RunOnThisProcessor(AttentionLstm<T>{
-          sizes, kernel, Data<T>(inputs), Data<T>(context->input(2)), Data<T>(context->input(3)),
-          Data<T>(context->input(4)), Data<T>(outputs[0]), Data<T>(outputs[1]), Data<T>(outputs[2]),
-          Data<T>(outputs[3]), Data<T>(outputs[4]), begin, end});
+      RunOnThisProcessor(AttentionLstm<T>{sizes, kernel, from[0], from[2], from[3], from[4], to[0], to[1], to[2],
+                                          to[3], to[4], begin, end});
     });
   }
 };
@@ -112,24 +131,78 @@ class AttentionLstmGradOp : public AttentionOp {
     OP_REQUIRES_OK(context, context->allocate_output(1, context->input(1).shape(), &d_keys));
     OP_REQUIRES_OK(context, context->allocate_output(
         2, tf::TensorShape({sizes.batch, static_cast<int64_t>(sizes.lengths.size()), sizes.attention_units}), &d_v));
-    const PackedMatrix<T> transposed(Data<T>(context->input(0)), sizes.projection(), sizes.units, true);
+    const T* from[9];
+    for (int i = 0; i < 9; ++i) from[i] = Data<T>(context->input(i));
+    T* const to[] = {Data<T>(d_projection), Data<T>(d_keys), Data<T>(d_v)};
+    Run(context, sizes, from, to);
+  }
+
+ protected:
+  // `from`: state_kernel, keys, values, v, c, gates, queries, alignments, d_h; `to`: d_projection, d_keys, d_v.
+  virtual void Run(tf::OpKernelContext* context, const Sizes& sizes, const T* const* from, T* const* to) = 0;
+};
+
+template <typename T>
+class AttentionLstmGradOnCpu : public AttentionLstmGradOp<T> {
+ public:
+  using AttentionLstmGradOp<T>::AttentionLstmGradOp;
+
+ protected:
+  void Run(tf::OpKernelContext* context, const Sizes& sizes, const T* const* from, T* const* to) override {
+    const PackedMatrix<T> transposed(from[0], sizes.projection(), sizes.units, true);
     ForSamples(context, sizes.batch, [&](int64_t begin, int64_t end) {
-      RunOnThisProcessor(AttentionLstmGradient<T>{
-          sizes, transposed, Data<T>(context->input(1)), Data<T>(context->input(2)), Data<T>(context->input(3)),
-          Data<T>(c), Data<T>(context->input(5)), Data<T>(context->input(6)), Data<T>(context->input(7)),
-          Data<T>(context->input(8)), Data<T>(d_projection), Data<T>(d_keys), Data<T>(d_v), begin, end});
+      RunOnThisProcessor(AttentionLstmGradient<T>{sizes, transposed, from[1], from[2], from[3], from[4], from[5],
+                                                  from[6], from[7], from[8], to[0], to[1], to[2], begin, end});
     });
   }
 };
 
-#define REGISTER(T)                                                                                        \
-  REGISTER_KERNEL_BUILDER(Name("AsterAttentionLstm").Device(tf::DEVICE_CPU).TypeConstraint<T>("T"),        \
-                          AttentionLstmOp<T>);                                                             \
-  REGISTER_KERNEL_BUILDER(Name("AsterAttentionLstmGrad").Device(tf::DEVICE_CPU).TypeConstraint<T>("T"),    \
-                          AttentionLstmGradOp<T>)
-REGISTER(float);
-REGISTER(double);
-#undef REGISTER
+#define REGISTER_ON(device, suffix, T)                                                           \
+  REGISTER_KERNEL_BUILDER(Name("AsterAttentionLstm").Device(device).TypeConstraint<T>("T"),      \
+                          AttentionLstm##suffix<T>);                                             \
+  REGISTER_KERNEL_BUILDER(Name("AsterAttentionLstmGrad").Device(device).TypeConstraint<T>("T"),  \
+                          AttentionLstmGrad##suffix<T>)
+REGISTER_ON(tf::DEVICE_CPU, OnCpu, float);
+REGISTER_ON(tf::DEVICE_CPU, OnCpu, double);
+
+#ifdef ASTER_CUDA
+template <typename T>
+class AttentionLstmOnGpu : public AttentionLstmOp<T> {
+ public:
+  using AttentionLstmOp<T>::AttentionLstmOp;
+
+ protected:
+  void Run(tf::OpKernelContext* context, const Sizes& sizes, const T* const* from, T* const* to) override {
+    gpu::AttentionShape shape;
+    OP_REQUIRES_OK(context, ShapeOf(sizes, &shape));
+    OP_REQUIRES_OK(context, GpuStatus(gpu::AttentionLstm(StreamOf(context), shape, from[0], from[1], from[2], from[3],
+                                                         from[4], to[0], to[1], to[2], to[3], to[4])));
+  }
+};
+
+template <typename T>
+class AttentionLstmGradOnGpu : public AttentionLstmGradOp<T> {
+ public:
+  using AttentionLstmGradOp<T>::AttentionLstmGradOp;
+
+ protected:
+  void Run(tf::OpKernelContext* context, const Sizes& sizes, const T* const* from, T* const* to) override {
+    gpu::AttentionShape shape;
+    T *transposed, *scratch;
+    tf::Tensor kept[2];
+    OP_REQUIRES_OK(context, ShapeOf(sizes, &shape));
+    OP_REQUIRES_OK(context, Allocate(context, sizes.units * sizes.projection(), &kept[0], &transposed));
+    OP_REQUIRES_OK(context, Allocate(context, gpu::AttentionLstmGradientScratch(shape), &kept[1], &scratch));
+    OP_REQUIRES_OK(context, GpuStatus(gpu::AttentionLstmGradient(
+        StreamOf(context), shape, from[0], from[1], from[2], from[3], from[4], from[5], from[6], from[7], from[8],
+        to[0], to[1], to[2], transposed, scratch)));
+  }
+};
+
+REGISTER_ON(tf::DEVICE_GPU, OnGpu, float);
+REGISTER_ON(tf::DEVICE_GPU, OnGpu, double);
+#endif
+#undef REGISTER_ON
 
 }  // namespace
 }  // namespace aster

@@ -2,6 +2,7 @@
 #include "beam_search.h"
 
 #include "attention_ops.h"
+#include "gpu_op.h"
 
 namespace aster {
 namespace {
@@ -71,14 +72,45 @@ class BeamSearchOp : public AttentionOp {
                 tf::errors::InvalidArgument("expected label_inputs [L, 4U], dense_kernel [U, L], dense_bias [L], got ",
                                             label_inputs.shape().DebugString(), ", ", dense.shape().DebugString(), ", ",
                                             context->input(6).shape().DebugString()));
-    const PackedMatrix<T> kernel(Data<T>(context->input(1)), sizes.units, sizes.projection());
-    const PackedMatrix<T> dense_kernel(Data<T>(dense), sizes.units, num_labels);
-    std::vector<Found<T>> found(batch);
-    ForSamples(context, batch, [&](int64_t begin, int64_t end) {
-      RunOnThisProcessor(BeamSearch<T>{
-          sizes, beam_width_, num_labels, start_label_, end_label_, kernel, dense_kernel, Data<T>(label_inputs),
-          Data<T>(keys), Data<T>(context->input(3)), Data<T>(context->input(4)), Data<T>(context->input(6)),
-          found.data(), begin, end});
+    const T* from[7];
+    for (int i = 0; i < 7; ++i) from[i] = Data<T>(context->input(i));
+    Run(context, sizes, num_labels, from);
+  }
+
+ protected:
+  // `from`: label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias.
+  virtual void Run(tf::OpKernelContext* context, const Sizes& sizes, int64_t num_labels, const T* const* from) = 0;
+
+  struct Outputs {
+    tf::Tensor *labels, *lengths, *scores, *log_probs, *alignments;
+  };
+
+  tf::Status AllocateOutputs(tf::OpKernelContext* context, int64_t batch, int64_t steps, int64_t num_values,
+                             Outputs* outputs) const {
+    TF_RETURN_IF_ERROR(context->allocate_output(0, tf::TensorShape({batch, steps}), &outputs->labels));
+    TF_RETURN_IF_ERROR(context->allocate_output(1, tf::TensorShape({batch}), &outputs->lengths));
+    TF_RETURN_IF_ERROR(context->allocate_output(2, tf::TensorShape({batch}), &outputs->scores));
+    TF_RETURN_IF_ERROR(context->allocate_output(3, tf::TensorShape({batch, steps}), &outputs->log_probs));
+    return context->allocate_output(4, tf::TensorShape({batch, steps, num_values}), &outputs->alignments);
+  }
+
+  int beam_width_, max_num_steps_, start_label_, end_label_, pad_label_;
+};
+
+template <typename T>
+class BeamSearchOnCpu : public BeamSearchOp<T> {
+ public:
+  using BeamSearchOp<T>::BeamSearchOp;
+
+ protected:
+  void Run(tf::OpKernelContext* context, const Sizes& sizes, int64_t num_labels, const T* const* from) override {
+    const PackedMatrix<T> kernel(from[1], sizes.units, sizes.projection());
+    const PackedMatrix<T> dense_kernel(from[5], sizes.units, num_labels);
+    std::vector<Found<T>> found(sizes.batch);
+    ForSamples(context, sizes.batch, [&](int64_t begin, int64_t end) {
+      RunOnThisProcessor(BeamSearch<T>{sizes, this->beam_width_, num_labels, this->start_label_, this->end_label_,
+                                       kernel, dense_kernel, from[0], from[2], from[3], from[4], from[6],
+                                       found.data(), begin, end});
     });
     Write(context, found, sizes.num_values());
   }
@@ -88,32 +120,72 @@ class BeamSearchOp : public AttentionOp {
     const int64_t batch = found.size();
     int64_t steps = 0;
     for (const Found<T>& one : found) steps = std::max<int64_t>(steps, one.labels.size());
-    tf::Tensor *labels, *lengths, *scores, *log_probs, *alignments;
-    OP_REQUIRES_OK(context, context->allocate_output(0, tf::TensorShape({batch, steps}), &labels));
-    OP_REQUIRES_OK(context, context->allocate_output(1, tf::TensorShape({batch}), &lengths));
-    OP_REQUIRES_OK(context, context->allocate_output(2, tf::TensorShape({batch}), &scores));
-    OP_REQUIRES_OK(context, context->allocate_output(3, tf::TensorShape({batch, steps}), &log_probs));
-    OP_REQUIRES_OK(context, context->allocate_output(4, tf::TensorShape({batch, steps, num_values}), &alignments));
-    std::fill_n(Data<tf::int32>(labels), batch * steps, pad_label_);
-    std::fill_n(Data<T>(log_probs), batch * steps, T(0));
-    std::fill_n(Data<T>(alignments), batch * steps * num_values, T(0));
+    typename BeamSearchOp<T>::Outputs out;
+    OP_REQUIRES_OK(context, this->AllocateOutputs(context, batch, steps, num_values, &out));
+    std::fill_n(Data<tf::int32>(out.labels), batch * steps, this->pad_label_);
+    std::fill_n(Data<T>(out.log_probs), batch * steps, T(0));
+    std::fill_n(Data<T>(out.alignments), batch * steps * num_values, T(0));
     for (int64_t i = 0; i < batch; ++i) {
       const Found<T>& one = found[i];
-      Data<tf::int32>(lengths)[i] = one.labels.size();
-      Data<T>(scores)[i] = one.score;
-      std::copy(one.labels.begin(), one.labels.end(), Data<tf::int32>(labels) + i * steps);
-      std::copy(one.log_probs.begin(), one.log_probs.end(), Data<T>(log_probs) + i * steps);
-      std::copy(one.alignments.begin(), one.alignments.end(), Data<T>(alignments) + i * steps * num_values);
+      Data<tf::int32>(out.lengths)[i] = one.labels.size();
+      Data<T>(out.scores)[i] = one.score;
+      std::copy(one.labels.begin(), one.labels.end(), Data<tf::int32>(out.labels) + i * steps);
+      std::copy(one.log_probs.begin(), one.log_probs.end(), Data<T>(out.log_probs) + i * steps);
+      std::copy(one.alignments.begin(), one.alignments.end(), Data<T>(out.alignments) + i * steps * num_values);
     }
   }
-
-  int beam_width_, max_num_steps_, start_label_, end_label_, pad_label_;
 };
 
 REGISTER_KERNEL_BUILDER(Name("AsterBeamSearch").Device(tf::DEVICE_CPU).TypeConstraint<float>("T"),
-                        BeamSearchOp<float>);
+                        BeamSearchOnCpu<float>);
 REGISTER_KERNEL_BUILDER(Name("AsterBeamSearch").Device(tf::DEVICE_CPU).TypeConstraint<double>("T"),
-                        BeamSearchOp<double>);
+                        BeamSearchOnCpu<double>);
+
+#ifdef ASTER_CUDA
+template <typename T>
+class BeamSearchOnGpu : public BeamSearchOp<T> {
+ public:
+  using BeamSearchOp<T>::BeamSearchOp;
+
+ protected:
+  void Run(tf::OpKernelContext* context, const Sizes& sizes, int64_t num_labels, const T* const* from) override {
+    gpu::SearchShape shape;
+    OP_REQUIRES_OK(context, ShapeOf(sizes, &shape.attention));
+    shape.beam_width = this->beam_width_;
+    shape.num_labels = num_labels;
+    shape.start_label = this->start_label_;
+    shape.end_label = this->end_label_;
+    const gpu::Stream stream = StreamOf(context);
+    const int64_t batch = sizes.batch, room = batch * sizes.steps, num_values = sizes.num_values();
+    tf::Tensor kept[6];
+    int32_t *lengths, *labels;
+    T *scores, *log_probs, *alignments;
+    char* scratch;
+    OP_REQUIRES_OK(context, Allocate(context, batch, &kept[0], &lengths));
+    OP_REQUIRES_OK(context, Allocate(context, room, &kept[1], &labels));
+    OP_REQUIRES_OK(context, Allocate(context, batch, &kept[2], &scores));
+    OP_REQUIRES_OK(context, Allocate(context, room, &kept[3], &log_probs));
+    OP_REQUIRES_OK(context, Allocate(context, room * num_values, &kept[4], &alignments));
+    OP_REQUIRES_OK(context, Allocate(context, gpu::BeamSearchScratch<T>(shape), &kept[5], &scratch));
+    OP_REQUIRES_OK(context, GpuStatus(gpu::BeamSearch(
+        stream, shape, from[0], from[1], from[2], from[3], from[4], from[5], from[6], lengths, scores, labels,
+        log_probs, alignments, scratch)));
+    int longest;
+    OP_REQUIRES_OK(context, GpuStatus(gpu::LongestText(stream, lengths, batch, &longest)));
+    typename BeamSearchOp<T>::Outputs out;
+    OP_REQUIRES_OK(context, this->AllocateOutputs(context, batch, longest, num_values, &out));
+    OP_REQUIRES_OK(context, GpuStatus(gpu::TrimTexts(
+        stream, shape, longest, this->pad_label_, lengths, scores, labels, log_probs, alignments,
+        Data<tf::int32>(out.lengths), Data<T>(out.scores), Data<tf::int32>(out.labels), Data<T>(out.log_probs),
+        Data<T>(out.alignments))));
+  }
+};
+
+REGISTER_KERNEL_BUILDER(Name("AsterBeamSearch").Device(tf::DEVICE_GPU).TypeConstraint<float>("T"),
+                        BeamSearchOnGpu<float>);
+REGISTER_KERNEL_BUILDER(Name("AsterBeamSearch").Device(tf::DEVICE_GPU).TypeConstraint<double>("T"),
+                        BeamSearchOnGpu<double>);
+#endif
 
 }  // namespace
 }  // namespace aster

@@ -1,6 +1,7 @@
 // Bilinear sampling as TensorFlow ops.
 #include "bilinear_sample.h"
 
+#include "gpu_op.h"
 #include "parallel.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -72,13 +73,27 @@ class BilinearSampleOp : public tf::OpKernel {
     tf::Tensor* out;
     OP_REQUIRES_OK(context, context->allocate_output(
         0, kResult == SAMPLES ? samples_shape : kResult == GRID_GRADIENT ? grid.shape() : images.shape(), &out));
-    const T *image = images.flat<T>().data(), *points = grid.flat<T>().data();
-    const T* d_samples = kResult == SAMPLES ? nullptr : context->input(2).flat<T>().data();
-    T* result = out->flat<T>().data();
+    Run(context, batch, sizes, images.flat<T>().data(), grid.flat<T>().data(),
+        kResult == SAMPLES ? nullptr : context->input(2).flat<T>().data(), out->flat<T>().data());
+  }
+
+ protected:
+  virtual void Run(tf::OpKernelContext* context, int64_t batch, const SampleSizes& sizes, const T* images,
+                   const T* grid, const T* d_samples, T* result) = 0;
+};
+
+template <typename T, Result kResult>
+class BilinearSampleOnCpu : public BilinearSampleOp<T, kResult> {
+ public:
+  using BilinearSampleOp<T, kResult>::BilinearSampleOp;
+
+ protected:
+  void Run(tf::OpKernelContext* context, int64_t batch, const SampleSizes& sizes, const T* images, const T* grid,
+           const T* d_samples, T* result) override {
     const int64_t image_size = sizes.height * sizes.width * sizes.channels, num_samples = sizes.points * sizes.channels;
     ForSamples(context, batch, [=](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const T *own_image = image + i * image_size, *own_grid = points + i * sizes.points * 2;
+        const T *own_image = images + i * image_size, *own_grid = grid + i * sizes.points * 2;
         const T* own_d = d_samples + i * num_samples;
         if (kResult == SAMPLES) BilinearSample(sizes, own_image, own_grid, result + i * num_samples);
         if (kResult == GRID_GRADIENT)
@@ -90,15 +105,37 @@ class BilinearSampleOp : public tf::OpKernel {
   }
 };
 
-#define REGISTER(name, result, T) \
-  REGISTER_KERNEL_BUILDER(Name(name).Device(tf::DEVICE_CPU).TypeConstraint<T>("T"), BilinearSampleOp<T, result>)
-REGISTER("AsterBilinearSample", SAMPLES, float);
-REGISTER("AsterBilinearSample", SAMPLES, double);
-REGISTER("AsterBilinearSampleGridGrad", GRID_GRADIENT, float);
-REGISTER("AsterBilinearSampleGridGrad", GRID_GRADIENT, double);
-REGISTER("AsterBilinearSampleImageGrad", IMAGE_GRADIENT, float);
-REGISTER("AsterBilinearSampleImageGrad", IMAGE_GRADIENT, double);
-#undef REGISTER
+#define REGISTER_ON(device, OpClass, T)                                                                              \
+  REGISTER_KERNEL_BUILDER(Name("AsterBilinearSample").Device(device).TypeConstraint<T>("T"), OpClass<T, SAMPLES>);   \
+  REGISTER_KERNEL_BUILDER(Name("AsterBilinearSampleGridGrad").Device(device).TypeConstraint<T>("T"),                 \
+                          OpClass<T, GRID_GRADIENT>);                                                                \
+  REGISTER_KERNEL_BUILDER(Name("AsterBilinearSampleImageGrad").Device(device).TypeConstraint<T>("T"),                \
+                          OpClass<T, IMAGE_GRADIENT>)
+REGISTER_ON(tf::DEVICE_CPU, BilinearSampleOnCpu, float);
+REGISTER_ON(tf::DEVICE_CPU, BilinearSampleOnCpu, double);
+
+#ifdef ASTER_CUDA
+template <typename T, Result kResult>
+class BilinearSampleOnGpu : public BilinearSampleOp<T, kResult> {
+ public:
+  using BilinearSampleOp<T, kResult>::BilinearSampleOp;
+
+ protected:
+  void Run(tf::OpKernelContext* context, int64_t batch, const SampleSizes& sizes, const T* images, const T* grid,
+           const T* d_samples, T* result) override {
+    const gpu::SampleShape shape{batch, sizes.height, sizes.width, sizes.channels, sizes.points};
+    const gpu::Stream stream = StreamOf(context);
+    OP_REQUIRES_OK(context, GpuStatus(
+        kResult == SAMPLES ? gpu::BilinearSample(stream, shape, images, grid, result)
+        : kResult == GRID_GRADIENT ? gpu::BilinearSampleGridGradient(stream, shape, images, grid, d_samples, result)
+        : gpu::BilinearSampleImageGradient(stream, shape, grid, d_samples, result)));
+  }
+};
+
+REGISTER_ON(tf::DEVICE_GPU, BilinearSampleOnGpu, float);
+REGISTER_ON(tf::DEVICE_GPU, BilinearSampleOnGpu, double);
+#endif
+#undef REGISTER_ON
 
 }  // namespace
 }  // namespace aster

@@ -6,6 +6,12 @@
 #include <cmath>
 #include <cstdint>
 
+#ifdef __CUDACC__
+#define ASTER_ANYWHERE __host__ __device__
+#else
+#define ASTER_ANYWHERE
+#endif
+
 namespace aster {
 
 struct SampleSizes {
@@ -16,7 +22,7 @@ struct SampleSizes {
 // and [0, H - 2]. A point that is not a number reads the first pixels, with weights that are none either.
 template <typename T>
 struct Corner {
-  Corner(const SampleSizes& sizes, const T* point) {
+  ASTER_ANYWHERE Corner(const SampleSizes& sizes, const T* point) {
     Clip(point[0] * sizes.width, sizes.width, &x, &free_x);
     Clip(point[1] * sizes.height, sizes.height, &y, &free_y);
     const T x0 = std::floor(x), y0 = std::floor(y);
@@ -27,8 +33,8 @@ struct Corner {
     beside = sizes.width > 1 ? sizes.channels : 0;
   }
 
-  static void Clip(T value, int64_t size, T* clipped, bool* free) {
-    const T last = std::max<int64_t>(size - 2, 0);
+  ASTER_ANYWHERE static void Clip(T value, int64_t size, T* clipped, bool* free) {
+    const T last = size > 2 ? size - 2 : 0;
     *free = value >= 0 && value <= last;
     *clipped = value < 0 ? 0 : value > last ? last : value;
   }

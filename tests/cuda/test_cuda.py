@@ -1,0 +1,143 @@
+"""The CUDA kernels against numpy: emulated on a CPU, and on a GPU where there is one."""
+import subprocess
+
+import kernels as cuda
+import numpy as np
+import pytest
+import reference
+
+DTYPES = [np.float32, np.float64]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """The library that nvcc makes, for each GPU from sm_60 to sm_90 that this nvcc knows."""
+    if not cuda.nvcc():
+        pytest.skip("there is no nvcc")
+    return cuda.build(tmp_path_factory.mktemp("cuda"))
+
+
+@pytest.fixture(scope="module", params=["emulated", "gpu"])
+def kernels(request, tmp_path_factory):
+    if request.param == "emulated":
+        return cuda.Kernels(cuda.build(tmp_path_factory.mktemp("emulated"), emulate=True))
+    try:
+        subprocess.run(["nvidia-smi"], check=True, stdout=subprocess.DEVNULL)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("there is no GPU")
+    return cuda.Kernels(request.getfixturevalue("compiled"))
+
+
+def test_nvcc_compiles_the_kernels(compiled):
+    assert cuda.architectures()
+
+
+def tolerance(dtype):
+    return 2e-5 if dtype == np.float32 else 1e-10
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("batch, height, width, channels, points", [
+    (2, 5, 7, 3, 50), (1, 1, 1, 1, 3), (3, 2, 9, 17, 301), (0, 4, 4, 3, 5)])
+def test_bilinear_sample(kernels, dtype, batch, height, width, channels, points):
+    random = np.random.RandomState(0)
+    images = random.uniform(-1, 1, [batch, height, width, channels]).astype(dtype)
+    grid = random.uniform(-0.2, 1.2, [batch, points, 2]).astype(dtype)
+    samples = cuda.bilinear_sample(kernels, images, grid)
+    np.testing.assert_allclose(samples, reference.bilinear_sample(images, grid), rtol=0, atol=tolerance(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bilinear_sample_gradients(kernels, dtype):
+    random = np.random.RandomState(0)
+    images, grid = random.uniform(size=[2, 4, 5, 3]), random.uniform(0.1, 0.55, [2, 6, 2])
+    grid[0, 0] = 1.3  # outside: it has none
+    weights = random.normal(size=[2, 6, 3])
+    results = cuda.bilinear_sample_gradients(kernels, *[array.astype(dtype) for array in (images, grid, weights)])
+
+    def loss(images=images, grid=grid):
+        return (reference.bilinear_sample(images, grid) * weights).sum()
+    expected = [reference.numeric_gradient(lambda array: loss(images=array), images),
+                reference.numeric_gradient(lambda array: loss(grid=array), grid)]
+    for result, gradient in zip(results, expected):
+        np.testing.assert_allclose(result, gradient, rtol=0, atol=1e-4 if dtype == np.float32 else 1e-7)
+
+
+def test_points_that_are_not_numbers(kernels):
+    grid = np.float32([[[np.nan, 0.5], [np.inf, 0.5], [-np.inf, 0.5], [0.5, np.nan], [0.5, 0.5]]])
+    samples = cuda.bilinear_sample(kernels, np.ones([1, 4, 4, 1], np.float32), grid)
+    assert np.isnan(samples[0, :, 0]).tolist() == [True, False, False, True, False]
+
+
+def lstm_arrays(dtype, steps, batch, units, attention_units, lengths):
+    random = np.random.RandomState(0)
+    total, memories = sum(lengths), len(lengths)
+    shapes = [(steps, batch, 4 * units), (units, 4 * units + memories * attention_units),
+              (batch, total, attention_units), (batch, total, 4 * units), (memories, attention_units)]
+    return [random.normal(0, 0.7, shape).astype(dtype) for shape in shapes]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("batch, units, attention_units, lengths, attend_first", [
+    (5, 7, 5, (4, 2), True), (2, 7, 5, (4, 2), False), (1, 65, 33, (11,), True), (3, 70, 1, (), True)])
+def test_attention_lstm(kernels, dtype, batch, units, attention_units, lengths, attend_first):
+    arrays = lstm_arrays(dtype, 3, batch, units, attention_units, lengths)
+    shape = cuda.attention_shape(3, batch, units, attention_units, lengths, 0.5, attend_first)
+    h = cuda.attention_lstm(kernels, shape, arrays)[0]
+    expected = reference.attention_lstm(*arrays, lengths=lengths, forget_bias=0.5, attend_first=attend_first)
+    np.testing.assert_allclose(h, expected, rtol=0, atol=tolerance(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("lengths, attend_first", [((4, 2), True), ((3,), False), ((), True)])
+def test_attention_lstm_gradient(kernels, dtype, lengths, attend_first):
+    arrays = lstm_arrays(np.float64, 3, 2, 5, 4, lengths)
+    shape = cuda.attention_shape(3, 2, 5, 4, lengths, 0.5, attend_first)
+    weights = np.random.RandomState(1).normal(size=(3, 2, 5))
+
+    def loss(index, array):
+        changed = arrays[:index] + [array] + arrays[index + 1:]
+        return (reference.attention_lstm(*changed, lengths=lengths, forget_bias=0.5,
+                                         attend_first=attend_first) * weights).sum()
+    expected = [reference.numeric_gradient(lambda array: loss(index, array), arrays[index]) for index in (0, 2, 4)]
+    typed = [array.astype(dtype) for array in arrays]
+    kept = cuda.attention_lstm(kernels, shape, typed)[1:]
+    results = cuda.attention_lstm_gradient(kernels, shape, typed[1:] + kept + [weights.astype(dtype)])
+    results = [results[0][:, :, :20], results[1], results[2].sum(0)]
+    for result, gradient in zip(results, expected):
+        np.testing.assert_allclose(result, gradient, rtol=0, atol=1e-4 if dtype == np.float32 else 1e-7)
+
+
+def search_arrays(dtype, batch, units, attention_units, lengths, num_labels, seed):
+    random = np.random.RandomState(seed)
+    arrays = lstm_arrays(dtype, 1, batch, units, attention_units, lengths)[1:]
+    dense = [random.normal(0, 1.5, shape).astype(dtype) for shape in ((units, num_labels), (num_labels,))]
+    return [random.normal(0, 1, (num_labels, 4 * units)).astype(dtype)] + arrays + dense
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("beam_width, num_labels, batch, units, lengths", [
+    (1, 6, 3, 5, (4,)), (5, 11, 4, 9, (4, 2)), (4, 3, 2, 7, (3,)), (3, 300, 1, 5, (6,))])
+def test_beam_search(kernels, dtype, seed, beam_width, num_labels, batch, units, lengths):
+    arrays = search_arrays(dtype, batch, units, 4, lengths, num_labels, seed)
+    shape = cuda.SearchShape(cuda.attention_shape(7, batch, units, 4, lengths, 0.5), beam_width, num_labels, 0, 1)
+    labels, sizes, scores, log_probs, alignments = cuda.beam_search(kernels, shape, arrays)
+    expected = reference.beam_search(*[array.astype(np.float64) for array in arrays], lengths=lengths,
+                                     beam_width=beam_width, max_num_steps=7, start_label=0, end_label=1,
+                                     forget_bias=0.5)
+    assert labels.shape[1] == max(len(one[1]) for one in expected)
+    for b, (score, best, best_log_probs, best_alignments) in enumerate(expected):
+        n = sizes[b]
+        assert labels[b].tolist() == best + [-1] * (labels.shape[1] - n) and n == len(best)
+        np.testing.assert_allclose(scores[b], score, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(log_probs[b, :n], best_log_probs, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(alignments[b, :n], best_alignments, rtol=0, atol=1e-4)
+        assert (log_probs[b, n:] == 0).all() and (alignments[b, n:] == 0).all()
+
+
+def test_beam_search_with_weights_that_are_not_numbers_ends(kernels):
+    arrays = search_arrays(np.float32, 2, 5, 4, (4,), 6, 0)
+    arrays[0][:] = np.nan
+    shape = cuda.SearchShape(cuda.attention_shape(5, 2, 5, 4, (4,)), 3, 6, 0, 1)
+    assert cuda.beam_search(kernels, shape, arrays)[1].max() <= 5
