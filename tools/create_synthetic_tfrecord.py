@@ -10,17 +10,16 @@ A word of one split is never in the other. tools/README.md has more.
 import argparse
 import collections
 import contextlib
-import io
 import multiprocessing
 import os
 import signal
 import sys
 import time
 
-import numpy as np
-from PIL import Image, ImageDraw
 from tqdm import tqdm
 
+from conversion import sheet
+from conversion.output import OutputError, complete_files, record_writers, shard_paths
 from synthetic import fonts, render, words
 
 # The checkout serves where aster is not installed.
@@ -29,10 +28,6 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _CHUNK = 16  # images that a worker renders at a time
 _TIMEOUT = 300  # seconds for a chunk; a worker that takes longer was killed
 _PREVIEW_COUNT = 80
-
-
-class OutputError(Exception):
-    """Says what cannot be written."""
 
 
 def parse_arguments(arguments=None):
@@ -124,68 +119,15 @@ def render_all(renderer, num_images, num_workers):
         pool.join()
 
 
-def shard_paths(path, num_shards):
-    if num_shards == 1:
-        return [path]
-    return ["%s-%05d-of-%05d" % (path, i, num_shards) for i in range(num_shards)]
-
-
-@contextlib.contextmanager
-def complete_files(paths):
-    """Gives temporary names for paths; renames the files in the end, or deletes them on errors."""
-    temporary = ["%s.part-%d" % (path, os.getpid()) for path in paths]
-    try:
-        for path, part in zip(paths, temporary):
-            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-            if os.path.isdir(path):
-                raise OutputError("cannot write %s: it is a folder" % path)
-            open(part, "w").close()
-        yield temporary
-        for path, part in zip(paths, temporary):
-            os.replace(part, path)
-    except OSError as error:
-        raise OutputError("cannot write %s: %s" % (error.filename or paths[0], error.strerror))
-    finally:
-        for part in temporary:
-            with contextlib.suppress(OSError):
-                os.remove(part)
-
-
 def write_records(rendered, paths):
-    """Writes an iterable of Rendered, the first to the first path and so on in turn.
-
-    TensorFlow is imported here, after the workers have been started: they don't need it.
-    """
-    from aster.compat import tf
-    from aster.data import example
-    try:
-        with contextlib.ExitStack() as stack:
-            writers = [stack.enter_context(tf.python_io.TFRecordWriter(path)) for path in paths]
-            for index, item in enumerate(rendered):
-                sample = example.Sample(item.encoded, item.text, keypoints=item.keypoints,
-                                        filename="%08d.jpg" % index)
-                record = example.serialize(sample, item.width, item.height)
-                writers[index % len(writers)].write(record)
-    except tf.errors.OpError as error:  # a full disk, for one
-        raise OutputError("cannot write %s: %s" % (paths[0], error.message))
-
-
-def draw_preview(items, label_font, path):
-    """Writes a sheet of Rendered, each with its keypoints and its text below."""
-    columns, cell = 8, (200, 120)
-    sheet = Image.new("RGB", (columns * cell[0], -(-len(items) // columns) * cell[1]), "white")
-    draw = ImageDraw.Draw(sheet)
-    for i, item in enumerate(items):
-        x, y = i % columns * cell[0], i // columns * cell[1]
-        scale = min((cell[0] - 8) / item.width, (cell[1] - 28) / item.height)
-        picture = Image.open(io.BytesIO(item.encoded))
-        sheet.paste(picture.resize((max(1, int(item.width * scale)),
-                                    max(1, int(item.height * scale)))), (x, y))
-        curves = np.split(item.keypoints * scale + (x, y), 2)
-        for curve, colour in zip(curves, ("red", "cyan")):
-            draw.line([tuple(point) for point in curve.tolist()], colour)
-        draw.text((x, y + cell[1] - 22), item.text, "black", font=label_font(item.text))
-    sheet.save(path, "PNG")
+    """Writes an iterable of Rendered, the first to the first path and so on in turn."""
+    with record_writers(paths) as writers:
+        from aster.data import example
+        for index, item in enumerate(rendered):
+            sample = example.Sample(item.encoded, item.text, keypoints=item.keypoints,
+                                    filename="%08d.jpg" % index)
+            record = example.serialize(sample, item.width, item.height)
+            writers[index % len(writers)].write(record)
 
 
 def run(arguments):
@@ -212,7 +154,7 @@ def run(arguments):
         with contextlib.closing(rendered):
             write_records(watched(rendered), parts[:len(paths)])
         if preview:
-            draw_preview(first, label_font, parts[-1])
+            sheet.draw(first, parts[-1], label_font)
     print("%s: %d images, %d images/s"
           % (arguments.output_path, arguments.num_images,
              arguments.num_images / (time.time() - started)))

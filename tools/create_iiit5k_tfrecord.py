@@ -1,0 +1,79 @@
+#!/usr/bin/env python
+"""Converts IIIT5K-Words: traindata.mat or testdata.mat, and the images in train/ and test/.
+
+    python tools/create_iiit5k_tfrecord.py --data_dir IIIT5K --output_path data/iiit5k_50.tfrecord --lexicon 50 --check
+
+Images go in as they are. The published converter crashes on the training split, which has no lexicons. Where
+trainCharBound.mat is there too, training words have keypoints: curves through the tops and the bottoms of their
+characters.
+"""
+import functools
+import os
+
+import numpy as np
+
+from conversion import sources
+from conversion.convert import SourceError, make_parser, run
+
+EXPECTED = {"train": 2000, "test": 3000}
+_LEXICONS = {"50": "smallLexi", "1k": "mediumLexi"}
+
+
+def load(arguments):
+    if arguments.lexicon and arguments.split == "train":
+        raise SourceError("the words of the training split have no lexicons; leave --lexicon out")
+    entries = read_mat(sources.find(arguments.data_dir, arguments.split + "data.mat"))
+    bounds = os.path.join(arguments.data_dir, "trainCharBound.mat")
+    curves = {}
+    if arguments.split == "train" and os.path.exists(bounds):
+        curves = {text_of(entry["ImgName"]): character_curves(entry["charBB"]) for entry in read_mat(bounds)}
+    field = _LEXICONS.get(arguments.lexicon)
+    items = []
+    for entry in entries:
+        name = text_of(entry["ImgName"])
+        lexicon = [text_of(word) for word in entry[field].flat] if field else []
+        items.append((name, text_of(entry["GroundTruth"]), lexicon, curves.get(name)))
+    return items, functools.partial(sources.read_word_image, arguments.data_dir), EXPECTED[arguments.split]
+
+
+def read_mat(path):
+    """The entries of the one array of structures in a .mat file."""
+    from scipy import io
+    try:
+        content = io.loadmat(path)
+    except Exception as error:  # scipy raises many types for bytes that it can't read
+        raise SourceError("%s is no MATLAB file, or damaged: %s" % (path, error))
+    arrays = [value for name, value in content.items() if not name.startswith("__")]
+    if len(arrays) != 1 or not arrays[0].dtype.names:
+        raise SourceError("%s: expected one array of structures" % path)
+    return arrays[0].flatten()
+
+
+def text_of(value):
+    """The text in however many cells there are around it."""
+    while isinstance(value, np.ndarray):
+        if value.size == 0:
+            return ""
+        value = value.flat[0]
+    return str(value)
+
+
+def character_curves(boxes):
+    """Boxes [n, 4] of (x, y, width, height) -> keypoints, None where they make none."""
+    boxes = np.asarray(boxes, float)
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes) or not np.isfinite(boxes).all():
+        return None
+    x, y, width, height = boxes.T
+    xs = np.concatenate([x, x + width])
+    return sources.text_curves(np.stack([xs, np.tile(y, 2)], 1), np.stack([xs, np.tile(y + height, 2)], 1))
+
+
+def main(arguments=None):
+    parser = make_parser(__doc__)
+    parser.add_argument("--split", choices=sorted(EXPECTED), default="test")
+    parser.add_argument("--lexicon", choices=sorted(_LEXICONS), help="of each word of the test split; default: none")
+    run(parser.parse_args(arguments), load)
+
+
+if __name__ == "__main__":
+    main()

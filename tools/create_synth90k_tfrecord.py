@@ -1,0 +1,74 @@
+#!/usr/bin/env python
+"""Converts Synth90k (MJSynth): annotation*.txt and 9 million JPEG files, each a word.
+
+    python tools/create_synth90k_tfrecord.py --data_dir mnt/ramdisk/max/90kDICT32px --output_path data/synth90k.tfrecord --num_shards 90
+
+Files go in as they are, after a decode to check; empty and broken ones are left out. The text of
+./2425/1/115_Lube_45484.jpg is what lies between the first and the last underscore of the file's name. (The
+published converter takes it from the whole path, which an underscore in a folder's name breaks.)
+"""
+import functools
+import posixpath
+
+import numpy as np
+
+from conversion import sources
+from conversion.convert import make_parser, run
+
+LISTS = {"all": "annotation.txt", "train": "annotation_train.txt", "val": "annotation_val.txt",
+         "test": "annotation_test.txt"}
+_BLOCK = 1 << 24  # bytes
+
+
+class Lines(object):
+    """The lines of a file as a sequence, of which only the places are in memory: 8 bytes each."""
+
+    def __init__(self, path):
+        self._path = path
+        ends, position = [], 0
+        with open(path, "rb") as stream:
+            for block in iter(lambda: stream.read(_BLOCK), b""):
+                ends.append(np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + position + 1)
+                position += len(block)
+        self._starts = np.concatenate([[0]] + ends)
+        if self._starts[-1] != position:  # the last line has no end
+            self._starts = np.append(self._starts, position)
+
+    def __len__(self):
+        return len(self._starts) - 1
+
+    def __getitem__(self, part):
+        with open(self._path, "rb") as stream:
+            stream.seek(self._starts[part.start])
+            content = stream.read(int(self._starts[part.stop] - self._starts[part.start]))
+        return content.decode("utf-8", "replace").rstrip("\n").split("\n")
+
+
+def read_line(data_dir, line):
+    name = line.strip().rpartition(" ")[0] or line.strip()
+    if name:
+        for sample in sources.read_word_image(data_dir, (name, text_of(name))):
+            yield sample
+
+
+def text_of(name):
+    """Raises ValueError where the file's name has no two underscores."""
+    parts = posixpath.splitext(posixpath.basename(name))[0].split("_")
+    if len(parts) < 3:
+        raise ValueError("expected a file name of number_text_number.jpg")
+    return "_".join(parts[1:-1])
+
+
+def load(arguments):
+    items = Lines(sources.find(arguments.data_dir, LISTS[arguments.split]))
+    return items, functools.partial(read_line, arguments.data_dir), None
+
+
+def main(arguments=None):
+    parser = make_parser(__doc__)
+    parser.add_argument("--split", choices=("all", "train", "val", "test"), default="all")
+    run(parser.parse_args(arguments), load)
+
+
+if __name__ == "__main__":
+    main()
