@@ -5,7 +5,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from aster import checkpoint
-from aster.compat import num_gpus, session_config, tf
+from aster.compat import session_config, tf
 from aster.config import read_config
 from aster.data.preprocess import preprocess_image
 from aster.model.build import build_model
@@ -35,7 +35,7 @@ class Recognizer:
             self._prepared = preprocess_image(config.eval_config.data_preprocessing_steps, self._raw)
             self._images = tf.placeholder(tf.float32, [None] + self._prepared.shape.as_list())
             with checkpoint.constants(checkpoint_path, config.eval_config.use_moving_averages):
-                recognition = build_model(config.model, base_dir, fused=not num_gpus()).recognize(self._images)
+                recognition = build_model(config.model, base_dir).recognize(self._images)
             self._fetches = {"text": recognition.texts, "score": recognition.scores}
             if recognition.rectification:
                 self._fetches["control_points"] = recognition.rectification.control_points

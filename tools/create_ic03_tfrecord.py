@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Converts ICDAR 2003: words.xml with its photos, and lexicon_full.
 
-    python tools/create_ic03_tfrecord.py --data_dir SceneTrialTest --output_path data/ic03_860.tfrecord --subset 860 --check
+    python tools/create_ic03_tfrecord.py --data_dir SceneTrialTest --output_path ic03.tfrecord --subset 860 --check
 
 Texts are as in the set; the published converter lower-cased them: --lower_case. Its subset was 860. lexicon_full is
 the list of one word per line that the test sets' users share; without it words have no lexicon.

@@ -15,8 +15,7 @@ from conversion import sources
 from conversion.convert import Skipped, make_parser, run
 
 EXPECTED = {"1095": 1095, "1015": 1015, "857": 857}
-LISTS = ("Challenge2_Test_Task3_GT.txt", "Challenge2_Training_Task3_GT_GT.txt", "Challenge2_Training_Task3_Images_GT.txt",
-         "gt.txt")
+LISTS = ("Challenge2_Test_Task3_GT.txt", "Challenge2_Training_Task3_Images_GT.txt", "gt.txt")
 _BOX = re.compile(r'^\s*(-?\d+)[, ]\s*(-?\d+)[, ]\s*(-?\d+)[, ]\s*(-?\d+)[, ]\s*"(.*)"\s*$')
 
 

@@ -2,7 +2,7 @@
 """Converts ICDAR 2015 Incidental Scene Text, as it was unpacked: word images (Task 4.3) with gt.txt or
 Challenge4_Test_Task3_GT.txt, or photos (Task 4.1, 4.4) with gt_img_*.txt.
 
-    python tools/create_ic15_tfrecord.py --data_dir ch4_test_word_images_gt --output_path data/ic15_2077.tfrecord --check
+    python tools/create_ic15_tfrecord.py --data_dir ch4_test_word_images_gt --output_path ic15.tfrecord --check
 
 The published converter can't read these lists (byte-order marks, quotes, escapes); it took a list of its own of
 `path text`, which --list still names. Word images go in as they are; it re-encoded them. With coords.txt each word

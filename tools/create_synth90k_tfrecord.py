@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Converts Synth90k (MJSynth): annotation*.txt and 9 million JPEG files, each a word.
 
-    python tools/create_synth90k_tfrecord.py --data_dir mnt/ramdisk/max/90kDICT32px --output_path data/synth90k.tfrecord --num_shards 90
+    python tools/create_synth90k_tfrecord.py --data_dir 90kDICT32px --output_path synth90k.tfrecord --num_shards 90
 
 Files go in as they are, after a decode to check; empty and broken ones are left out. The text of
 ./2425/1/115_Lube_45484.jpg is what lies between the first and the last underscore of the file's name. (The

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Converts SynthText: gt.mat and 858,750 images with some 7 million words.
 
-    python tools/create_synthtext_tfrecord.py --data_dir SynthText --output_path data/synthtext.tfrecord --num_shards 100
+    python tools/create_synthtext_tfrecord.py --data_dir SynthText --output_path synthtext.tfrecord --num_shards 100
 
 Each word is cropped with a margin and has keypoints: parabolas through the tops and the bottoms of its characters.
 Crops outside of the image or of less than 20 pixels are left out, and images whose boxes don't fit their texts. (The

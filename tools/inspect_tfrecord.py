@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Tells what is in TFRecords: counts, lengths, sizes, characters outside of a charset, damaged records.
 
-    python tools/inspect_tfrecord.py data/train.tfrecord --charset 0123456789abcdefghijklmnopqrstuvwxyz --sheet words.png
+    python tools/inspect_tfrecord.py data/train.tfrecord --charset 0123456789abcdef --sheet words.png
 
 Exits with 1 where a record is damaged.
 """

@@ -25,6 +25,7 @@ def _load():
 _ops, _functions = _load()
 _functions.aster_masked_crc32c.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 _functions.aster_masked_crc32c.restype = ctypes.c_uint32
+HAS_GPU_KERNELS = bool(_functions.aster_has_gpu_kernels())  # of all ops but those on strings and curves
 
 for _name in ("AsterStringFiltering", "AsterStringReverse", "AsterDivideCurve", "AsterBeamSearch"):
     tf.NotDifferentiable(_name)

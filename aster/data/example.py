@@ -22,31 +22,23 @@ class Sample(NamedTuple):
 def serialize(sample, width=None, height=None):
     """Sample -> bytes of a tf.train.Example. `width` and `height` are in pixels, if known."""
     from aster.compat import tf
-
-    def feature(value):
-        if isinstance(value, bytes):
-            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        if isinstance(value, int):
-            return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-        return tf.train.Feature(float_list=tf.train.FloatList(value=value))
-
-    features = {
-        "image/encoded": sample.encoded,
-        "image/format": b"jpeg",  # also for PNG bytes, as published: readers sniff the bytes
-        "image/filename": sample.filename.encode("utf-8"),
-        "image/channels": 3,
-        "image/colorspace": b"rgb",
-        "image/source_id": b"",
-        "image/transcript": sample.text.encode("utf-8"),
-        "image/lexicon": "\t".join(sample.lexicon).encode("utf-8"),
-    }
-    if width and height:
-        features["image/width"], features["image/height"] = int(width), int(height)
-    if sample.keypoints is not None:
-        features["image/keypoints"] = np.asarray(sample.keypoints, np.float32).ravel().tolist()
     example = tf.train.Example()
-    for name, value in features.items():
-        example.features.feature[name].CopyFrom(feature(value))
+    feature = example.features.feature
+    for name, value in (
+            ("image/encoded", sample.encoded),
+            ("image/format", b"jpeg"),  # also for PNG bytes, as published: readers sniff the bytes
+            ("image/filename", sample.filename.encode("utf-8")),
+            ("image/colorspace", b"rgb"),
+            ("image/source_id", b""),
+            ("image/transcript", sample.text.encode("utf-8")),
+            ("image/lexicon", "\t".join(sample.lexicon).encode("utf-8"))):
+        feature[name].bytes_list.value.append(value)
+    feature["image/channels"].int64_list.value.append(3)
+    if width and height:
+        feature["image/width"].int64_list.value.append(int(width))
+        feature["image/height"].int64_list.value.append(int(height))
+    if sample.keypoints is not None:
+        feature["image/keypoints"].float_list.value.extend(np.asarray(sample.keypoints, np.float32).ravel().tolist())
     return example.SerializeToString(deterministic=True)  # equal samples, equal bytes
 
 

@@ -19,6 +19,19 @@ def decode_image(encoded, apply_exif=False):
     right for photos, wrong for records, whose key points know the pixels as
     they are stored. Raises ValueError that says what is wrong.
     """
+    return _decode(encoded, lambda image: np.array(_to_rgb(ImageOps.exif_transpose(image) if apply_exif else image)))
+
+
+def check_image(encoded):
+    """Decodes the bytes of an image file -> (width, height), sooner than decode_image. Raises ValueError as that."""
+    def load(image):
+        image.load()
+        return image.size
+    return _decode(encoded, load)
+
+
+def _decode(encoded, use):
+    """use(PIL image), all of whose errors are ValueErrors that say what is wrong."""
     if not encoded:
         raise ValueError("the image is empty (0 bytes)")
     try:
@@ -33,9 +46,7 @@ def decode_image(encoded, apply_exif=False):
         raise ValueError("its size is %d x %d; expected 1 to %d pixels"
                          % (width, height, MAX_PIXELS))
     try:
-        if apply_exif:
-            image = ImageOps.exif_transpose(image)
-        return np.array(_to_rgb(image))
+        return use(image)
     except Exception as error:
         raise ValueError("the image is damaged (%s)" % error)
 

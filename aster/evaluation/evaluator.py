@@ -4,7 +4,7 @@ import os
 import time
 
 from aster import checkpoint
-from aster.compat import num_gpus, session_config, tf
+from aster.compat import session_config, tf
 from aster.data.dataset import check_inputs, make_dataset
 from aster.evaluation.lexicon import nearest_word
 from aster.evaluation.metrics import RecognitionMetrics
@@ -20,7 +20,7 @@ def evaluate(config, exp_dir, checkpoint_path):
     options = config.eval_config
     with tf.Graph().as_default():
         with checkpoint.constants(checkpoint_path, options.use_moving_averages):
-            model = build_model(config.model, exp_dir, fused=not num_gpus())
+            model = build_model(config.model, exp_dir)
             charsets = [predictor.charset for predictor in model.predictors]
             check_inputs([config.eval_input_reader], options.data_preprocessing_steps, charsets, exp_dir,
                          "eval_input_reader", is_training=False)

@@ -1,7 +1,8 @@
 """Configuration -> modules. The only file of the model that knows the configuration language."""
 import functools
 
-from aster.compat import tf
+from aster.c_ops import ops
+from aster.compat import num_gpus, tf
 from aster.data.charset import Charset
 from aster.model import convnets, layers, rnn
 from aster.model.decoder import AttentionDecoder
@@ -12,9 +13,12 @@ from aster.model.rectifier import Rectifier
 from aster.protos import hyperparams_pb2
 
 
-def build_model(config, base_dir=None, fused=True):
+def build_model(config, base_dir=None, on_gpu=None):
     """protos.Model, checked by `aster.config` -> RecognitionModel. A charset file that isn't found from the
-    working directory is looked up in `base_dir`. `fused` False: standard TensorFlow ops only, more slowly."""
+    working directory is looked up in `base_dir`. `on_gpu`: whether it shall run on GPUs, by default where there are
+    any. It uses ASTER's fused ops where they have kernels for its devices, otherwise standard ones, more slowly."""
+    on_gpu = num_gpus() > 0 if on_gpu is None else on_gpu
+    fused = ops.HAS_GPU_KERNELS or not on_gpu
     config = config.multi_predictors_recognition_model
     rectifier = None
     if config.HasField("spatial_transformer"):

@@ -51,7 +51,7 @@ def train(config, exp_dir, num_clones=1, clone_on_cpu=False):
 
 def _build(config, exp_dir, devices):
     train_config = config.train_config
-    model = build_model(config.model, exp_dir, fused=devices[0].startswith("/cpu"))  # no kernels for GPUs yet
+    model = build_model(config.model, exp_dir, on_gpu=devices[0].startswith("/gpu"))
     charsets = [predictor.charset for predictor in model.predictors]
     steps = train_config.data_augmentation_options
     check_inputs(config.train_input_reader, steps, charsets, exp_dir)

@@ -1,6 +1,7 @@
 """The ops that replace loops and gathers, against plain numpy and against their own numeric gradients."""
 import numpy as np
 import pytest
+import reference
 
 from aster.c_ops import ops
 from aster.compat import tf
@@ -12,39 +13,12 @@ from aster.model.rnn import BidirectionalRnn, LstmCell
 DTYPES = [np.float32, np.float64]
 
 
-def sigmoid(x):
-    return 1.0 / (1.0 + np.exp(-x))
-
-
 def attention_lstm_inputs(dtype, steps=3, batch=5, units=7, attention_units=5, lengths=(4, 2)):
     random = np.random.RandomState(0)
     total, memories = sum(lengths), len(lengths)
     shapes = [(steps, batch, 4 * units), (units, 4 * units + memories * attention_units),
               (batch, total, attention_units), (batch, total, 4 * units), (memories, attention_units)]
     return [random.normal(0, 0.7, shape).astype(dtype) for shape in shapes]
-
-
-def numpy_attention_lstm(inputs, state_kernel, keys, values, v, lengths, forget_bias, attend_first):
-    steps, batch, num_gates = inputs.shape
-    h = c = np.zeros([batch, num_gates // 4])
-    outputs = []
-    for t in range(steps):
-        projection = h.dot(state_kernel)
-        sums = inputs[t] + projection[:, :num_gates]
-        queries = projection[:, num_gates:].reshape(batch, *v.shape)
-        start = 0
-        for n, length in enumerate(lengths):
-            part = slice(start, start + length)
-            scores = np.tanh(keys[:, part] + queries[:, n:n + 1]).dot(v[n])
-            alignments = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
-            if t > 0 or attend_first:
-                sums = sums + (alignments[:, :, None] * values[:, part]).sum(1)
-            start += length
-        i, j, f, o = np.split(sums, 4, 1)
-        c = sigmoid(f + forget_bias) * c + sigmoid(i) * np.tanh(j)
-        h = sigmoid(o) * np.tanh(c)
-        outputs.append(h)
-    return np.stack(outputs)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -54,7 +28,7 @@ def test_attention_lstm(session, dtype, lengths, units, attend_first):
     arrays = attention_lstm_inputs(dtype, units=units, lengths=lengths)
     result = session.run(ops.attention_lstm(*arrays, lengths=lengths, forget_bias=0.5, attend_first=attend_first))
     assert result.dtype == dtype
-    expected = numpy_attention_lstm(*arrays, lengths=lengths, forget_bias=0.5, attend_first=attend_first)
+    expected = reference.attention_lstm(*arrays, lengths=lengths, forget_bias=0.5, attend_first=attend_first)
     np.testing.assert_allclose(result, expected, rtol=0, atol=2e-6 if dtype == np.float32 else 1e-12)
 
 

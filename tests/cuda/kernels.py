@@ -98,7 +98,8 @@ class Kernels(object):
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         content = np.empty(size + GUARD, np.uint8)
         self.check(self._library.Synchronize())
-        self.check(self._library.Download(ctypes.c_void_p(content.ctypes.data), pointer, ctypes.c_size_t(content.nbytes)))
+        self.check(self._library.Download(ctypes.c_void_p(content.ctypes.data), pointer,
+                                          ctypes.c_size_t(content.nbytes)))
         assert (content[size:] == POISON).all(), "a kernel wrote behind the end of its result"
         return content[:size].view(dtype).reshape(shape)
 

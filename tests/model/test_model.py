@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
+from aster.c_ops import ops
 from aster.compat import tf
 from aster.model.build import build_model
 from aster.protos import model_pb2
@@ -135,3 +136,13 @@ def test_teacher_forcing(sync, reverse, inputs, targets, lengths):
         assert session.run(result.lengths).tolist() == [lengths]
         if not reverse:
             assert session.run(decoder._teacher_forcing(labels, length)[0]).tolist() == [inputs]
+
+
+@pytest.mark.parametrize("on_gpu, has_kernels, fused", [
+    (False, False, True), (True, False, False), (True, True, True)])
+def test_fused_ops_are_used_where_they_have_kernels(monkeypatch, on_gpu, has_kernels, fused):
+    monkeypatch.setattr(ops, "HAS_GPU_KERNELS", has_kernels)
+    with tf.Graph().as_default() as graph:
+        build_model(model_config(), on_gpu=on_gpu).recognize(tf.placeholder(tf.float32, [None, 64, 256, 3]))
+        kinds = {operation.type for operation in graph.get_operations()}
+    assert ("AsterBeamSearch" in kinds) == ("AsterBilinearSample" in kinds) == fused

@@ -228,7 +228,8 @@ def test_iiit5k(convert, data_dir):
     io_.savemat(str(data_dir / "traindata.mat"), {"traindata": structures(
         ImgName=["train/2_1.png"], GroundTruth=["You"])})
     io_.savemat(str(data_dir / "trainCharBound.mat"), {"trainCharBound": structures(
-        ImgName=["train/2_1.png"], chars=["YOU"], charBB=[np.array([[1, 2, 10, 12], [12, 2, 10, 12], [23, 2, 9, 12]])])})
+        ImgName=["train/2_1.png"], chars=["YOU"],
+        charBB=[np.array([[1, 2, 10, 12], [12, 2, 10, 12], [23, 2, 9, 12]])])})
     samples, output = convert("iiit5k", "--lexicon", "50")
     assert [sample[:3] for sample in samples] == [(encoded(), "2012", ("2012", "PRIVATE"))] and "gone.png" in output
     assert convert("iiit5k", "--lexicon", "1k")[0][0].lexicon == ("2012", "MORE", "WORDS")
@@ -276,8 +277,8 @@ def test_synthtext(convert, data_dir):
     points = np.array([[x, y] for x in (10, 22, 34, 46.0) for x, y in ((x, 20), (x + 12, 21))])
     fit = np.poly1d(np.polyfit(points[:, 0], points[:, 1], 2))
     np.testing.assert_allclose(keypoints[:64, 1], fit(keypoints[:64, 0]), atol=1e-3)
-    for problem in ("8/a.jpg: it has 2 words of 7 characters in its text, but 1 and 6 boxes", "8/gone.jpg: No such file",
-                    "8/a.jpg:0: its "):
+    for problem in ("8/a.jpg: it has 2 words of 7 characters in its text, but 1 and 6 boxes",
+                    "8/gone.jpg: No such file", "8/a.jpg:0: its "):
         assert problem in output
 
 
@@ -367,7 +368,8 @@ def test_inspection(convert, data_dir):
     put(data_dir, "b.png", encoded(30, 10, "JPEG"))
     convert("folder", "--list", "list.tsv")
     path, sheet = str(data_dir / ".." / "out.tfrecord"), str(data_dir / "sheet.png")
-    command = [sys.executable, os.path.join(TOOLS, "inspect_tfrecord.py"), path, "--charset", "abcdefCB", "--sheet", sheet]
+    command = [sys.executable, os.path.join(TOOLS, "inspect_tfrecord.py"), path, "--charset", "abcdefCB",
+               "--sheet", sheet]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     output = done.stdout.decode("utf-8")
     assert done.returncode == 0 and Image.open(sheet).width > 100

@@ -100,9 +100,9 @@ def convert(items, read, arguments, name, chunk=64):
     progress = _Progress(name, arguments, len(items))
     bounds = [len(items) * i // len(paths) for i in range(len(paths) + 1)]
     to_do = [i for i in range(len(paths)) if not progress.has(i, paths[i])]
-    started, read_count = time.time(), sum(bounds[i + 1] - bounds[i] for i in to_do)
     reasons = collections.Counter()
-    from aster.compat import tf  # noqa: F401; imported once, before the workers are forked from this process
+    from aster.compat import tf  # noqa: F401 - imported once, before the workers are forked from this process
+    started, read_count = time.time(), sum(bounds[i + 1] - bounds[i] for i in to_do)
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=read_count, unit="item", smoothing=0.05, disable=None))
         pool = None
@@ -192,7 +192,7 @@ def _name(item):
 def _serialize(sample, lower_case):
     """Sample -> bytes; raises ValueError unless its image decodes and it has a text."""
     from aster.data import example, image
-    height, width = image.decode_image(sample.encoded).shape[:2]
+    width, height = image.check_image(sample.encoded)
     if not sample.text:
         raise ValueError("its text is empty")
     if lower_case:

@@ -1,4 +1,5 @@
 """Reading what data sets are made of: paths, lists, XML, boxes and curves."""
+import functools
 import io
 import os
 import re
@@ -13,9 +14,18 @@ CURVE_POINTS = 64  # of each of the two curves of SynthText's words, as publishe
 
 def inside(data_dir, name):
     """The path of a file that a list names; raises ValueError where that is not below data_dir."""
-    root = os.path.realpath(data_dir)
-    path = os.path.realpath(os.path.join(root, name.replace("\\", "/")))
-    if not path.startswith(root.rstrip(os.sep) + os.sep):
+    folder, base = os.path.split(name.replace("\\", "/"))
+    path = os.path.join(_folder_inside(data_dir, folder), base)
+    if os.path.islink(path) or base in ("", ".", ".."):
+        _folder_inside(data_dir, os.path.join(folder, base))
+    return path
+
+
+@functools.lru_cache(maxsize=1024)  # millions of files lie in some folders
+def _folder_inside(data_dir, folder):
+    root = os.path.realpath(data_dir).rstrip(os.sep)
+    path = os.path.realpath(os.path.join(root, folder))
+    if path != root and not path.startswith(root + os.sep):
         raise ValueError("names a file outside of --data_dir")
     return path
 
