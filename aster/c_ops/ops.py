@@ -6,6 +6,8 @@ checkout can hold those of both stacks.
 import ctypes
 import os
 
+import numpy as np
+
 from aster.compat import tf
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -117,7 +119,12 @@ def attention_lstm(inputs, state_kernel, keys, values, v, lengths, forget_bias=1
       The outputs h [S, B, U].
     """
     return _ops.aster_attention_lstm(inputs, state_kernel, keys, values, v, lengths=lengths, forget_bias=forget_bias,
-                                     attend_first=attend_first, name=name)[0]
+                                     attend_first=attend_first, constant_kernels=_constant(state_kernel), name=name)[0]
+
+
+def _constant(*kernels):
+    """Whether all are arrays, which the ops then prepare only once."""
+    return all(isinstance(kernel, np.ndarray) for kernel in kernels)
 
 
 def lstm(inputs, state_kernel, forget_bias=1.0, name=None):
@@ -162,8 +169,8 @@ def beam_search(label_inputs, state_kernel, keys, values, v, dense_kernel, dense
     """
     return _ops.aster_beam_search(
         label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias, lengths=lengths,
-        forget_bias=forget_bias, beam_width=beam_width, max_num_steps=max_num_steps, start_label=start_label,
-        end_label=end_label, pad_label=pad_label, name=name)
+        forget_bias=forget_bias, constant_kernels=_constant(state_kernel, dense_kernel), beam_width=beam_width,
+        max_num_steps=max_num_steps, start_label=start_label, end_label=end_label, pad_label=pad_label, name=name)
 
 
 def masked_crc32c(data):

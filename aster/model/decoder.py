@@ -59,7 +59,7 @@ class AttentionDecoder:
         outputs = (self._run_fused if self._fused else self._run)(parts, label_inputs)
         outputs = tf.transpose(outputs, [1, 0, 2])
         outputs.set_shape([None, None, self._cell.num_units])
-        return Teaching(layers.matmul(outputs, parts.dense_kernel) + parts.dense_bias, targets, lengths)
+        return Teaching(layers.matmul(outputs, parts.dense_kernel, parts.dense_bias), targets, lengths)
 
     def _run(self, parts, label_inputs):
         """label_inputs [S, B, n] -> outputs of the cell [S, B, num_units]."""
@@ -78,9 +78,9 @@ class AttentionDecoder:
         """What ops.attention_lstm and ops.beam_search share."""
         weights, keys, memories = zip(*parts.attentions)
         sizes = [layers.static_size(memory, 2) for memory in memories]
-        glimpse_kernels = tf.split(parts.glimpse_kernel, sizes)
+        glimpse_kernels = layers.split(parts.glimpse_kernel, sizes)
         values = [layers.matmul(memory, kernel) for memory, kernel in zip(memories, glimpse_kernels)]
-        return dict(state_kernel=tf.concat([parts.cell.recurrent[0]] + [w.query_kernel for w in weights], 1),
+        return dict(state_kernel=layers.concat([parts.cell.recurrent[0]] + [w.query_kernel for w in weights], 1),
                     keys=tf.concat(keys, 1), values=tf.concat(values, 1), v=tf.stack([w.v for w in weights]),
                     lengths=[layers.static_size(memory, 1) for memory in memories])
 
@@ -98,7 +98,7 @@ class AttentionDecoder:
         def step(labels, state):
             label_input = tf.gather(parts.label_inputs, labels)
             state, alignments = self._step(parts, label_input, state)
-            logits = layers.matmul(state[-2], parts.dense_kernel) + parts.dense_bias
+            logits = layers.matmul(state[-2], parts.dense_kernel, parts.dense_bias)
             return tf.nn.log_softmax(logits), alignments, state
         alignment_size = sum(layers.static_size(memory, 1) for _, _, memory in parts.attentions)
         return beam_search(step, self._zero_state(parts, batch_size, self._beam_width), batch_size,
@@ -138,7 +138,7 @@ class AttentionDecoder:
                 with tf.variable_scope("dense"):
                     kernel = tf.get_variable("kernel", [self._cell.num_units, self._num_labels])
                     bias = tf.get_variable("bias", [self._num_labels], initializer=tf.zeros_initializer())
-        label_kernel, glimpse_kernel = tf.split(cell.input_kernel, [self._num_labels, glimpse_size])
+        label_kernel, glimpse_kernel = layers.split(cell.input_kernel, [self._num_labels, glimpse_size])
         return _Parts(cell, label_kernel + cell.bias, glimpse_kernel, list(zip(weights, keys, memories)), kernel, bias)
 
     def _zero_state(self, parts, batch_size, num_hypotheses):

@@ -66,7 +66,10 @@ def fully_connected(inputs, units, style, is_training, scope):
         size = static_size(inputs, -1)
         kernel = tf.get_variable("weights", [size, units],
                                  initializer=style.initializer, regularizer=style.regularizer)
-        return _finish(matmul(inputs, kernel), style, is_training)
+        if style.batch_norm:
+            return _finish(matmul(inputs, kernel), style, is_training)
+        bias = tf.get_variable("biases", [units], initializer=tf.zeros_initializer())
+        return _activate(matmul(inputs, kernel, bias), style, True)
 
 
 def _finish(outputs, style, is_training, activate=True):
@@ -123,15 +126,37 @@ def max_pool(inputs, stride):
     return tf.nn.max_pool(inputs, [1, 2, 2, 1], [1] + list(stride) + [1], "VALID")
 
 
-def matmul(inputs, kernel):
-    """[..., C] x [C, D] -> [..., D]."""
+def matmul(inputs, kernel, bias=None):
+    """[..., C] x [C, D] (+ [D]) -> [..., D]."""
     if inputs.shape.ndims == 2:
-        return tf.matmul(inputs, kernel)
+        return _matmul(inputs, kernel, bias)
     size = static_size(kernel, 1)
-    outputs = tf.matmul(tf.reshape(inputs, [-1, static_size(kernel, 0)]), kernel)
+    outputs = _matmul(tf.reshape(inputs, [-1, static_size(kernel, 0)]), kernel, bias)
     outputs = tf.reshape(outputs, tf.concat([tf.shape(inputs)[:-1], [size]], 0))
     outputs.set_shape(inputs.shape[:-1].concatenate([size]))
     return outputs
+
+
+def _matmul(inputs, kernel, bias):
+    """For 2 axes. Of constants TensorFlow makes one operation with the bias, which lays the kernel out only once."""
+    if bias is None and isinstance(kernel, np.ndarray):
+        bias = np.zeros([static_size(kernel, 1)], np.float32)
+    outputs = tf.matmul(inputs, kernel)
+    return outputs if bias is None else tf.nn.bias_add(outputs, bias)
+
+
+def split(kernel, sizes):
+    """Cuts a kernel along its first axis; an array (see checkpoint.constants) into arrays, so that they stay constants."""
+    if isinstance(kernel, np.ndarray):
+        return np.split(kernel, np.cumsum(sizes)[:-1])
+    return tf.split(kernel, sizes)
+
+
+def concat(kernels, axis):
+    """Joins kernels; arrays to an array."""
+    if all(isinstance(kernel, np.ndarray) for kernel in kernels):
+        return np.concatenate(kernels, axis)
+    return tf.concat(kernels, axis)
 
 
 def static_size(tensor, axis):

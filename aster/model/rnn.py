@@ -19,7 +19,7 @@ class CellWeights(NamedTuple):
 
 def project(weights, features):
     """features [..., inputs] -> pre-activations [..., n]."""
-    return layers.matmul(features, weights.input_kernel) + weights.bias
+    return layers.matmul(features, weights.input_kernel, weights.bias)
 
 
 def is_plain_lstm(cell):
@@ -49,7 +49,7 @@ class LstmCell:
                 peepholes = tuple(tf.get_variable(name, [units], initializer=tf.zeros_initializer())
                                   for name in ("w_i_diag", "w_f_diag", "w_o_diag"))
         # split, since the gradients of two slices would each be as large as the kernel
-        input_kernel, state_kernel = tf.split(kernel, [input_size, units])
+        input_kernel, state_kernel = layers.split(kernel, [input_size, units])
         return CellWeights(input_kernel, bias, (state_kernel,) + peepholes)
 
     def zero_state(self, batch_size):
@@ -85,13 +85,13 @@ class GruCell:
                 kernel = tf.get_variable("kernel", [input_size + self.num_units, size],
                                          initializer=self._initializer, regularizer=self._regularizer)
                 bias = tf.get_variable("bias", [size], initializer=tf.constant_initializer(bias))
-            return tuple(tf.split(kernel, [input_size, self.num_units])) + (bias,)
+            return tuple(layers.split(kernel, [input_size, self.num_units])) + (bias,)
 
         with tf.variable_scope("gru_cell"):
             gates_in, gates_h, gates_bias = layer("gates", 2 * self.num_units, 1.0)
             candidate_in, candidate_h, candidate_bias = layer("candidate", self.num_units, 0.0)
-        return CellWeights(tf.concat([gates_in, candidate_in], 1),
-                           tf.concat([gates_bias, candidate_bias], 0), (gates_h, candidate_h))
+        return CellWeights(layers.concat([gates_in, candidate_in], 1),
+                           layers.concat([gates_bias, candidate_bias], 0), (gates_h, candidate_h))
 
     def zero_state(self, batch_size):
         zeros = tf.zeros(tf.stack([batch_size, self.num_units]))

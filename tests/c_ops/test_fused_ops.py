@@ -109,14 +109,15 @@ def decode(session, fused, labels=11, **options):
 def test_the_decoder_is_that_of_plain_ops(session, options):
     variables, teaching, found = zip(*(decode(session, fused, **options) for fused in (True, False)))
     session.run(tf.global_variables_initializer())
-    for seed in range(3):
+    for seed, (scale, sharpness) in enumerate([(0.5, 1), (1.0, 1), (1.5, 1), (0.5, 20)]):
         random = np.random.RandomState(seed)
         for variable in variables[0]:
-            variable.load(random.normal(0, 0.5 * (1 + seed), variable.shape.as_list()).astype(np.float32), session)
+            own = scale * (sharpness if "dense/kernel" in variable.name else 1)  # most texts are beyond doubt, then
+            variable.load(random.normal(0, own, variable.shape.as_list()).astype(np.float32), session)
         (logits, gradients), (plain_logits, plain_gradients) = session.run(teaching)
-        np.testing.assert_allclose(logits, plain_logits, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(logits, plain_logits, rtol=1e-4, atol=1e-4 * sharpness)
         for gradient, plain in zip(gradients, plain_gradients):
-            np.testing.assert_allclose(gradient, plain, rtol=1e-3, atol=1e-4 * (1 + abs(plain).max()))
+            np.testing.assert_allclose(gradient, plain, rtol=1e-3, atol=1e-4 * sharpness * (1 + abs(plain).max()))
         ours, plain = session.run(found)
         np.testing.assert_array_equal(ours.lengths, plain.lengths)
         np.testing.assert_array_equal(ours.labels, plain.labels)

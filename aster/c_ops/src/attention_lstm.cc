@@ -40,6 +40,7 @@ REGISTER_OP("AsterAttentionLstm")
     .Attr("lengths: list(int) >= 0")
     .Attr("forget_bias: float")
     .Attr("attend_first: bool")
+    .Attr("constant_kernels: bool = false")
     .SetShapeFn(AttentionLstmShape)
     .Doc("An LSTM with additive attention over a whole sequence; see aster/c_ops/ops.py.");
 
@@ -60,6 +61,7 @@ REGISTER_OP("AsterAttentionLstmGrad")
     .Attr("lengths: list(int) >= 0")
     .Attr("forget_bias: float")
     .Attr("attend_first: bool")
+    .Attr("constant_kernels: bool = false")
     .Doc("The gradient of AsterAttentionLstm.");
 
 template <typename T>
@@ -97,16 +99,20 @@ class AttentionLstmOp : public AttentionOp {
 template <typename T>
 class AttentionLstmOnCpu : public AttentionLstmOp<T> {
  public:
-  using AttentionLstmOp<T>::AttentionLstmOp;
+  explicit AttentionLstmOnCpu(tf::OpKernelConstruction* context)
+      : AttentionLstmOp<T>(context), kernel_(this->constant_kernels_) {}
 
  protected:
   void Run(tf::OpKernelContext* context, const Sizes& sizes, const T* const* from, T* const* to) override {
-    const PackedMatrix<T> kernel(from[1], sizes.units, sizes.projection());
+    const auto kernel = kernel_.Get(from[1], sizes.units, sizes.projection());
     ForSamples(context, sizes.batch, [&](int64_t begin, int64_t end) {
-      RunOnThisProcessor(AttentionLstm<T>{sizes, kernel, from[0], from[2], from[3], from[4], to[0], to[1], to[2],
+      RunOnThisProcessor(AttentionLstm<T>{sizes, *kernel, from[0], from[2], from[3], from[4], to[0], to[1], to[2],
                                           to[3], to[4], begin, end});
     });
   }
+
+ private:
+  Packing<T> kernel_;
 };
 
 template <typename T>

@@ -22,6 +22,7 @@ class AttentionOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("lengths", &lengths));
     OP_REQUIRES_OK(context, context->GetAttr("forget_bias", &sizes_.forget_bias));
     OP_REQUIRES_OK(context, context->GetAttr("attend_first", &sizes_.attend_first));
+    OP_REQUIRES_OK(context, context->GetAttr("constant_kernels", &constant_kernels_));
     sizes_.lengths.assign(lengths.begin(), lengths.end());
     for (int length : lengths)
       OP_REQUIRES(context, length > 0, tensorflow::errors::InvalidArgument("each of lengths must be 1 or more"));
@@ -50,6 +51,7 @@ class AttentionOp : public tensorflow::OpKernel {
   }
 
   Sizes sizes_;
+  bool constant_kernels_;  // whether they are the same in each step
 };
 
 }  // namespace aster

@@ -39,6 +39,7 @@ REGISTER_OP("AsterBeamSearch")
     .Attr("lengths: list(int) >= 0")
     .Attr("forget_bias: float")
     .Attr("attend_first: bool = true")
+    .Attr("constant_kernels: bool = false")
     .Attr("beam_width: int >= 1")
     .Attr("max_num_steps: int >= 1")
     .Attr("start_label: int >= 0")
@@ -100,16 +101,17 @@ class BeamSearchOp : public AttentionOp {
 template <typename T>
 class BeamSearchOnCpu : public BeamSearchOp<T> {
  public:
-  using BeamSearchOp<T>::BeamSearchOp;
+  explicit BeamSearchOnCpu(tf::OpKernelConstruction* context)
+      : BeamSearchOp<T>(context), kernel_(this->constant_kernels_), dense_kernel_(this->constant_kernels_) {}
 
  protected:
   void Run(tf::OpKernelContext* context, const Sizes& sizes, int64_t num_labels, const T* const* from) override {
-    const PackedMatrix<T> kernel(from[1], sizes.units, sizes.projection());
-    const PackedMatrix<T> dense_kernel(from[5], sizes.units, num_labels);
+    const auto kernel = kernel_.Get(from[1], sizes.units, sizes.projection());
+    const auto dense_kernel = dense_kernel_.Get(from[5], sizes.units, num_labels);
     std::vector<Found<T>> found(sizes.batch);
     ForSamples(context, sizes.batch, [&](int64_t begin, int64_t end) {
       RunOnThisProcessor(BeamSearch<T>{sizes, this->beam_width_, num_labels, this->start_label_, this->end_label_,
-                                       kernel, dense_kernel, from[0], from[2], from[3], from[4], from[6],
+                                       *kernel, *dense_kernel, from[0], from[2], from[3], from[4], from[6],
                                        found.data(), begin, end});
     });
     Write(context, found, sizes.num_values());
@@ -134,6 +136,8 @@ class BeamSearchOnCpu : public BeamSearchOp<T> {
       std::copy(one.alignments.begin(), one.alignments.end(), Data<T>(out.alignments) + i * steps * num_values);
     }
   }
+
+  Packing<T> kernel_, dense_kernel_;
 };
 
 REGISTER_KERNEL_BUILDER(Name("AsterBeamSearch").Device(tf::DEVICE_CPU).TypeConstraint<float>("T"),

@@ -18,7 +18,7 @@ struct Found {
 };
 
 // Searches for samples [begin, end), all in step, each until its best hypothesis has ended: scores only
-// fall, so nothing can overtake that one. Sizes::steps is the most labels that a hypothesis may have.
+// fall, so nothing can overtake that one. What is read without doubt needs no beam. Sizes::steps is the most labels that a hypothesis may have.
 template <typename T>
 struct BeamSearch {
   const Sizes& sizes;
@@ -49,24 +49,109 @@ struct BeamSearch {
 
   template <int kBytes>
   ASTER_INLINE void Run() const {
-    const int64_t count = end - begin, units = sizes.units;
+    std::vector<int64_t> samples;
+    for (int64_t i = begin; i < end; ++i) samples.push_back(i);
+    if (beam_width > 1) samples = ReadGreedily<kBytes>(samples);
+    if (!samples.empty()) Search<kBytes>(samples);
+  }
+
+  // Takes the best label in each step -> samples for which that may not be what the beam would find. It is, where
+  // the text's score is above those of all second best continuations on its way: every other text starts with one
+  // of them, or a worse one, and scores only fall, so that the text's beginnings stay first in a beam of any width.
+  template <int kBytes>
+  ASTER_INLINE std::vector<int64_t> ReadGreedily(const std::vector<int64_t>& samples) const {
+    const int64_t units = sizes.units, num_gates = sizes.gates(), num_values = sizes.num_values();
+    std::vector<int64_t> unproven;
+    States states = FirstStates(sizes.units, samples);
+    std::vector<int32_t> labels(samples.size(), start_label);
+    std::vector<T> rivals(samples.size(), std::numeric_limits<T>::lowest()), alignments, gates(num_gates);
+    for (int64_t t = 0; t < sizes.steps && !states.samples.empty(); ++t) {
+      const int64_t rows = states.samples.size();
+      const std::vector<T> sums = Sums<kBytes>(states, &alignments);
+      for (int64_t row = 0; row < rows; ++row) {
+        AddInput(labels[row], &sums[row * num_gates], gates.data());
+        LstmCell<T, kBytes>(units, sizes.forget_bias, &states.c[row * units], gates.data(), &states.c[row * units],
+                            &states.h[row * units]);
+      }
+      std::vector<T> logits(rows * num_labels);
+      Multiply<T, kBytes>(states.h.data(), rows, dense_kernel, logits.data());
+      int64_t kept = 0;
+      for (int64_t row = 0; row < rows; ++row) {
+        const int64_t sample = states.samples[row];
+        Found<T>& text = found[sample];
+        T* scores = &logits[row * num_labels];
+        const T log_sum = AddBias(scores);
+        int32_t label = 0;
+        T second = std::numeric_limits<T>::lowest();
+        for (int64_t n = 1; n < num_labels; ++n) {
+          if (scores[n] > scores[label]) {
+            second = scores[label];
+            label = n;
+          } else if (scores[n] > second) {
+            second = scores[n];
+          }
+        }
+        const T rival = std::max(rivals[row], text.score + (second - log_sum));
+        const T log_prob = scores[label] - log_sum;
+        text.score += log_prob;
+        text.labels.push_back(label);
+        text.log_probs.push_back(log_prob);
+        text.alignments.insert(text.alignments.end(), &alignments[row * num_values],
+                               &alignments[row * num_values] + num_values);
+        if (!(text.score > rival)) {  // nor if it is no number
+          unproven.push_back(sample);
+          text = Found<T>();
+        } else if (label != end_label) {
+          labels[kept] = label;
+          rivals[kept] = rival;
+          states.samples[kept] = sample;
+          std::copy_n(&states.h[row * units], units, &states.h[kept * units]);
+          std::copy_n(&states.c[row * units], units, &states.c[kept * units]);
+          ++kept;
+        }
+      }
+      states.samples.resize(kept);
+    }
+    return unproven;
+  }
+
+  static States FirstStates(int64_t units, const std::vector<int64_t>& samples) {
+    States states;
+    states.h.resize(samples.size() * units);
+    states.c.resize(samples.size() * units);
+    states.samples = samples;
+    return states;
+  }
+
+  // `gates` = what a label and the state give to them.
+  ASTER_INLINE void AddInput(int32_t label, const T* sums, T* gates) const {
+    const T* input = label_inputs + label * sizes.gates();
+    for (int64_t n = 0; n < sizes.gates(); ++n) gates[n] = input[n] + sums[n];
+  }
+
+  // Adds the bias to a row of logits -> the logarithm of the sum of their exponentials.
+  T AddBias(T* logits) const {
+    T highest = logits[0] += dense_bias[0], sum = 0;
+    for (int64_t label = 1; label < num_labels; ++label) highest = std::max(highest, logits[label] += dense_bias[label]);
+    for (int64_t label = 0; label < num_labels; ++label) sum += std::exp(logits[label] - highest);
+    return std::log(sum) + highest;
+  }
+
+  template <int kBytes>
+  ASTER_INLINE void Search(const std::vector<int64_t>& samples) const {
+    const int64_t count = samples.size();
     std::vector<std::vector<Beam>> history(count);  // [sample][step]
     std::vector<std::vector<T>> alignments;         // [step], by row of the states
-    States states;
-    states.h.resize(count * units);
-    states.c.resize(count * units);
-    for (int64_t i = 0; i < count; ++i) {
-      history[i].push_back(Beam{Hypothesis{0, 0, 0, start_label, false, i, 0}});
-      states.samples.push_back(i);
-    }
+    States states = FirstStates(sizes.units, samples);
+    for (int64_t i = 0; i < count; ++i) history[i].push_back(Beam{Hypothesis{0, 0, 0, start_label, false, i, 0}});
     for (int64_t t = 0; t < sizes.steps && !states.samples.empty(); ++t) {
       alignments.emplace_back();
       std::vector<T> sums = Sums<kBytes>(states, &alignments.back());
       States next;
       std::vector<T> logits = Advance<kBytes>(states, sums, history, &next);
-      states = Select(logits, next, &history);
+      states = Select(samples, &logits, next, &history);
     }
-    for (int64_t i = 0; i < count; ++i) found[begin + i] = Trace(history[i], alignments);
+    for (int64_t i = 0; i < count; ++i) found[samples[i]] = Trace(history[i], alignments);
   }
 
   // What the states alone give to the gates, glimpses included -> [rows, 4U].
@@ -79,7 +164,7 @@ struct BeamSearch {
     Multiply<T, kBytes>(states.h.data(), rows, state_kernel, projection.data());
     for (int64_t row = 0; row < rows; ++row) {
       const T* projected = &projection[row * width];
-      const int64_t sample = begin + states.samples[row];
+      const int64_t sample = states.samples[row];
       std::copy(projected, projected + num_gates, &sums[row * num_gates]);
       AddGlimpse<T, kBytes>(sizes, keys + sample * num_values * sizes.attention_units,
                             values + sample * num_values * num_gates, v, projected + num_gates,
@@ -94,7 +179,7 @@ struct BeamSearch {
   ASTER_INLINE std::vector<T> Advance(const States& states, const std::vector<T>& sums,
                                       const std::vector<std::vector<Beam>>& history, States* next) const {
     const int64_t units = sizes.units, num_gates = sizes.gates();
-    const int64_t most = (end - begin) * beam_width;
+    const int64_t most = history.size() * beam_width;
     next->h.resize(most * units);
     next->c.resize(most * units);
     std::vector<T> gates(num_gates);
@@ -103,9 +188,7 @@ struct BeamSearch {
       if (Done(steps.back())) continue;
       for (const Hypothesis& hypothesis : steps.back()) {
         if (hypothesis.finished) continue;
-        const T* input = label_inputs + hypothesis.label * num_gates;
-        const T* sum = &sums[hypothesis.state * num_gates];
-        for (int64_t n = 0; n < num_gates; ++n) gates[n] = input[n] + sum[n];
+        AddInput(hypothesis.label, &sums[hypothesis.state * num_gates], gates.data());
         LstmCell<T, kBytes>(units, sizes.forget_bias, &states.c[hypothesis.state * units], gates.data(),
                             &next->c[row * units], &next->h[row * units]);
         ++row;
@@ -119,12 +202,12 @@ struct BeamSearch {
   static bool Done(const Beam& beam) { return beam[0].finished; }
 
   // Appends to each sample's history the best continuations -> the states of those that go on.
-  States Select(const std::vector<T>& logits, const States& advanced,
+  States Select(const std::vector<int64_t>& samples, std::vector<T>* logits, const States& advanced,
                 std::vector<std::vector<Beam>>* history) const {
     const int64_t units = sizes.units;
     States states;
     int64_t row = 0;
-    for (int64_t i = 0; i < end - begin; ++i) {
+    for (size_t i = 0; i < samples.size(); ++i) {
       std::vector<Beam>& steps = (*history)[i];
       if (Done(steps.back())) continue;
       Beam beam;
@@ -135,7 +218,7 @@ struct BeamSearch {
         if (hypothesis.finished) {  // it stays as it is
           Insert(Hypothesis{hypothesis.score, 0, parent, end_label, true, 0, hypothesis.alignment}, &beam);
         } else {
-          Expand(hypothesis, parent, &logits[row++ * num_labels], &beam);
+          Expand(hypothesis, parent, &(*logits)[row++ * num_labels], &beam);
         }
       }
       steps.push_back(beam);
@@ -147,7 +230,7 @@ struct BeamSearch {
         if (state < 0) {
           state = states.samples.size();
           const int64_t from = rows[hypothesis.parent] * units;
-          states.samples.push_back(i);
+          states.samples.push_back(samples[i]);
           states.h.insert(states.h.end(), &advanced.h[from], &advanced.h[from] + units);
           states.c.insert(states.c.end(), &advanced.c[from], &advanced.c[from] + units);
         }
@@ -158,13 +241,10 @@ struct BeamSearch {
   }
 
   // Adds the continuations of a hypothesis that are good enough.
-  void Expand(const Hypothesis& hypothesis, int64_t parent, const T* logits, Beam* beam) const {
-    T highest = logits[0] + dense_bias[0], sum = 0;
-    for (int64_t label = 1; label < num_labels; ++label) highest = std::max(highest, logits[label] + dense_bias[label]);
-    for (int64_t label = 0; label < num_labels; ++label) sum += std::exp(logits[label] + dense_bias[label] - highest);
-    const T log_sum = std::log(sum) + highest;
+  void Expand(const Hypothesis& hypothesis, int64_t parent, T* logits, Beam* beam) const {
+    const T log_sum = AddBias(logits);
     for (int64_t label = 0; label < num_labels; ++label) {
-      const T log_prob = logits[label] + dense_bias[label] - log_sum;
+      const T log_prob = logits[label] - log_sum;
       Insert(Hypothesis{hypothesis.score + log_prob, log_prob, parent, static_cast<int32_t>(label),
                         label == end_label, 0, hypothesis.state}, beam);
     }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <vector>
 
 #include "simd.h"
@@ -42,32 +44,39 @@ class PackedMatrix {
   std::vector<T> data_;
 };
 
-// kRows rows of the product with one panel; `columns` of them are written.
-template <typename T, int kBytes, int kRows>
-ASTER_INLINE void MultiplyPanel(const T* a, int64_t stride, const T* panel, int64_t depth, T* out,
-                                int64_t out_stride, int64_t columns) {
+// kRows rows of the product with kPanels panels that follow each other; `columns` of them are written. Each sum is
+// made in the order of k, so that a row is the same whatever rows are beside it.
+template <typename T, int kBytes, int kRows, int kPanels>
+ASTER_INLINE void MultiplyPanels(const T* a, int64_t stride, const T* panel, int64_t depth, T* out,
+                                 int64_t out_stride, int64_t columns) {
   typedef typename Lanes<T, kBytes>::Type V;
-  const int kCount = Lanes<T, kBytes>::kCount;
-  V left[kRows], right[kRows];
+  const int kCount = Lanes<T, kBytes>::kCount, kVectors = 2 * kPanels;
+  V sums[kRows][kVectors];
 #pragma GCC unroll 8
-  for (int m = 0; m < kRows; ++m) left[m] = right[m] = V{};
+  for (int m = 0; m < kRows; ++m)
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) sums[m][v] = V{};
   for (int64_t k = 0; k < depth; ++k) {
-    const V x = *reinterpret_cast<const V*>(panel + 2 * kCount * k);
-    const V y = *reinterpret_cast<const V*>(panel + 2 * kCount * k + kCount);
+    V b[kVectors];
 #pragma GCC unroll 8
-    for (int m = 0; m < kRows; ++m) {
-      left[m] += x * a[m * stride + k];
-      right[m] += y * a[m * stride + k];
-    }
+    for (int v = 0; v < kVectors; ++v)
+      b[v] = *reinterpret_cast<const V*>(panel + v / 2 * depth * 2 * kCount + 2 * kCount * k + v % 2 * kCount);
+#pragma GCC unroll 8
+    for (int m = 0; m < kRows; ++m)
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sums[m][v] += b[v] * a[m * stride + k];
   }
 #pragma GCC unroll 8
   for (int m = 0; m < kRows; ++m) {
     T* row = out + m * out_stride;
-    if (columns == 2 * kCount) {
-      *reinterpret_cast<V*>(row) = left[m];
-      *reinterpret_cast<V*>(row + kCount) = right[m];
+    if (columns == kVectors * kCount) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) *reinterpret_cast<V*>(row + v * kCount) = sums[m][v];
     } else {
-      for (int64_t n = 0; n < columns; ++n) row[n] = n < kCount ? left[m][n] : right[m][n - kCount];
+      T values[kVectors * kCount];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) *reinterpret_cast<V*>(values + v * kCount) = sums[m][v];
+      std::copy_n(values, columns, row);
     }
   }
 }
@@ -75,18 +84,47 @@ ASTER_INLINE void MultiplyPanel(const T* a, int64_t stride, const T* panel, int6
 // out [rows, b.columns()] = a [rows, b.rows()] x b.
 template <typename T, int kBytes>
 ASTER_INLINE void Multiply(const T* a, int64_t rows, const PackedMatrix<T>& b, T* out) {
-  const int kRows = 5;  // 10 accumulators and 2 operands fit into the 16 registers of AVX2
+  const int kRows = 5;    // 10 accumulators and 2 operands fit into the 16 registers of AVX2
+  const int kPanels = 4;  // of a single row, whose 8 sums go on while others wait
   const int64_t width = 2 * Lanes<T, kBytes>::kCount, depth = b.rows(), total = b.columns();
-  for (int64_t n = 0; n < total; n += width) {
+  int64_t n = 0;
+  if (rows == 1) {
+    for (; n + kPanels * width <= total; n += kPanels * width)
+      MultiplyPanels<T, kBytes, 1, kPanels>(a, depth, b.data() + n * depth, depth, out + n, total, kPanels * width);
+  }
+  for (; n < total; n += width) {
     const T* panel = b.data() + n * depth;
     const int64_t columns = std::min(width, total - n);
     int64_t m = 0;
     for (; m + kRows <= rows; m += kRows)
-      MultiplyPanel<T, kBytes, kRows>(a + m * depth, depth, panel, depth, out + m * total + n, total, columns);
-    for (; m < rows; ++m)
-      MultiplyPanel<T, kBytes, 1>(a + m * depth, depth, panel, depth, out + m * total + n, total, columns);
+      MultiplyPanels<T, kBytes, kRows, 1>(a + m * depth, depth, panel, depth, out + m * total + n, total, columns);
+    const T* rest = a + m * depth;
+    T* to = out + m * total + n;
+    if (rows - m == 4) MultiplyPanels<T, kBytes, 4, 1>(rest, depth, panel, depth, to, total, columns);
+    if (rows - m == 3) MultiplyPanels<T, kBytes, 3, 1>(rest, depth, panel, depth, to, total, columns);
+    if (rows - m == 2) MultiplyPanels<T, kBytes, 2, 1>(rest, depth, panel, depth, to, total, columns);
+    if (rows - m == 1) MultiplyPanels<T, kBytes, 1, 1>(rest, depth, panel, depth, to, total, columns);
   }
 }
+
+// The packed form of an op's matrix: made in each step, or only once where it is constant.
+template <typename T>
+class Packing {
+ public:
+  explicit Packing(bool constant) : constant_(constant) {}
+
+  std::shared_ptr<const PackedMatrix<T>> Get(const T* matrix, int64_t rows, int64_t columns, bool transposed = false) {
+    if (!constant_) return std::make_shared<const PackedMatrix<T>>(matrix, rows, columns, transposed);
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!packed_) packed_ = std::make_shared<const PackedMatrix<T>>(matrix, rows, columns, transposed);
+    return packed_;
+  }
+
+ private:
+  bool constant_;
+  std::mutex mutex_;
+  std::shared_ptr<const PackedMatrix<T>> packed_;
+};
 
 }  // namespace aster
 
