@@ -95,15 +95,17 @@ ASTER_INLINE void Multiply(const T* a, int64_t rows, const PackedMatrix<T>& b, T
   for (; n < total; n += width) {
     const T* panel = b.data() + n * depth;
     const int64_t columns = std::min(width, total - n);
-    int64_t m = 0;
-    for (; m + kRows <= rows; m += kRows)
-      MultiplyPanels<T, kBytes, kRows, 1>(a + m * depth, depth, panel, depth, out + m * total + n, total, columns);
-    const T* rest = a + m * depth;
-    T* to = out + m * total + n;
-    if (rows - m == 4) MultiplyPanels<T, kBytes, 4, 1>(rest, depth, panel, depth, to, total, columns);
-    if (rows - m == 3) MultiplyPanels<T, kBytes, 3, 1>(rest, depth, panel, depth, to, total, columns);
-    if (rows - m == 2) MultiplyPanels<T, kBytes, 2, 1>(rest, depth, panel, depth, to, total, columns);
-    if (rows - m == 1) MultiplyPanels<T, kBytes, 1, 1>(rest, depth, panel, depth, to, total, columns);
+    for (int64_t m = 0, count; m < rows; m += count) {
+      const int64_t left = rows - m, blocks = (left + kRows - 1) / kRows;
+      count = (left + blocks - 1) / blocks;  // blocks alike: a row by itself costs as much as two of five
+      const T* from = a + m * depth;
+      T* to = out + m * total + n;
+      if (count == 5) MultiplyPanels<T, kBytes, 5, 1>(from, depth, panel, depth, to, total, columns);
+      if (count == 4) MultiplyPanels<T, kBytes, 4, 1>(from, depth, panel, depth, to, total, columns);
+      if (count == 3) MultiplyPanels<T, kBytes, 3, 1>(from, depth, panel, depth, to, total, columns);
+      if (count == 2) MultiplyPanels<T, kBytes, 2, 1>(from, depth, panel, depth, to, total, columns);
+      if (count == 1) MultiplyPanels<T, kBytes, 1, 1>(from, depth, panel, depth, to, total, columns);
+    }
   }
 }
 
