@@ -9,6 +9,7 @@ from aster.compat import session_config, tf
 from aster.config import read_config
 from aster.data.preprocess import preprocess_image
 from aster.model.build import build_model
+from aster.parallel import InParts
 
 BATCH_SIZE = 32
 
@@ -42,6 +43,7 @@ class Recognizer:
                 self._fetches["rectified"] = recognition.rectification.images
             self._session = tf.Session(graph=graph, config=session_config(
                 reading=True, bfloat16=config.eval_config.bfloat16))
+        self._in_parts = InParts(lambda images: self._session.run(self._fetches, {self._images: images}))
 
     @classmethod
     def from_experiment(cls, exp_dir):
@@ -67,13 +69,14 @@ class Recognizer:
             yield reading
 
     def _read(self, batch):
-        values = self._session.run(self._fetches, {self._images: np.stack(batch)})
+        values = self._in_parts(np.stack(batch))
         for i, image in enumerate(batch):
             fields = {name: array[i] for name, array in values.items()}
             fields.update(text=fields["text"].decode("utf-8"), score=float(fields["score"]))
             yield Reading(image=image, **fields)
 
     def close(self):
+        self._in_parts.close()
         self._session.close()
 
     def __enter__(self):

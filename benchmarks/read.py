@@ -1,37 +1,46 @@
 """Reading with the demo model: python benchmarks/read.py BATCH [fp32|bf16]"""
 import sys
 
-from common import (alternate, build_model, checkpoint, demo_config, random_images, report, saved_model, tf,
-                    trunk)
+from common import (alternate, build_model, check_precision, checkpoint, demo_config, random_images, report,
+                    saved_model, tf, trunk)
 
 from aster.compat import session_config
+from aster.parallel import InParts
 
 
-def main(batch, precision="fp32", seconds=20):
+CASES = (  # name, most steps of a text, sharpness
+    ("8 letters, read without doubt as trained weights do", 9, 1000),
+    ("8 letters, all in doubt", 9, 1),
+    ("30 letters, all in doubt: random weights never end a text", 30, 1))
+
+
+def main(batch, precision="fp32", seconds=15):
+    check_precision(precision)
     with tf.Graph().as_default():
         features = trunk(batch, is_training=False).op  # run, not fetched
         trunk_session = tf.Session(config=session_config(reading=True, bfloat16=precision == "bf16"))
         trunk_session.run(tf.global_variables_initializer())
     alone = trunk_session.make_callable(features)
     fed = random_images(batch)
-    for steps in (9, 30):  # words of 8 letters; and the longest, which random weights never end
+    for case, steps, sharpness in CASES:
         config = demo_config()
         for predictor in config.model.multi_predictors_recognition_model.predictor:
             predictor.attention_predictor.max_num_steps = steps
-        read = reader(config, precision)
+        read = reader(config, precision, sharpness)
         mine, trunk_alone = alternate([lambda: read(fed), alone], seconds)
-        report("read", batch, batch / mine, trunk_alone / mine, precision, steps=steps,
+        report("read", batch, batch / mine, trunk_alone / mine, precision, case=case,
                trunk_images_per_second=round(batch / trunk_alone, 1))
 
 
-def reader(config, precision):
+def reader(config, precision, sharpness=1):
     """A function from images [B, 64, 256, 3] to texts and scores."""
-    with saved_model(config) as path, tf.Graph().as_default():
+    with saved_model(config, sharpness) as path, tf.Graph().as_default():
         images = tf.placeholder(tf.float32, [None, 64, 256, 3])
         with checkpoint.constants(path):
             recognition = build_model(config.model).recognize(images)
         session = tf.Session(config=session_config(reading=True, bfloat16=precision == "bf16"))
-        return session.make_callable([recognition.texts, recognition.scores], [images])
+        run = session.make_callable({"text": recognition.texts, "score": recognition.scores}, [images])
+        return InParts(run)  # as the Recognizer and the evaluation do
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Training steps of the demo model: python benchmarks/train.py BATCH [fp32|bf16]"""
 import sys
 
-from common import alternate, build_model, demo_config, peak_mb, random_images, report, texts, tf, trunk
+from common import alternate, build_model, check_precision, demo_config, peak_mb, random_images, report, texts, tf, trunk
 
 from aster.compat import session_config
 from aster.data.dataset import Batch
@@ -10,6 +10,7 @@ from aster.training.loop import train_op
 
 
 def main(batch, precision="fp32", seconds=60):
+    check_precision(precision)
     config = demo_config()
     with tf.Graph().as_default():
         images = tf.Variable(random_images(batch), trainable=False)

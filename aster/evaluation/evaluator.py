@@ -1,4 +1,5 @@
 """Evaluating the checkpoints of an experiment on its eval_input_reader."""
+import contextlib
 import logging
 import os
 import time
@@ -9,6 +10,7 @@ from aster.data.dataset import check_inputs, make_dataset
 from aster.evaluation.lexicon import nearest_word
 from aster.evaluation.metrics import RecognitionMetrics
 from aster.model.build import build_model
+from aster.parallel import InParts
 from aster.visualize import draw_recognition, encode_png
 
 _log = logging.getLogger(__name__)
@@ -26,13 +28,14 @@ def evaluate(config, exp_dir, checkpoint_path):
                          "eval_input_reader", is_training=False)
             stream = make_dataset([config.eval_input_reader], [BATCH_SIZE], options.data_preprocessing_steps,
                                   is_training=False, charsets=charsets, base_dir=exp_dir, field="eval_input_reader")
-            recognition = model.recognize(stream.batch.images)
+            images = tf.placeholder(tf.float32, stream.batch.images.shape)
+            recognition = model.recognize(images)
         ascii_only = all(max(charset.characters) < "\x80" for charset in charsets)
         metrics, drawn = RecognitionMetrics(ascii_only), []
         with tf.Session(config=session_config(reading=True, bfloat16=options.bfloat16)) as session:
             session.run(stream.initializer)
             started = time.time()
-            for values in _run(session, stream, recognition):
+            for values in _run(session, stream, images, recognition):
                 _update(metrics, drawn, values, options)
                 if metrics.count >= options.num_examples:
                     break
@@ -46,21 +49,23 @@ def evaluate(config, exp_dir, checkpoint_path):
     return result
 
 
-def _run(session, stream, recognition):
+def _run(session, stream, images, recognition):
     """Yields what was read from the data and by the model, batch by batch."""
-    fetches = {"truths": stream.batch.texts, "lexicons": stream.batch.lexicons, "inputs": stream.batch.images,
-               "texts": recognition.texts}
+    data = {"truths": stream.batch.texts, "lexicons": stream.batch.lexicons, "inputs": stream.batch.images}
+    fetches = {"texts": recognition.texts}
     if recognition.rectification:
         fetches.update(recognition.rectification._asdict())
-    while True:
-        try:
-            yield session.run(fetches)
-        except tf.errors.OutOfRangeError:
-            return
-        except tf.errors.InvalidArgumentError:
-            if stream.report.error:
-                raise ValueError(stream.report.error)
-            raise
+    with contextlib.closing(InParts(lambda part: session.run(fetches, {images: part}))) as read:
+        while True:
+            try:
+                values = session.run(data)
+            except tf.errors.OutOfRangeError:
+                return
+            except tf.errors.InvalidArgumentError:
+                if stream.report.error:
+                    raise ValueError(stream.report.error)
+                raise
+            yield dict(values, **read(values["inputs"]))
 
 
 def _update(metrics, drawn, values, options):

@@ -326,6 +326,7 @@ def test_twenty_thousand_images_stopped_and_resumed(data_dir):
     texts = [sample.text for i in range(10) for sample in read(out + "-%05d-of-00010" % i)]
     assert texts == ["Word_%d" % i for i in range(20000) if i % 1000 != 100]
     assert not os.path.exists(out + ".progress")
+    assert not [name for name in os.listdir(os.path.dirname(out)) if ".part" in name]  # nor what was killed
 
 
 def test_lmdb(convert, data_dir):
@@ -360,6 +361,8 @@ def test_errors_of_a_whole_set(convert, data_dir, tmp_path):
             ["--data_dir", str(tmp_path / "none"), "--output_path", str(tmp_path / "out")])
     put(data_dir, "imagelist.txt", "")
     assert "has no words" in convert("cute80", status=1)[1]
+    put(data_dir, "imagelist.txt", "a.png a 1 a\n")
+    assert "--num_shards 2 is more than the 1 items" in convert("cute80", "--num_shards", "2", status=1)[1]
 
 
 def test_inspection(convert, data_dir):

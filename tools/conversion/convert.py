@@ -73,6 +73,8 @@ def run(arguments, load):
         items, read, expected = load(arguments)
         if not len(items):
             raise SourceError("%s has no words for these options" % arguments.data_dir)
+        if len(items) < arguments.num_shards:
+            raise SourceError("--num_shards %d is more than the %d items" % (arguments.num_shards, len(items)))
         count = convert(items, read, arguments, name)
     except (SourceError, OutputError) as error:
         sys.exit("%s: %s" % (name, error))

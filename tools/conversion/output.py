@@ -1,5 +1,6 @@
 """Files that appear when they are complete, and not before."""
 import contextlib
+import glob
 import os
 
 
@@ -19,6 +20,7 @@ def complete_files(paths):
     temporary = ["%s.part-%d" % (path, os.getpid()) for path in paths]
     try:
         for path, part in zip(paths, temporary):
+            _remove_abandoned(path)
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             if os.path.isdir(path):
                 raise OutputError("cannot write %s: it is a folder" % path)
@@ -32,6 +34,14 @@ def complete_files(paths):
         for part in temporary:
             with contextlib.suppress(OSError):
                 os.remove(part)
+
+
+def _remove_abandoned(path):
+    """Deletes what processes that were killed have left."""
+    for part in glob.glob(glob.escape(path) + ".part-*"):
+        process = part.rpartition("-")[2]
+        if process.isdigit() and not os.path.exists("/proc/" + process) and os.path.exists("/proc/self"):
+            os.remove(part)
 
 
 @contextlib.contextmanager

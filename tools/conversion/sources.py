@@ -110,15 +110,14 @@ def box_with_margin(x_min, y_min, x_max, y_max, margin, size):
 
 def open_image(data_dir, name):
     """A PIL image, decoded; raises ValueError that says what is wrong."""
+    path = inside(data_dir, name)
     try:
-        image = Image.open(inside(data_dir, name))
+        image = Image.open(path)
         image.load()
-    except OSError as error:
-        if error.errno:  # no such file, and the like
+    except Exception as error:  # Pillow's plugins raise many types for bytes they can't read
+        if getattr(error, "errno", None):  # no such file, and the like
             raise
         raise ValueError("the image is damaged or of no known format (%s)" % error)
-    except (SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError("the image is damaged (%s)" % error)
     return image
 
 
