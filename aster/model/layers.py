@@ -146,7 +146,7 @@ def _matmul(inputs, kernel, bias):
 
 
 def split(kernel, sizes):
-    """Cuts a kernel along its first axis; an array (see checkpoint.constants) into arrays, so that it stays constant."""
+    """Cuts a kernel along its first axis; an array (see checkpoint.constants) into arrays, to stay constant."""
     if isinstance(kernel, np.ndarray):
         return np.split(kernel, np.cumsum(sizes)[:-1])
     return tf.split(kernel, sizes)

@@ -1,0 +1,46 @@
+"""Parts of a batch, side by side."""
+import contextlib
+import threading
+
+import numpy as np
+import pytest
+
+from aster import parallel
+
+
+@pytest.fixture
+def four_cores(monkeypatch):
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+
+
+@pytest.mark.parametrize("size, parts", [(1, 1), (15, 1), (16, 2), (33, 4), (500, 4)])
+def test_results_are_in_order(four_cores, size, parts):
+    sizes = []
+
+    def run(images):
+        sizes.append(len(images))
+        return {"text": np.array([b"%d" % i for i in images]), "twice": 2 * images}
+    with contextlib.closing(parallel.InParts(run)) as read:
+        result = read(np.arange(size))
+    assert result["twice"].tolist() == list(range(0, 2 * size, 2))
+    assert result["text"].tolist() == [b"%d" % i for i in range(size)]
+    assert len(sizes) == parts and max(sizes) - min(sizes) <= 1
+
+
+def test_parts_run_at_the_same_time(four_cores):
+    together = threading.Barrier(4, timeout=60)
+
+    def run(images):
+        together.wait()  # breaks unless all four are there
+        return {"n": images}
+    with contextlib.closing(parallel.InParts(run)) as read:
+        assert len(read(np.arange(32))["n"]) == 32
+
+
+def test_an_error_of_a_part_is_that_of_the_batch(four_cores):
+    def run(images):
+        if 20 in images:
+            raise ValueError("part of 20")
+        return {"n": images}
+    with contextlib.closing(parallel.InParts(run)) as read, pytest.raises(ValueError, match="part of 20"):
+        read(np.arange(32))
