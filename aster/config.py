@@ -205,7 +205,8 @@ def _check_optimizer(config):
                   "adadelta_optimizer"
     elif getattr(config, config.WhichOneof("optimizer")).learning_rate.WhichOneof("learning_rate") is None:
         yield config.WhichOneof("optimizer"), "has no learning_rate with constant_learning_rate, " \
-                                              "exponential_decay_learning_rate or manual_step_learning_rate"
+                                              "exponential_decay_learning_rate, manual_step_learning_rate or " \
+                                              "one_cycle_learning_rate"
     if not 0.0 <= config.moving_average_decay < 1.0:
         yield "moving_average_decay", "is %g, expected 0 to below 1" % config.moving_average_decay
 
@@ -214,6 +215,12 @@ def _check_manual_steps(config):
     steps = [entry.step for entry in config.schedule]
     if steps != sorted(set(steps)):
         yield "schedule", "the steps %s must grow from entry to entry" % steps
+
+
+def _check_one_cycle(config):
+    if not config.num_steps > config.num_warmup_steps:
+        yield "num_steps", "is %d, expected more than the %d of num_warmup_steps" % (
+            config.num_steps, config.num_warmup_steps)
 
 
 def _check_model(config):
@@ -244,6 +251,16 @@ def _check_spatial_transformer(config):
     for field in ("margin_x", "margin_y"):
         if not 0.0 <= getattr(config, field) < 0.5:
             yield field, "is %g, expected 0 to below 0.5" % getattr(config, field)
+
+
+def _check_sizes(**lengths):
+    """Fields that list a size for each part of a network: all of them, or none."""
+    def rule(message):
+        for field, length in sorted(lengths.items()):
+            sizes = list(getattr(message, field))
+            if sizes and (len(sizes) != length or min(sizes) < 1):
+                yield field, "is %s, expected %d numbers of 1 or more" % (sizes, length)
+    return rule
 
 
 def _check_resnet(config):
@@ -293,13 +310,16 @@ _RULES = {
     "EvalConfig": _all(_check_eval, _at_least(num_examples=1, eval_interval_secs=1)),
     "Optimizer": _check_optimizer,
     "ManualStepLearningRate": _check_manual_steps,
+    "OneCycleLearningRate": _check_one_cycle,
     "ExponentialDecayLearningRate": _at_least(decay_steps=1),
     "Model": _one_of("model_oneof", "multi_predictors_recognition_model"),
     "MultiPredictorsRecognitionModel": _check_model,
     "SpatialTransformer": _all(_check_spatial_transformer, _at_least(
         localization_h=32, localization_w=32, output_h=2, output_w=2)),
     "FeatureExtractor": lambda config: _one_of("convnet_oneof", "crnn_net, resnet, stn_convnet")(config.convnet),
-    "ResNet": _check_resnet,
+    "ResNet": _all(_check_resnet, _check_sizes(num_units=5, num_channels=6)),
+    "CrnnNet": _check_sizes(num_channels=7),
+    "StnConvnet": _check_sizes(num_channels=6),
     "BidirectionalRnn": _all(_check_bidirectional_rnn, _at_least(num_output_units=0)),
     "Predictor": _check_predictor,
     "AttentionPredictor": _all(_check_attention_predictor, _at_least(

@@ -39,6 +39,10 @@ def test_the_experiments_in_the_box_are_valid():
     ("manual_step_learning_rate {", "exponential_decay_learning_rate { decay_steps: 0 } } } } optimizer {"
      " adam_optimizer { learning_rate { manual_step_learning_rate {", "optimizer", "multiple"),
     (r"schedule { step: \d+", "schedule { step: 9000", "schedule", "must grow"),
+    (r"manual_step_learning_rate {[^}]*}[^}]*}[^}]*}", "one_cycle_learning_rate { num_steps: 1000 }",
+     "one_cycle_learning_rate.num_steps", "more than the 1000"),
+    ("crnn_net {", "crnn_net { num_channels: [8, 8]", "crnn_net.num_channels", "expected 7 numbers"),
+    ("stn_convnet {", "stn_convnet { num_channels: [8, 8, 8, 0, 8, 8]", "stn_convnet.num_channels", "of 1 or more"),
     ("data_augmentation_options { resize_image { target_height: 64 target_width: 256 } }", "",
      "data_augmentation_options", "no step gives"),
     ("batch_size:", "freeze_variables: '(' batch_size:", "freeze_variables[0]", "regular expression"),

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from conversion import sheet
 from conversion.output import OutputError, complete_files, record_writers, shard_paths
-from synthetic import fonts, render, words
+from synthetic import fonts, photos, render, words
 
 # The checkout serves where aster is not installed.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -47,6 +47,7 @@ def parse_arguments(arguments=None):
                         "left out (default: letters and digits, or what --words has)")
     parser.add_argument("--fonts", nargs="+", default=[], metavar="PATH",
                         help="more fonts: files, or folders to search")
+    parser.add_argument("--backgrounds", metavar="FOLDER", help="photographs to write on, among other backgrounds")
     parser.add_argument("--preview", metavar="PNG", help="a picture of the first images, their "
                         "keypoints and their texts")
     parser.add_argument("--num_workers", type=_positive, metavar="N",
@@ -82,7 +83,8 @@ def make_renderer(arguments):
                               ("".join(listed) if arguments.words else words.LATIN))
     texts = words.TextSource(listed, charset, arguments.split)
     renderer = render.Renderer(texts, fonts.find_faces(sorted(set(charset)), arguments.fonts),
-                               arguments.seed, arguments.difficulty)
+                               arguments.seed, arguments.difficulty,
+                               photos.Photos(arguments.backgrounds) if arguments.backgrounds else None)
     texts.words = [word for word in texts.words if renderer.can_write(word)]
     if not texts.words:
         raise words.WordError("no font can write any of the %d words with the characters of "
@@ -165,7 +167,7 @@ def main(arguments=None):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; nothing was written"))
     try:
         run(arguments)
-    except (fonts.FontError, words.WordError, OutputError) as error:
+    except (fonts.FontError, words.WordError, photos.PhotoError, OutputError) as error:
         sys.exit("create_synthetic_tfrecord: %s" % error)
     except KeyboardInterrupt:
         sys.exit("stopped; nothing was written")

@@ -47,10 +47,14 @@ def _convnet(config, fold=True):
     net = getattr(config, kind)
     style = _layer_style(net.conv_hyperparams)._replace(fold=fold)
     if kind == "stn_convnet":
-        return convnets.StnConvnet(style, net.tiny)
+        return convnets.StnConvnet(style, _channels(net, convnets.StnConvnet))
     if kind == "crnn_net":
-        return convnets.CrnnNet(style, num_branches=net.net_type + 1, tiny=net.tiny)
-    return convnets.ResNet(style)
+        return convnets.CrnnNet(style, net.net_type + 1, _channels(net, convnets.CrnnNet))
+    return convnets.ResNet(style, net.num_channels or convnets.ResNet.CHANNELS, net.num_units or convnets.ResNet.UNITS)
+
+
+def _channels(net, kind):
+    return net.num_channels or (kind.TINY if net.tiny else kind.CHANNELS)
 
 
 def _bidirectional_rnn(config, fused):

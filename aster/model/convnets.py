@@ -6,9 +6,12 @@ from aster.model import layers
 class StnConvnet:
     """The localization network's six 3x3 convolutions, a 2x2 pool after each but the last."""
 
-    def __init__(self, style, tiny=False):
+    CHANNELS = 32, 64, 128, 256, 256, 256
+    TINY = 8, 16, 32, 32, 64, 64
+
+    def __init__(self, style, channels=CHANNELS):
         self._style = style
-        self._channels = (8, 16, 32, 32, 64, 64) if tiny else (32, 64, 128, 256, 256, 256)
+        self._channels = channels
 
     def __call__(self, images, is_training):
         x = images
@@ -23,10 +26,13 @@ class StnConvnet:
 class CrnnNet:
     """The convolutions of CRNN (Shi et al., PAMI 2017). num_branches 2 and 3 read coarser scales too."""
 
-    def __init__(self, style, num_branches=1, tiny=False):
+    CHANNELS = 64, 128, 256, 256, 512, 512, 512
+    TINY = 8, 16, 32, 64, 128, 128, 128
+
+    def __init__(self, style, num_branches=1, channels=CHANNELS):
         self._style = style
         self._num_branches = num_branches
-        self._channels = (8, 16, 32, 64, 128, 128, 128) if tiny else (64, 128, 256, 256, 512, 512, 512)
+        self._channels = channels
 
     def __call__(self, images, is_training):
         def conv(x, number):
@@ -50,16 +56,23 @@ class CrnnNet:
 
 
 class ResNet:
-    """The 45-layer residual network of the ASTER paper (table 1)."""
-    BLOCKS = ((3, 32, (2, 2)), (4, 64, (2, 2)), (6, 128, (2, 1)), (6, 256, (2, 1)), (3, 512, (2, 1)))
+    """The residual network of the ASTER paper (table 1): a convolution and five blocks, by default 45 layers.
 
-    def __init__(self, style):
+    channels: of the convolution and of each block. units: residual units of each block.
+    """
+    CHANNELS = 32, 32, 64, 128, 256, 512
+    UNITS = 3, 4, 6, 6, 3
+    _STRIDES = (2, 2), (2, 2), (2, 1), (2, 1), (2, 1)
+
+    def __init__(self, style, channels=CHANNELS, units=UNITS):
         self._style = style
+        self._channels = channels
+        self._units = units
 
     def __call__(self, images, is_training):
         with tf.variable_scope("Convnet"), tf.variable_scope("ResNet"):
-            x = layers.conv2d(images, 32, (3, 3), self._style, is_training, "Conv0")
-            for i, (units, channels, stride) in enumerate(self.BLOCKS):
+            x = layers.conv2d(images, self._channels[0], (3, 3), self._style, is_training, "Conv0")
+            for i, (units, channels, stride) in enumerate(zip(self._units, self._channels[1:], self._STRIDES)):
                 with tf.variable_scope("Block_%d" % (i + 1)):
                     for j in range(units):
                         with tf.variable_scope("Unit_%d" % (j + 1)):

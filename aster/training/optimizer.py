@@ -1,4 +1,5 @@
 """Learning-rate schedules and optimizers (protos/optimizer.proto)."""
+import math
 import re
 
 from aster.compat import tf
@@ -13,9 +14,22 @@ def learning_rate(config, global_step):
     if kind == "exponential_decay_learning_rate":
         return tf.train.exponential_decay(options.initial_learning_rate, global_step, options.decay_steps,
                                           options.decay_factor, options.staircase)
+    if kind == "one_cycle_learning_rate":
+        return _one_cycle(options, tf.cast(global_step, tf.float32))
     rates = [options.initial_learning_rate] + [entry.learning_rate for entry in options.schedule]
     steps = tf.constant([entry.step for entry in options.schedule], tf.int64)
     return tf.gather(tf.constant(rates), tf.reduce_sum(tf.cast(tf.cast(global_step, tf.int64) >= steps, tf.int32)))
+
+
+def _one_cycle(options, step):
+    """Up from a 25th of the maximum, then down to a 10,000th of that, along cosines."""
+    top, warmup = options.max_learning_rate, float(options.num_warmup_steps)
+    low, end = top / 25.0, top / 25.0e4
+
+    def cosine(first, last, done):
+        return last + (first - last) * 0.5 * (1.0 + tf.cos(math.pi * tf.clip_by_value(done, 0.0, 1.0)))
+    return tf.where(step < warmup, cosine(low, top, step / max(warmup, 1.0)),
+                    cosine(top, end, (step - warmup) / (options.num_steps - warmup)))
 
 
 def make_optimizer(config, global_step):

@@ -38,6 +38,8 @@ MODELS = {
     "multi-attention": {"convnet": BRANCHES % "THREE_BRANCHES", "predictor": "multi_attention: true"},
     "multi-attention, unsynchronised": {"convnet": BRANCHES % "TWO_BRANCHES",
                                         "predictor": "multi_attention: true sync: false"},
+    "slim": {"convnet": "resnet { num_units: [1, 1, 2, 1, 1] num_channels: [4, 4, 8, 8, 8, 12] conv_hyperparams %s }"
+                        % STYLE},
     "backward": {"predictor": "reverse: true"}, "no rectifier": {"rectify": False},
 }
 

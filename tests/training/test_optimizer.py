@@ -69,7 +69,9 @@ def test_optimizer_against_numpy(name, reference):
      " staircase: false }",
      {0: 1.0, 5: 0.5, 10: 0.25}),
     ("manual_step_learning_rate { initial_learning_rate: 1.0 schedule { step: 5 learning_rate: 0.1 } "
-     "schedule { step: 8 learning_rate: 0.01 } }", {0: 1.0, 4: 1.0, 5: 0.1, 7: 0.1, 8: 0.01, 99: 0.01})])
+     "schedule { step: 8 learning_rate: 0.01 } }", {0: 1.0, 4: 1.0, 5: 0.1, 7: 0.1, 8: 0.01, 99: 0.01}),
+    ("one_cycle_learning_rate { max_learning_rate: 1.0 num_warmup_steps: 4 num_steps: 12 }",
+     {0: 0.04, 2: 0.52, 4: 1.0, 8: 0.500002, 12: 4e-6, 99: 4e-6})])
 def test_schedules(text, expected):
     config = text_format.Parse(text, optimizer_pb2.LearningRate())
     with tf.Graph().as_default(), tf.Session() as session:

@@ -17,7 +17,8 @@ from PIL import Image, ImageChops, ImageFilter
 
 from synthetic import paint as _paint
 
-_PAD = 2  # pixels kept around the points when ink is moved
+_PAD = 2  # pixels kept around the points when ink is moved, and
+_SURROUNDINGS = 0.5  # text lines, in which there may be other words
 _CELL = 20  # pixels; edge of the cells in which a curve is taken as straight
 _MAX_WIDTH = 480  # pixels of a crop
 _MIN_THICKNESS = 10  # pixels of a text line; smaller is not for reading
@@ -64,8 +65,9 @@ def bend(image, points, forward, inverse):
 def _frame(points):
     """(shift that brings points into a frame, its (width, height)), a little around them."""
     low, high = points.min(axis=0), points.max(axis=0)
-    size = np.ceil(high - low).astype(int) + 2 * _PAD
-    return _PAD - low, tuple(size.tolist())
+    margin = _PAD + int(_SURROUNDINGS * thickness(points))
+    size = np.ceil(high - low).astype(int) + 2 * margin
+    return margin - low, tuple(size.tolist())
 
 
 def _extent(points):
@@ -78,6 +80,14 @@ def thickness(points):
     """Height of the text line in pixels, whichever way it runs: the mean of top to bottom."""
     across = points[len(points) // 2:] - points[:len(points) // 2]
     return np.sqrt((across * across).sum(axis=1)).mean()
+
+
+def weigh(image, points, rng, strength):
+    """Bolder or lighter letters."""
+    if rng.random_sample() >= strength:
+        return image, points
+    kind = ImageFilter.MaxFilter if rng.random_sample() < 0.7 else ImageFilter.MinFilter
+    return image.filter(kind(3)), points
 
 
 def stretch(image, points, rng, strength):
@@ -149,7 +159,7 @@ def rotate(image, points, rng, strength):
 def crop(image, points, rng, strength):
     """The box around the word with a margin of its own on each side, at a random scale."""
     line = thickness(points)
-    before, after = line * strength * rng.uniform(0, 0.5, size=[2, 2])
+    before, after = line * strength * rng.uniform(-0.06, 0.5, size=[2, 2])
     low = np.floor(points.min(axis=0) - before).astype(int)
     high = np.ceil(points.max(axis=0) + after).astype(int)
     zoom = min(rng.uniform(0.45, 1.15), _MAX_WIDTH / (high - low)[0])
@@ -162,9 +172,9 @@ def crop(image, points, rng, strength):
 # --- paint ------------------------------------------------------------------------------------
 
 
-def paint(image, points, rng, strength):
+def paint(image, points, rng, strength, photos=None):
     """Ink becomes a picture: background, shadow, outline and letters."""
-    return _paint.paint(image, thickness(points), rng, strength), points
+    return _paint.paint(image, thickness(points), rng, strength, photos), points
 
 
 # --- light, lens and sensor ---------------------------------------------------------------------
@@ -180,7 +190,7 @@ def uneven_light(image, points, rng, strength):
 
 def blur(image, points, rng, strength):
     """Out of focus."""
-    radius = strength * rng.uniform(0, 0.12) * thickness(points)
+    radius = strength * rng.uniform(0, 0.15) * thickness(points)
     return image.filter(ImageFilter.GaussianBlur(float(radius))), points
 
 
@@ -190,6 +200,23 @@ def shake(image, points, rng, strength):
     dx, dy = np.round(rng.uniform(-reach, reach, size=2)).astype(int).tolist()
     pictures = [ImageChops.offset(image, i * dx // 2, i * dy // 2) for i in (-1, 0, 1)]
     return Image.blend(Image.blend(pictures[0], pictures[2], 0.5), pictures[1], 1 / 3.), points
+
+
+def haze(image, points, rng, strength):
+    """Little contrast: fog, dusk, a dirty lens."""
+    level, gain = rng.uniform(20, 235) + rng.uniform(-20, 20, 3), 1 - 0.75 * strength * rng.random_sample()
+    return _paint.to_image(level + gain * (np.asarray(image, np.float32) - level)), points
+
+
+def sharpen(image, points, rng, strength):
+    """The rims that cameras put around edges."""
+    percent = int(300 * strength * rng.random_sample())
+    return image.filter(ImageFilter.UnsharpMask(rng.uniform(0.5, 2), percent, 0)), points
+
+
+def decolour(image, points, rng, strength):
+    """A black and white photograph."""
+    return image.convert("L").convert("RGB"), points
 
 
 def shrink(image, points, rng, strength):
@@ -214,19 +241,23 @@ def noise(image, points, rng, strength):
 
 # (probability, effect), in this order.
 EFFECTS = (
+    (0.25, weigh),
     (0.8, stretch),
     (0.25, slant),
-    (0.3, arc),
-    (0.15, wave),
+    (0.22, arc),
+    (0.1, wave),
     (0.5, perspective),
     (0.6, rotate),
     (1.0, crop),
     (1.0, paint),
     (0.5, uneven_light),
-    (0.3, blur),
-    (0.15, shake),
+    (0.4, blur),
+    (0.2, shake),
     (0.6, shrink),
-    (0.5, noise),
+    (0.4, noise),
+    (0.15, sharpen),
+    (0.15, haze),
+    (0.06, decolour),
 )
 
 

@@ -1,23 +1,27 @@
 """Colours: from a mask of ink to a picture of letters on a background."""
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
-def paint(mask, line, rng, strength):
-    """Mask (mode L) of a text line that is `line` pixels high -> picture (mode RGB)."""
-    letters, ground = colour_pair(rng, 120 - 60 * strength * rng.random_sample())
-    picture = background(mask.size, ground, rng, strength)
+def paint(mask, line, rng, strength, photos=None):
+    """Mask (mode L) of a text line that is `line` pixels high -> picture (mode RGB). photos: see photos.py."""
+    letters, ground = colour_pair(rng, 120 - 90 * strength * rng.random_sample())
+    picture = background(mask.size, ground, rng, strength, photos)
     kind = rng.random_sample()
-    if kind < 0.3 * strength:
+    if kind < 0.25 * strength:
         picture = _cover(picture, shadow_mask(mask, line, rng), ground * rng.uniform(0.1, 0.6))
+    elif kind < 0.35 * strength:
+        picture = _cover(picture, block_mask(mask, line, rng), letters * rng.uniform(0.1, 0.6))
     elif kind < 0.6 * strength:
         # Dark letters get a rim lighter than the ground, but not so that both blur into it.
         rim = ground + rng.uniform(0, 0.6) * (ground - letters) + rng.uniform(-25, 25, 3)
         picture = _cover(picture, outline_mask(mask, line, rng), rim)
     if rng.random_sample() < strength:
         letters = letters + 60 * strength * ramp(mask.size, rng)[..., None]
+    if rng.random_sample() < 0.3 * strength:
+        letters = letters + 100 * strength * rng.uniform(-1, 1) * relief(mask, rng)[..., None]
     opacity = 1 - 0.3 * strength * rng.random_sample()
     return to_image(_cover(picture, mask, letters, opacity))
 
@@ -36,10 +40,14 @@ def colour_pair(rng, contrast):
             return pairs[clear.argmax()]
 
 
-def background(size, colour, rng, strength):
-    """float32 [height, width, 3] around a colour: a plain one, gradients, grain, things."""
+def background(size, colour, rng, strength, photos=None):
+    """float32 [height, width, 3] around a colour: a plain one, gradients, grain, things, photographs."""
     picture = np.empty([size[1], size[0], 3], np.float32)
     picture[:] = colour
+    if photos and rng.random_sample() < 0.5:
+        photo = photos.piece(size, rng)
+        # Its colours keep their distance from that of the letters, more or less.
+        return picture + strength * rng.uniform(0.1, 1) * (photo - photo.mean(axis=(0, 1)))
     if rng.random_sample() < 0.5:
         picture += 80 * strength * ramp(size, rng)[..., None]
     if rng.random_sample() < 0.5:
@@ -95,6 +103,24 @@ def shadow_mask(mask, line, rng):
     dx, dy = rng.choice([-1, 1]) * rng.uniform(0.02, 0.1) * line, rng.uniform(0.02, 0.1) * line
     shadow = mask.transform(mask.size, Image.AFFINE, (1, 0, -dx, 0, 1, -dy), Image.BILINEAR)
     return shadow.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 0.06) * line)))
+
+
+def block_mask(mask, line, rng):
+    """The ink moved step by step to a side, as the depth of a block letter."""
+    dx, dy = rng.choice([-1, 1]) * rng.uniform(0.01, 0.03) * line, rng.uniform(-0.03, 0.03) * line
+    block = mask
+    for step in range(1, 5):
+        moved = mask.transform(mask.size, Image.AFFINE, (1, 0, -step * dx, 0, 1, -step * dy), Image.BILINEAR)
+        block = ImageChops.lighter(block, moved)
+    return block
+
+
+def relief(mask, rng):
+    """float32 [height, width] from -1 to 1: light on one side of every stroke, shade on the other."""
+    dx, dy = rng.randint(-2, 3, size=2).tolist()
+    soft = mask.filter(ImageFilter.GaussianBlur(1))
+    edges = [np.asarray(ImageChops.offset(soft, sign * dx, sign * dy), np.float32) for sign in (1, -1)]
+    return (edges[0] - edges[1]) / 255
 
 
 def outline_mask(mask, line, rng):

@@ -1,4 +1,5 @@
 """From a seed and a number to a picture of a word."""
+import functools
 import io
 import signal
 import unicodedata
@@ -27,11 +28,14 @@ class Renderer(object):
     """Renders image number `index` of the collection that `seed` stands for.
 
     Each image has a random state of its own, so it doesn't matter who renders which, or when.
-    texts: a words.TextSource. faces: a list of fonts.Face. strength: 0 to 1.
+    texts: a words.TextSource. faces: a list of fonts.Face. strength: 0 to 1, of the hardest images. photos: a
+    photos.Photos for the backgrounds, or None.
     """
 
-    def __init__(self, texts, faces, seed, strength):
+    def __init__(self, texts, faces, seed, strength, photos=None):
         self.texts, self.seed, self.strength = texts, seed, strength
+        self.effects = [(probability, functools.partial(effect, photos=photos) if effect is effects.paint else effect)
+                        for probability, effect in effects.EFFECTS]
         self.families = {}  # so that a family of many faces is not drawn more often
         for face in faces:
             self.families.setdefault(face.family, []).append(face)
@@ -44,15 +48,28 @@ class Renderer(object):
         family = families[rng.randint(len(families))]
         face = family[rng.randint(len(family))]
         simple, spacing = is_simple(text), 0
+        # Most photographs are easy to read, in one way or the other.
+        strength = self.strength * rng.uniform(0.1, 1)
         if simple and rng.random_sample() < 0.3:
-            spacing = self.strength * rng.uniform(0, 0.6) * FONT_SIZE
-        image, points = draw_text(text, fonts.load(face.path, FONT_SIZE, simple), spacing)
-        image, points = effects.apply_effects(image, points, rng, self.strength)
+            spacing = strength * rng.uniform(-0.06, 0.6) * FONT_SIZE
+        font = fonts.load(face.path, FONT_SIZE, simple)
+        image, points = draw_text(text, font, spacing)
+        if rng.random_sample() < 0.6 * self.strength:
+            image, points = self._add_neighbours(image, points, font, face, rng)
+        image, points = effects.apply_effects(image, points, rng, strength, self.effects)
         stream = io.BytesIO()
-        quality = int(95 - 90 * self.strength * rng.random_sample() ** 2)
+        quality = int(95 - 90 * strength * rng.random_sample() ** 2)
         image.save(stream, "JPEG", quality=max(quality, 20))
         return Rendered(stream.getvalue(), image.width, image.height, text,
                         points.astype(np.float32))
+
+    def _add_neighbours(self, image, points, font, face, rng):
+        """Other words before, after, above or below; a crop shows parts of them."""
+        def word():
+            return self.texts.draw(rng, accept=face.characters.issuperset)
+
+        sides = rng.random_sample(4) < 0.5
+        return surround(image, points, font, [word() if side else "" for side in sides], rng)
 
     def can_write(self, text):
         return any(face.characters.issuperset(text)
@@ -84,6 +101,27 @@ def draw_text(text, font, spacing=0):
     x = np.linspace(left, right, NUM_POINTS)
     points = [np.column_stack([x, np.full(NUM_POINTS, y)]) for y in (top, bottom)]
     return image, np.concatenate(points).astype(float)
+
+
+def surround(image, points, font, neighbours, rng):
+    """Adds words (before, after, above, below; "" for none) around a straight one, without touching it."""
+    line = int(points[-1, 1] - points[0, 1])
+    margin = line + 2 * _PAD
+    picture = Image.new("L", (image.width + 2 * margin, image.height + 2 * margin))
+    picture.paste(image, (margin, margin))
+    points = points + margin
+    (left, top), (right, bottom) = points[0], points[-1]
+    gap = rng.uniform(0.15, 0.5, size=4) * line
+    for side, text in enumerate(neighbours):
+        if not text:
+            continue
+        word, box = draw_text(text, font)
+        word = word.crop(box[0].astype(int).tolist() + box[-1].astype(int).tolist())
+        x, y = ((left - gap[0] - word.width, bottom - word.height), (right + gap[1], bottom - word.height),
+                (left + rng.uniform(-1, 0.5) * line, top - gap[2] - word.height),
+                (left + rng.uniform(-1, 0.5) * line, bottom + gap[3]))[side]
+        picture.paste(word, (int(x), int(y)))
+    return picture, points
 
 
 def is_simple(text):

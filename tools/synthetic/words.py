@@ -1,4 +1,4 @@
-"""What to write: words of a list, numbers and random strings."""
+"""What to write: words of a list, with punctuation, numbers of many forms and random strings."""
 import hashlib
 import string
 import unicodedata
@@ -8,7 +8,7 @@ SPLITS = ("all", "train", "test")
 TEST_FRACTION = 0.1  # of all texts; --split test has these, --split train has none of them
 MAX_LENGTH = 40  # characters; longer lines of a word list are no words
 
-_DEFAULT_COUNT = 40000  # words of the default list, the most frequent ones
+_DEFAULT_COUNT = 100000  # words of the default list, the most frequent ones
 _DEFAULT_LENGTHS = range(1, 17)
 _TRIES = 1000
 
@@ -77,7 +77,7 @@ class TextSource(object):
         self._characters = sorted(character for character in self.charset
                                   if unicodedata.category(character)[0] not in "MZ")
         self._digits = sorted(self.charset & set(string.digits))
-        self.kinds = ((0.8, self._word), (0.1, self._number), (0.1, self._random_string))
+        self.kinds = ((0.74, self._word), (0.08, self._punctuated), (0.1, self._number), (0.08, self._random_string))
 
     def draw(self, rng, accept=bool):
         """A text that `accept` likes, or WordError after many tries."""
@@ -101,8 +101,20 @@ class TextSource(object):
         # A charset may have small letters only.
         return changed if self.charset.issuperset(changed) else word
 
+    def _punctuated(self, rng):
+        """A word with marks, as far as the charset has them."""
+        word = self._word(rng)
+        text = _PUNCTUATED[rng.randint(len(_PUNCTUATED))] % word
+        return text if self.charset.issuperset(text) else word
+
     def _number(self, rng):
-        return "".join(rng.choice(self._digits, rng.randint(1, 8))) if self._digits else ""
+        """Digits: each # of a pattern is one, as far as the charset has the rest."""
+        if not self._digits:
+            return ""
+        pattern = _NUMBERS[rng.randint(len(_NUMBERS))]
+        if rng.random_sample() < 0.5 or not self.charset.issuperset(pattern.replace("#", "")):
+            pattern = "#" * rng.randint(1, 8)
+        return "".join(rng.choice(self._digits) if sign == "#" else sign for sign in pattern)
 
     def _random_string(self, rng):
         if not self._characters:
@@ -115,7 +127,12 @@ def _capitalize(word):
 
 
 # (probability, spelling); text in photos is in capitals more often than text in books.
-_SPELLINGS = ((0.3, str), (0.1, str.lower), (0.25, _capitalize), (0.35, str.upper))
+_SPELLINGS = ((0.15, str), (0.08, str.lower), (0.27, _capitalize), (0.5, str.upper))
+_PUNCTUATED = ("%s.", "%s,", "%s!", "%s?", "%s:", "%s;", "%s's", "%s-", "-%s", "\"%s\"", "'%s'", "(%s)", "&%s", "%s&",
+               "%s...", "*%s*", "#%s", "@%s", "%s.com", "www.%s.com", "%s/", "%s+")
+_NUMBERS = ("$#", "$##", "$#.##", "$##.##", "#.##", "##.#", "##%", "#%", "#:##", "##:##", "#-#", "##-##", "(###)",
+            "###-####", "#/#", "##/##/##", "##.##.##", "#st", "#nd", "#rd", "#th", "##th", "####-####", "#,###",
+            "\u00a3#.##", "\u20ac##", "No.#", "#am", "##pm", "#km", "##m", "#kg", "#A", "B#", "A##", "M#", "#D", "#x")
 
 
 def _pick(table, rng):
