@@ -190,13 +190,13 @@ def uneven_light(image, points, rng, strength):
 
 def blur(image, points, rng, strength):
     """Out of focus."""
-    radius = strength * rng.uniform(0, 0.15) * thickness(points)
+    radius = strength * rng.uniform(0, 0.1) * thickness(points)
     return image.filter(ImageFilter.GaussianBlur(float(radius))), points
 
 
 def shake(image, points, rng, strength):
     """A camera that moved: the mean of the picture and of itself elsewhere."""
-    reach = strength * 0.15 * thickness(points)
+    reach = strength * 0.12 * thickness(points)
     dx, dy = np.round(rng.uniform(-reach, reach, size=2)).astype(int).tolist()
     pictures = [ImageChops.offset(image, i * dx // 2, i * dy // 2) for i in (-1, 0, 1)]
     return Image.blend(Image.blend(pictures[0], pictures[2], 0.5), pictures[1], 1 / 3.), points

@@ -32,7 +32,7 @@ def colour_pair(rng, contrast):
         pairs = rng.uniform(0, 255, size=[8, 2, 3])
         # Towards gray: few things are as colourful as a random colour.
         gray = pairs.dot(_LUMINANCE)[..., None]
-        pairs = gray + (pairs - gray) * rng.uniform(0, 0.9, size=[8, 2, 1])
+        pairs = gray + (pairs - gray) * 0.9 * rng.random_sample([8, 2, 1]) ** 1.5
         # Their gray values are in the middle, those of print and paint often near the ends.
         pairs = np.clip(pairs + 0.5 * (gray - 128), 0, 255)
         clear = np.abs(np.diff(pairs.dot(_LUMINANCE))) >= contrast

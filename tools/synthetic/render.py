@@ -13,6 +13,8 @@ from synthetic import effects, fonts, words
 FONT_SIZE = 48  # pixels; words are drawn at this size and scaled at the end
 NUM_POINTS = 32  # along each of the two curves
 _PAD = 8
+_MAX_WEIGHT = 6  # of a family, as if it had so many faces
+_TRIES = 20
 
 
 class Rendered(NamedTuple):
@@ -36,17 +38,19 @@ class Renderer(object):
         self.texts, self.seed, self.strength = texts, seed, strength
         self.effects = [(probability, functools.partial(effect, photos=photos) if effect is effects.paint else effect)
                         for probability, effect in effects.EFFECTS]
-        self.families = {}  # so that a family of many faces is not drawn more often
+        self.families = {}
         for face in faces:
             self.families.setdefault(face.family, []).append(face)
+        # Text faces come in many styles, curious ones alone: they shall not crowd out the others, nor be crowded out.
+        self._every_family = list(self.families.values())
+        sizes = np.minimum([len(family) for family in self._every_family], _MAX_WEIGHT)
+        self._shares = np.cumsum(sizes) / float(sizes.sum())
 
     def __call__(self, index):
         # By split too: the same photograph of another word would be too easy a test.
         rng = np.random.RandomState([self.seed, words.SPLITS.index(self.texts.split), index])
         text = self.texts.draw(rng, accept=self.can_write)
-        families = self.faces_for(text)
-        family = families[rng.randint(len(families))]
-        face = family[rng.randint(len(family))]
+        face = self._draw_face(text, rng)
         simple, spacing = is_simple(text), 0
         # Most photographs are easy to read, in one way or the other.
         strength = self.strength * rng.uniform(0.1, 1)
@@ -70,6 +74,15 @@ class Renderer(object):
 
         sides = rng.random_sample(4) < 0.5
         return surround(image, points, font, [word() if side else "" for side in sides], rng)
+
+    def _draw_face(self, text, rng):
+        for _ in range(_TRIES):
+            family = self._every_family[np.searchsorted(self._shares, rng.random_sample(), side="right")]
+            face = family[rng.randint(len(family))]
+            if face.characters.issuperset(text):
+                return face
+        family = self.faces_for(text)[0]
+        return family[rng.randint(len(family))]
 
     def can_write(self, text):
         return any(face.characters.issuperset(text)
