@@ -45,8 +45,8 @@ class Stream(NamedTuple):
 
 
 def check_inputs(readers, steps=(), charsets=(), base_dir=None, field="train_input_reader",
-                 max_texts=5000, is_training=True):
-    """Looks at the data before any training, and reports characters that the charset lacks.
+                 max_texts=5000, is_training=True, max_characters=None):
+    """Looks at the data before any training; reports characters that the charset lacks and texts that are too long.
 
     Reads until each reader has given one usable sample, and the texts of its first
     `max_texts` records.
@@ -58,6 +58,7 @@ def check_inputs(readers, steps=(), charsets=(), base_dir=None, field="train_inp
       base_dir: folder from which relative paths are looked up too.
       field: the config's name of the readers, for messages.
       is_training: otherwise a character counts as lacking only if it is compared, and in neither case.
+      max_characters: of the longest text that the model can learn; None: any.
 
     Returns:
       Counter: character that some charset lacks -> times seen.
@@ -68,6 +69,11 @@ def check_inputs(readers, steps=(), charsets=(), base_dir=None, field="train_inp
     for name, reader in _named(readers, field):
         paths = _find_paths(reader, base_dir, name)
         texts = _filter_texts(_scan(paths, name, max_texts), steps, base_dir)
+        too_long = sum(len(text) > max_characters for text in texts) if max_characters else 0
+        if too_long:
+            _log.warning("%s: %d of the %d texts looked at are longer than the %d characters that max_num_steps leaves "
+                         "room for; %s", name, too_long, len(texts), max_characters,
+                         "their ends are not learnt" if is_training else "they can't be read to their end")
         different = {(charset.characters, charset.drop_unknown): charset for charset in charsets}
         for charset in different.values():
             lacking = [charset.unknown(text) if is_training else _unreadable(charset, text) for text in texts]

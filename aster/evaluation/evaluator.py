@@ -25,7 +25,7 @@ def evaluate(config, exp_dir, checkpoint_path):
             model = build_model(config.model, exp_dir)
             charsets = [predictor.charset for predictor in model.predictors]
             check_inputs([config.eval_input_reader], options.data_preprocessing_steps, charsets, exp_dir,
-                         "eval_input_reader", is_training=False)
+                         "eval_input_reader", is_training=False, max_characters=model.max_characters)
             stream = make_dataset([config.eval_input_reader], [BATCH_SIZE], options.data_preprocessing_steps,
                                   is_training=False, charsets=charsets, base_dir=exp_dir, field="eval_input_reader")
             images = tf.placeholder(tf.float32, stream.batch.images.shape)

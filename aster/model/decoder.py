@@ -48,6 +48,11 @@ class AttentionDecoder:
         self._multi_attention = multi_attention
         self._fused = fused and rnn.is_plain_lstm(cell)
 
+    @property
+    def max_characters(self):
+        """Of the longest text that is taught whole: its end takes a step too."""
+        return self._max_num_steps - 1
+
     def teach(self, sequences, labels, lengths):
         """sequences [[B, T, C], ...], labels int32 [B, L] of the characters in reading order, lengths int32
         [B] -> Teaching; steps beyond max_num_steps are cut off."""

@@ -79,6 +79,11 @@ class RecognitionModel:
         """K where control points are supervised, otherwise None."""
         return self._rectifier.num_control_points if self._keypoint_loss_weight is not None else None
 
+    @property
+    def max_characters(self):
+        """Of the longest text that all predictors can learn."""
+        return min(predictor.decoder.max_characters for predictor in self.predictors)
+
     def _encode(self, images, is_training):
         preprocessed = images * (2.0 / 255.0) - 1.0
         rectification, encoder_input = None, preprocessed

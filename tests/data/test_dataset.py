@@ -256,6 +256,15 @@ def test_check_inputs_counts_unknown_characters(tmp_path, caplog):
     assert not dataset.check_inputs([reader(path)], LETTERS, [Charset("ab")])
 
 
+def test_check_inputs_counts_texts_that_are_too_long(tmp_path, caplog):
+    path = write_records(tmp_path / "a", [serialize(text) for text in ("abc", "abcd", "abcde")])
+    with caplog.at_level(logging.WARNING):
+        dataset.check_inputs([reader(path)], max_characters=5)
+        assert not caplog.text
+        dataset.check_inputs([reader(path)], max_characters=3)
+    assert "2 of the 3 texts" in caplog.text and "3 characters that max_num_steps" in caplog.text
+
+
 @pytest.mark.parametrize("content, kind, words", [
     (None, FileNotFoundError, "no such file"),
     (b"", ValueError, "is empty"),

@@ -15,7 +15,7 @@ TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "to
 sys.path.append(TOOLS)
 
 import create_synthetic_tfrecord as tool  # noqa: E402
-from synthetic import effects, fonts, render, words  # noqa: E402
+from synthetic import effects, fonts, photos, render, words  # noqa: E402
 
 ENGLISH = ["street", "market", "Coffee", "exit", "Golden", "pharmacy", "jungle", "Quay"]
 
@@ -81,7 +81,8 @@ def test_records_and_preview(tmp_path, word_file):
         picture = Image.open(io.BytesIO(sample.encoded))
         assert picture.mode == "RGB" and min(picture.size) >= 8
         assert sample.keypoints.shape == (2 * render.NUM_POINTS, 2)
-        assert (sample.keypoints >= -1).all() and (sample.keypoints <= np.add(picture.size, 1)).all()
+        # A crop may cut into the text a little.
+        assert (sample.keypoints >= -3).all() and (sample.keypoints <= np.add(picture.size, 3)).all()
         assert set(sample.text) <= set("".join(ENGLISH))
     assert Image.open(str(preview)).size[0] > 100
 
@@ -137,6 +138,46 @@ def test_photograph_effects_keep_points_in_place():
     for _, effect in effects.EFFECTS[-5:]:
         result, moved = effect(image, points, np.random.RandomState(1), 1.0)
         assert np.allclose(moved.max(axis=0), result.size)
+
+
+@needs_fonts
+def test_neighbours_stand_around_the_word_and_not_on_it():
+    font = fonts.load(fonts.find_faces("HANDLE")[0].path, render.FONT_SIZE)
+    word, points = render.draw_text("HANDLE", font)
+    picture, moved = render.surround(word, points, font, ["AN", "HEN", "LAND", "HEAD"], np.random.RandomState(0))
+    left, top, right, bottom = moved[[0, 0, -1, -1], [0, 1, 0, 1]].astype(int)
+    ink = np.asarray(picture)
+    assert (ink[top:bottom, left:right] == np.asarray(word.crop(word.getbbox()))[:bottom - top, :right - left]).all()
+    for side in ink[top:bottom, :left], ink[top:bottom, right:], ink[:top], ink[bottom:]:
+        assert side.max() > 200
+    alone, _ = render.surround(word, points, font, [""] * 4, np.random.RandomState(0))
+    assert np.asarray(alone).sum() == np.asarray(word).sum()
+
+
+@needs_fonts
+def test_photographs_as_backgrounds(tmp_path, word_file):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    assert "no photograph" in message_of("--output_path", tmp_path / "x", "--backgrounds", folder)
+    rows = np.arange(300)[:, None, None] * np.ones([1, 400, 3])
+    Image.fromarray((rows / 2).astype(np.uint8)).save(str(folder / "ramp.png"))
+    piece = photos.Photos(str(folder)).piece((50, 30), np.random.RandomState(0))
+    assert piece.shape == (30, 50, 3) and piece[-1].mean() > piece[0].mean() + 3
+    make(tmp_path, "x", "--words", word_file, "--num_images", 16, "--backgrounds", folder)
+    (folder / "broken.jpg").write_bytes(b"no image")
+    assert "broken.jpg" in message_of("--output_path", tmp_path / "y", "--words", word_file, "--num_images", 64,
+                                      "--backgrounds", folder)
+
+
+def test_punctuation_and_prices_only_where_the_charset_has_them():
+    def drawn(charset):
+        source, rng = words.TextSource(ENGLISH, charset), np.random.RandomState(0)
+        return [source.draw(rng) for _ in range(800)]
+
+    assert all(text.isalnum() for text in drawn(words.LATIN))
+    texts = drawn(words.LATIN + ".,:$!?")
+    assert any(text.startswith("$") and text[1:].replace(".", "").isdigit() for text in texts)
+    assert any(text[:-1].lower() in map(str.lower, ENGLISH) and text[-1] in ".,!?" for text in texts)
 
 
 @needs_fonts

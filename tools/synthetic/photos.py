@@ -13,7 +13,7 @@ class PhotoError(Exception):
 
 
 class Photos(object):
-    """All photographs below a folder; `piece` cuts pieces out of them. Loaded when first needed, once in each process."""
+    """All photographs below a folder; `piece` cuts pieces out of them. A process loads one when it first needs it."""
 
     def __init__(self, folder):
         self._paths = sorted(os.path.join(place, name) for place, _, names in os.walk(folder)
