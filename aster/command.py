@@ -23,10 +23,13 @@ def read_experiment(exp_dir, num_clones=1):
 
 
 def write_json(path, value):
-    """Writes beside the file and renames, so that a failure leaves the old one whole."""
-    with open(path + ".tmp", "w", encoding="utf-8") as stream:
-        json.dump(value, stream, indent=2, ensure_ascii=False)
-        stream.write("\n")
+    write_text(path, lambda stream: stream.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n"))
+
+
+def write_text(path, write):
+    """write(stream) beside the file, then renames, so that a failure leaves the old one whole."""
+    with open(path + ".tmp", "w", encoding="utf-8", newline="") as stream:
+        write(stream)
     os.rename(path + ".tmp", path)
 
 

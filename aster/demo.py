@@ -1,14 +1,14 @@
-"""Reads images: python -m aster.demo --exp_dir E --input_image PATH... [--output_dir D] [--json F]"""
+"""Reads images: python -m aster.demo --exp_dir E --input_image PATH... [--output_dir D] [--json F] [--csv F]"""
 import argparse
+import csv
 import logging
 import os
 import sys
 
 from aster import command
-from aster.data.image import decode_image
+from aster.data.image import find_images
 
 _log = logging.getLogger(__name__)
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm")
 
 
 def main():
@@ -16,68 +16,71 @@ def main():
         "Read the word in each image with the latest checkpoint of EXP_DIR/log."))
     parser.add_argument("--exp_dir", required=True, help="experiment folder")
     parser.add_argument("--input_image", required=True, nargs="+", metavar="PATH",
-                        help="image files, or folders of them")
-    parser.add_argument("--output_dir", metavar="D",
-                        help="save for each image a picture of its control points and the rectified image")
+                        help="image files, folders of them, patterns, or - for a list on standard input, a path a line")
+    parser.add_argument("--orientations", nargs="+", type=int, default=[0], metavar="DEGREES",
+                        help="turn each image by so much counterclockwise, and keep the best score: 0 90 270")
+    parser.add_argument("--output_dir", metavar="D", help="save for each image a picture of its control points, the "
+                        "rectified image and the attention for each character")
     parser.add_argument("--json", metavar="F", help="write path, text and score of each image to this file")
+    parser.add_argument("--csv", metavar="F", help="the same as a table")
     arguments = parser.parse_args()
 
     command.read_experiment(arguments.exp_dir)
-    if arguments.json:
-        command.check_writable(arguments.json)
+    for path in filter(None, [arguments.json, arguments.csv]):
+        command.check_writable(path)
     if arguments.output_dir:
         command.check_writable(arguments.output_dir, is_folder=True)
-    paths = _find_images(arguments.input_image)
-    read_paths = []
+    paths = list(find_images(_listed(arguments.input_image)))
+    if not paths:
+        raise ValueError("no images: the list on standard input is empty")
     from aster.recognizer import Recognizer
     with Recognizer.from_experiment(arguments.exp_dir) as recognizer:
-        results = []
-        # one by one: in a batch a score can differ in the fourth digit, since other kernels serve it
-        for reading in recognizer.recognize(_load(paths, read_paths), batch_size=1):
-            path = read_paths[len(results)]
-            print("%s  %s  %.3f" % (path, reading.text, reading.score))
-            results.append({"path": path, "text": reading.text, "score": reading.score})
-            if arguments.output_dir:
-                _save_picture(arguments.output_dir, len(results), path, reading)
+        results = _read(recognizer, paths, arguments)
     if arguments.json:
         command.write_json(arguments.json, results)
+    if arguments.csv:
+        command.write_text(arguments.csv, lambda stream: _write_table(stream, results))
     if len(results) < len(paths):
         sys.exit("%d of %d images could not be read" % (len(paths) - len(results), len(paths)))
 
 
-def _find_images(paths):
-    """Folders stand for the images in them, in the order of their names."""
-    found = []
+def _listed(paths):
+    """The paths, with those of standard input in the place of -."""
     for path in paths:
-        if os.path.isdir(path):
-            names = sorted(name for name in os.listdir(path) if name.lower().endswith(_EXTENSIONS))
-            if not names:
-                raise ValueError("%s: no image in this folder (%s)" % (path, " ".join(_EXTENSIONS)))
-            found += [os.path.join(path, name) for name in names]
-        else:
-            found.append(path)
-    return found
+        for one in (line.rstrip("\r\n") for line in sys.stdin) if path == "-" else [path]:
+            if one:
+                yield one
 
 
-def _load(paths, read_paths):
-    """Yields the images that decode, appending their paths to `read_paths`; the log names the others."""
-    for path in paths:
-        try:
-            with open(path, "rb") as stream:
-                image = decode_image(stream.read(), apply_exif=True)
-        except (EnvironmentError, ValueError) as error:
-            _log.error("%s: %s", path, getattr(error, "strerror", None) or error)
+def _read(recognizer, paths, arguments):
+    """Prints a line for each image -> [{"path", "text", "score"}] of those that could be read; the log names others."""
+    results, width = [], min(max(map(len, paths)), 60)
+    readings = recognizer.recognize(paths, orientations=arguments.orientations, details=bool(arguments.output_dir),
+                                    on_error="keep")
+    for path, reading in zip(paths, readings):
+        if reading.error:
+            _log.error("%s", reading.error)
             continue
-        read_paths.append(path)
-        yield image
+        print("%-*s  %-20s  %8.3f" % (width, path, reading.text, reading.score))
+        results.append({"path": path, "text": reading.text, "score": reading.score})
+        if len(arguments.orientations) > 1:
+            results[-1]["orientation"] = reading.orientation
+        if arguments.output_dir:
+            _save_picture(arguments.output_dir, len(results), path, reading)
+    return results
+
+
+def _write_table(stream, results):
+    writer = csv.DictWriter(stream, list(results[0]) if results else ["path", "text", "score"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(results)
 
 
 def _save_picture(output_dir, number, path, reading):
-    from aster.visualize import draw_recognition
+    from aster.visualize import draw_reading
     stem = os.path.splitext(os.path.basename(path))[0]
     # numbered, because images of several folders may share a name
-    draw_recognition(reading.image, reading.text, reading.control_points, reading.rectified).save(
-        os.path.join(output_dir, "%04d_%s.png" % (number, stem)))
+    draw_reading(reading).save(os.path.join(output_dir, "%04d_%s.png" % (number, stem)))
 
 
 if __name__ == "__main__":

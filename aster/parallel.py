@@ -10,7 +10,7 @@ _SMALLEST_PART = 8  # images
 
 
 class InParts(object):
-    """run(images [n, ...]) -> {name: array [n, ...]}, for a batch in as many parts at a time as there are cores.
+    """run(images [n, ...], ...) -> a list of n results, for a batch in as many parts at a time as there are cores.
 
     Much of a step is too small for all cores: while one part makes such an operation, others keep the cores busy. A
     GPU takes a batch whole.
@@ -19,12 +19,12 @@ class InParts(object):
     def __init__(self, run):
         self._run = run
         self._num_threads = 1 if num_gpus() else len(os.sched_getaffinity(0))
-        self._pool = ThreadPoolExecutor(self._num_threads)
+        self.pool = ThreadPoolExecutor(self._num_threads)
 
-    def __call__(self, images):
+    def __call__(self, images, *arguments):
         count = max(1, min(self._num_threads, len(images) // _SMALLEST_PART))
-        results = list(self._pool.map(self._run, np.array_split(images, count)))
-        return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
+        parts = self.pool.map(lambda part: self._run(part, *arguments), np.array_split(images, count))
+        return [result for part in list(parts) for result in part]
 
     def close(self):
-        self._pool.shutdown()
+        self.pool.shutdown()

@@ -1,79 +1,167 @@
 """Recognizer: images in, text out."""
+import itertools
 import os
-from typing import NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from aster import checkpoint
 from aster.compat import session_config, tf
 from aster.config import read_config
+from aster.data.image import find_images, load_image
 from aster.data.preprocess import preprocess_image
 from aster.model.build import build_model
 from aster.parallel import InParts
 
 BATCH_SIZE = 32
+ORIENTATIONS = (0, 90, 180, 270)
 
 
 class Reading(NamedTuple):
-    """One image's result: the text, its score (summed log-probability), the image as the model saw it [H, W, 3],
-    and, where the model rectifies, control_points [K, 2] (fractions) and rectified [h, w, 3] (-1..1)."""
-    text: str
-    score: float
-    image: np.ndarray
+    """One image's result. Of an image that can't be read, only `error` is set.
+
+    score: the text's summed log-probability. probabilities: of each character. orientation: degrees by which the image
+    was turned counterclockwise to be read. The rest is None unless details are asked for: the texts of all predictors
+    by their name; the image as the model saw it [H, W, 3], 0..255; where the model rectifies, control_points [K, 2]
+    (fractions of its width and height) and rectified [h, w, 3], -1..1; attention [characters, T], where along the
+    rectified image each character was read.
+    """
+    text: Optional[str] = None
+    score: Optional[float] = None
+    probabilities: Tuple[float, ...] = ()
+    orientation: int = 0
+    error: Optional[str] = None
+    texts: Optional[Dict[str, str]] = None
+    image: Optional[np.ndarray] = None
     control_points: Optional[np.ndarray] = None
     rectified: Optional[np.ndarray] = None
+    attention: Optional[np.ndarray] = None
 
 
 class Recognizer:
     """Reads images with the model of a configuration and the variables of a checkpoint.
 
-    It has a graph and a session of its own, so it doesn't touch the caller's TensorFlow. Use it in a `with`.
+    It has a graph and a session of its own, so it doesn't touch the caller's TensorFlow; threads may share it. Use it
+    in a `with`.
     """
 
     def __init__(self, config, checkpoint_path, base_dir=None):
+        options = config.eval_config
         with tf.Graph().as_default() as graph:
             self._raw = tf.placeholder(tf.uint8, [None, None, 3])
-            self._prepared = preprocess_image(config.eval_config.data_preprocessing_steps, self._raw)
+            self._prepared = preprocess_image(options.data_preprocessing_steps, self._raw)
             self._images = tf.placeholder(tf.float32, [None] + self._prepared.shape.as_list())
-            with checkpoint.constants(checkpoint_path, config.eval_config.use_moving_averages):
-                recognition = build_model(config.model, base_dir).recognize(self._images)
-            self._fetches = {"text": recognition.texts, "score": recognition.scores}
-            if recognition.rectification:
-                self._fetches["control_points"] = recognition.rectification.control_points
-                self._fetches["rectified"] = recognition.rectification.images
-            self._session = tf.Session(graph=graph, config=session_config(
-                reading=True, bfloat16=config.eval_config.bfloat16))
-        self._in_parts = InParts(lambda images: self._session.run(self._fetches, {self._images: images}))
+            with checkpoint.constants(checkpoint_path, options.use_moving_averages):
+                self._model = build_model(config.model, base_dir)
+                recognition = self._model.recognize(self._images)
+            self._session = tf.Session(graph=graph, config=session_config(reading=True, bfloat16=options.bfloat16))
+        self._fetches = {"score": recognition.scores, "best": recognition.best, "texts": recognition.predictor_texts,
+                         "labels": [decoded.labels for decoded in recognition.decoded],
+                         "log_probs": [decoded.step_log_probs for decoded in recognition.decoded]}
+        self._details = {"attention": [decoded.alignments for decoded in recognition.decoded]}
+        if recognition.rectification:
+            self._details.update(control_points=recognition.rectification.control_points,
+                                 rectified=recognition.rectification.images)
+        self._in_parts = InParts(self._read)
 
     @classmethod
     def from_experiment(cls, exp_dir):
         """The model of exp_dir/config/trainval.prototxt with the latest checkpoint in exp_dir/log."""
         return cls(read_config(exp_dir), checkpoint.find_checkpoint(os.path.join(exp_dir, "log")), exp_dir)
 
-    def recognize(self, images, batch_size=BATCH_SIZE):
-        """Iterable of uint8 images [H, W, 3] of any sizes -> yields a Reading for each, in order. Texts don't depend on
-        batch_size; scores do by rounding, up to about 1e-3."""
-        batch = []
-        for image in images:
-            shape, dtype = getattr(image, "shape", ()), getattr(image, "dtype", None)
-            if len(shape) != 3 or shape[2] != 3 or not all(shape) or dtype != np.uint8:
-                raise ValueError("expected images as uint8 arrays [H, W, 3], got %s; aster.data.image.decode_image "
-                                 "makes one of a file's bytes"
-                                 % ("%s %s" % (dtype, list(shape)) if shape else type(image).__name__))
-            batch.append(self._session.run(self._prepared, {self._raw: image}))
-            if len(batch) == batch_size:
-                for reading in self._read(batch):
-                    yield reading
-                batch = []
-        for reading in self._read(batch) if batch else ():
-            yield reading
+    @property
+    def charsets(self):
+        """The Charset of each predictor."""
+        return [predictor.charset for predictor in self._model.predictors]
 
-    def _read(self, batch):
-        values = self._in_parts(np.stack(batch))
-        for i, image in enumerate(batch):
-            fields = {name: array[i] for name, array in values.items()}
-            fields.update(text=fields["text"].decode("utf-8"), score=float(fields["score"]))
-            yield Reading(image=image, **fields)
+    @property
+    def ascii_only(self):
+        """Whether it knows no character beyond ASCII; then the benchmarks' protocol compares."""
+        return all(max(charset.characters) < "\x80" for charset in self.charsets)
+
+    @property
+    def max_characters(self):
+        """Of the longest text that it can read."""
+        return self._model.max_characters
+
+    def recognize(self, images, batch_size=BATCH_SIZE, orientations=(0,), details=False, on_error="raise"):
+        """Yields a Reading for each image, in order; only a batch of them is in memory.
+
+        Args:
+          images: a folder, or an iterable, of any length, of paths, bytes of image files, PIL images and uint8 arrays
+            [H, W, 3], [H, W, 4], [H, W, 1] or [H, W].
+          batch_size: texts don't depend on it; scores do by rounding, up to about 1e-3.
+          orientations: each image is turned by so many degrees counterclockwise, a multiple of 90; the best score wins.
+          details: give pictures, attention and both directions' texts too.
+          on_error: what to do about an image that can't be read: "raise" a ValueError that names it, or "keep" its
+            place, with a Reading that has an `error`.
+        """
+        if not orientations or not set(orientations) <= set(ORIENTATIONS):
+            raise ValueError("orientations must be some of %s, not %s" % (list(ORIENTATIONS), list(orientations)))
+        if on_error not in ("raise", "keep"):
+            raise ValueError("on_error must be 'raise' or 'keep', not %r" % on_error)
+        if batch_size < 1:
+            raise ValueError("batch_size must be 1 or more, not %d" % batch_size)
+        if isinstance(images, (bytes, np.ndarray)) or hasattr(images, "convert"):
+            raise ValueError("expected a folder, or a list or other iterable of images; put a single image into a list")
+        images = iter(find_images([images]) if isinstance(images, str) else images)
+        return self._recognize(images, batch_size, tuple(orientations), details, on_error)
+
+    def _recognize(self, images, batch_size, orientations, details, on_error):
+        number = 0
+        while True:
+            chunk = list(itertools.islice(images, batch_size))
+            if not chunk:
+                return
+            loaded = list(self._in_parts.pool.map(lambda image: self._load(image, orientations), chunk))
+            for i, result in enumerate(loaded):
+                if isinstance(result, ValueError):
+                    name = chunk[i] if isinstance(chunk[i], str) else "image %d" % (number + i)
+                    loaded[i] = "%s: %s" % (name, result)
+                    if on_error == "raise":
+                        raise ValueError(loaded[i])
+            turned = [image for result in loaded if not isinstance(result, str) for image in result]
+            readings = iter(self.read_prepared(turned, details) if turned else ())
+            for result in loaded:
+                if isinstance(result, str):
+                    yield Reading(error=result)
+                    continue
+                found = [next(readings)._replace(orientation=degrees) for degrees in orientations]
+                yield max(found, key=lambda reading: reading.score)
+            number += len(chunk)
+
+    def _load(self, image, orientations):
+        """-> prepared images, one for each orientation; or a ValueError, as a value."""
+        try:
+            pixels = load_image(image)
+        except ValueError as error:
+            return error
+        return [self._session.run(self._prepared, {self._raw: np.rot90(pixels, degrees // 90)})
+                for degrees in orientations]
+
+    def read_prepared(self, images, details=False):
+        """Images [B, H, W, 3] as the configuration's preprocessing steps leave them -> list of Reading."""
+        return self._in_parts(np.asarray(images), details)
+
+    def _read(self, images, details):
+        fetches = dict(self._fetches, **(self._details if details else {}))
+        values = self._session.run(fetches, {self._images: images})
+        return [self._reading(i, image, values, details) for i, image in enumerate(images)]
+
+    def _reading(self, i, image, values, details):
+        best = int(values["best"][i])
+        predictor = self._model.predictors[best]
+        steps = predictor.charset.character_steps(values["labels"][best][i])
+        steps = steps[::-1] if predictor.decoder.reverse else steps
+        texts = [column[i].decode("utf-8") for column in values["texts"]]
+        reading = Reading(texts[best], float(values["score"][i]),
+                          tuple(np.exp(values["log_probs"][best][i, steps]).tolist()))
+        if not details:
+            return reading
+        names = [predictor.decoder.name for predictor in self._model.predictors]
+        return reading._replace(
+            texts=dict(zip(names, texts)), image=image, attention=values["attention"][best][i, steps],
+            **{name: values[name][i] for name in ("control_points", "rectified") if name in values})
 
     def close(self):
         self._in_parts.close()

@@ -6,25 +6,59 @@ from PIL import Image, ImageDraw
 
 _TOP, _BOTTOM = (255, 64, 64), (64, 128, 255)
 _HEIGHT = 128  # pixels of each picture in a drawing
+_STRIP = 32  # pixels of each character's picture of the attention
+_MARGIN = 88  # pixels left of it, for the character and its probability
 
 
-def draw_recognition(image, text, control_points=None, rectified=None):
-    """PIL image: the input with its control points, the rectified image below, and the text.
+def draw_reading(reading, truth=None):
+    """PIL image of a Reading with details; see draw_recognition."""
+    text = reading.text if truth is None else "%s (truth: %s)" % (reading.text, truth)
+    return draw_recognition(reading.image, text, reading.control_points, reading.rectified, reading.attention,
+                            list(zip(reading.text, reading.probabilities)))
 
-    image [H, W, 3], 0..255; control_points [K, 2], fractions of width and height; rectified [h, w, 3], -1..1.
+
+def draw_recognition(image, text, control_points=None, rectified=None, attention=None, characters=()):
+    """PIL image: the input with its control points, the rectified image below, the attention, and the text.
+
+    image [H, W, 3], 0..255; control_points [K, 2], fractions of width and height; rectified [h, w, 3], -1..1;
+    attention [S, T], for each of the `characters`, (character, probability), where in [h, w] it was read.
     """
     pictures = [draw_control_points(image, control_points)]
+    seen = image if rectified is None else (rectified + 1.0) * 127.5
     if rectified is not None:
-        pictures.append(_enlarge(Image.fromarray(to_uint8((rectified + 1.0) * 127.5))))
+        pictures.append(_enlarge(Image.fromarray(to_uint8(seen))))
+    if attention is not None and len(attention):
+        pictures.append(draw_attention(seen, attention, characters))
     width = max(picture.width for picture in pictures)
     drawing = Image.new("RGB", (width, sum(picture.height + 4 for picture in pictures) + 16), "white")
     top = 0
     for picture in pictures:
         drawing.paste(picture, (0, top))
         top += picture.height + 4
-    # Pillow's built-in font knows Latin-1 only
-    ImageDraw.Draw(drawing).text((4, top), text.encode("latin-1", "replace").decode("latin-1"), fill="black")
+    ImageDraw.Draw(drawing).text((4, top), _drawable(text), fill="black")
     return drawing
+
+
+def draw_attention(image, attention, characters):
+    """PIL image: one row for each of `characters`, (character, probability), of an image [h, w, 3], 0..255, bright
+    where attention [S, T] lies, which runs along its width."""
+    strip = _enlarge(Image.fromarray(to_uint8(image)), 2 * _STRIP)
+    pixels = np.asarray(strip.resize((strip.width, _STRIP)), np.float32)
+    drawing = Image.new("RGB", (_MARGIN + strip.width, len(attention) * (_STRIP + 2)), "white")
+    pen = ImageDraw.Draw(drawing)
+    columns = np.arange(strip.width) + 0.5
+    for row, (weights, (character, probability)) in enumerate(zip(attention, characters)):
+        centres = (np.arange(len(weights)) + 0.5) * strip.width / len(weights)
+        light = np.interp(columns, centres, weights / max(weights.max(), 1e-6))[None, :, None]
+        top = row * (_STRIP + 2)
+        drawing.paste(Image.fromarray(to_uint8(pixels * (0.15 + 0.85 * light))), (_MARGIN, top))
+        pen.text((4, top + 10), "%s  %.1f %%" % (_drawable(character), 100 * probability), fill="black")
+    return drawing
+
+
+def _drawable(text):
+    """Pillow's built-in font knows Latin-1 only."""
+    return text.encode("latin-1", "replace").decode("latin-1")
 
 
 def draw_control_points(image, control_points=None):
@@ -59,6 +93,6 @@ def encode_png(image):
     return stream.getvalue()
 
 
-def _enlarge(picture):
-    width = max(1, int(round(picture.width * _HEIGHT / float(picture.height))))
-    return picture.resize((min(width, 16 * _HEIGHT), _HEIGHT), Image.BILINEAR)
+def _enlarge(picture, height=_HEIGHT):
+    width = max(1, int(round(picture.width * height / float(picture.height))))
+    return picture.resize((min(width, 16 * height), height), Image.BILINEAR)

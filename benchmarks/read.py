@@ -39,8 +39,8 @@ def reader(config, precision, sharpness=1):
         with checkpoint.constants(path):
             recognition = build_model(config.model).recognize(images)
         session = tf.Session(config=session_config(reading=True, bfloat16=precision == "bf16"))
-        run = session.make_callable({"text": recognition.texts, "score": recognition.scores}, [images])
-        return InParts(run)  # as the Recognizer and the evaluation do
+        run = session.make_callable([recognition.texts, recognition.scores], [images])
+        return InParts(lambda part: list(zip(*run(part))))  # as the Recognizer does
 
 
 if __name__ == "__main__":

@@ -136,13 +136,17 @@ class Charset(object):
 
     def decode(self, labels):
         """Labels -> text up to the end label. Start labels and labels out of range are skipped."""
-        characters = []
-        for label in labels:
+        return "".join(self.characters[labels[step] - self.label_offset] for step in self.character_steps(labels))
+
+    def character_steps(self, labels):
+        """Indices of those labels that `decode` makes a character of."""
+        steps = []
+        for step, label in enumerate(labels):
             if label == END_LABEL:
                 break
             if self.label_offset <= label < self.num_labels:
-                characters.append(self.characters[label - self.label_offset])
-        return "".join(characters)
+                steps.append(step)
+        return steps
 
     def unknown(self, text):
         """The set of those characters of a text that are not in the charset."""

@@ -1,12 +1,15 @@
 """Image files -> arrays; one decoder for records, the recogniser and the demo."""
 import functools
+import glob
 import io
+import os
 
 import numpy as np
 from PIL import Image, ImageOps
 
 # Not every format that Pillow knows: some start other programs, and none of them is used for words.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
+_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm")
 MAX_PIXELS = 64 * 1000 * 1000  # more is taken for a decompression bomb
 
 
@@ -20,6 +23,54 @@ def decode_image(encoded, apply_exif=False):
     they are stored. Raises ValueError that says what is wrong.
     """
     return _decode(encoded, lambda image: np.array(_to_rgb(ImageOps.exif_transpose(image) if apply_exif else image)))
+
+
+def load_image(source):
+    """A path, bytes of an image file, a PIL image or a uint8 array [H, W, 3], [H, W, 4], [H, W, 1] or [H, W] -> uint8
+    [H, W, 3], RGB, turned as EXIF says. Raises ValueError that says what is wrong."""
+    if isinstance(source, (str, os.PathLike)):
+        try:
+            with open(str(source), "rb") as stream:
+                source = stream.read()
+        except EnvironmentError as error:
+            raise ValueError(error.strerror or str(error))
+    if isinstance(source, bytes):
+        return decode_image(source, apply_exif=True)
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim not in (2, 3) or source.shape[2:] not in ((), (1,), (3,), (4,)):
+            raise ValueError("expected a uint8 array [H, W, 3], [H, W, 4], [H, W, 1] or [H, W], got %s %s"
+                             % (source.dtype, list(source.shape)))
+        if not source.size:
+            raise ValueError("the array is empty: %s" % list(source.shape))
+        if source.shape[2:] == (3,):
+            return source
+        source = Image.fromarray(source[..., 0] if source.shape[2:] == (1,) else source)
+    if not hasattr(source, "convert"):
+        raise ValueError("expected a path, bytes of an image file, a PIL image or a uint8 array, got %s"
+                         % type(source).__name__)
+    try:
+        return np.array(_to_rgb(ImageOps.exif_transpose(source)))
+    except Exception as error:  # a lazily opened file can be damaged in many ways
+        raise ValueError("the image is damaged (%s)" % error)
+
+
+def find_images(images):
+    """Yields the images of an iterable; paths of folders and patterns such as *.jpg stand for the image files there, in
+    the order of their names. Raises ValueError for one without any."""
+    for image in images:
+        found = None
+        if isinstance(image, str) and os.path.isdir(image):
+            found = [os.path.join(image, name) for name in sorted(os.listdir(image))]
+        elif isinstance(image, str) and glob.has_magic(image) and not os.path.exists(image):
+            found = sorted(glob.glob(image, recursive=True))
+        if found is None:
+            yield image
+            continue
+        found = [path for path in found if path.lower().endswith(_EXTENSIONS)]
+        if not found:
+            raise ValueError("%s: no image there (%s)" % (image, " ".join(_EXTENSIONS)))
+        for path in found:
+            yield path
 
 
 def check_image(encoded):

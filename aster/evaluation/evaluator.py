@@ -1,46 +1,47 @@
 """Evaluating the checkpoints of an experiment on its eval_input_reader."""
-import contextlib
+import itertools
 import logging
 import os
 import time
+from typing import NamedTuple, Tuple
 
 from aster import checkpoint
-from aster.compat import session_config, tf
+from aster.compat import tf
 from aster.data.dataset import check_inputs, make_dataset
 from aster.evaluation.lexicon import nearest_word
 from aster.evaluation.metrics import RecognitionMetrics
-from aster.model.build import build_model
-from aster.parallel import InParts
-from aster.visualize import draw_recognition, encode_png
+from aster.recognizer import Reading, Recognizer
+from aster.visualize import draw_reading, encode_png
 
 _log = logging.getLogger(__name__)
 BATCH_SIZE = 32
 
 
+class Judged(NamedTuple):
+    """What a record says, and what was read of it."""
+    truth: str
+    lexicon: Tuple[str, ...]
+    filename: str
+    reading: Reading
+
+
 def evaluate(config, exp_dir, checkpoint_path):
     """Reads the eval_input_reader once with the checkpoint -> results, a dict; exp_dir/log/eval gets summaries."""
     options = config.eval_config
-    with tf.Graph().as_default():
-        with checkpoint.constants(checkpoint_path, options.use_moving_averages):
-            model = build_model(config.model, exp_dir)
-            charsets = [predictor.charset for predictor in model.predictors]
-            check_inputs([config.eval_input_reader], options.data_preprocessing_steps, charsets, exp_dir,
-                         "eval_input_reader", is_training=False, max_characters=model.max_characters)
-            stream = make_dataset([config.eval_input_reader], [BATCH_SIZE], options.data_preprocessing_steps,
-                                  is_training=False, charsets=charsets, base_dir=exp_dir, field="eval_input_reader")
-            images = tf.placeholder(tf.float32, stream.batch.images.shape)
-            recognition = model.recognize(images)
-        ascii_only = all(max(charset.characters) < "\x80" for charset in charsets)
-        metrics, drawn = RecognitionMetrics(ascii_only), []
-        with tf.Session(config=session_config(reading=True, bfloat16=options.bfloat16)) as session:
-            session.run(stream.initializer)
-            started = time.time()
-            for values in _run(session, stream, images, recognition):
-                _update(metrics, drawn, values, options)
-                if metrics.count >= options.num_examples:
-                    break
-    result = _result(config, metrics, stream.report, checkpoint.global_step(checkpoint_path))
-    _log.info("%s", stream.report)
+    started, drawn = time.time(), []
+    with Recognizer(config, checkpoint_path, exp_dir) as recognizer:
+        report, judged = read_records(recognizer, config.eval_input_reader, options, exp_dir,
+                                      details=options.num_visualizations > 0)
+        metrics = RecognitionMetrics(recognizer.ascii_only)
+        for item in itertools.islice(judged, options.num_examples):
+            predicted = item.reading.text
+            if options.eval_with_lexicon:
+                predicted = nearest_word(predicted, item.lexicon)
+            right = metrics.update(predicted, item.truth)
+            if len(drawn) < options.num_visualizations and not (right and options.only_visualize_incorrect):
+                drawn.append(draw_reading(item.reading._replace(text=predicted), item.truth))
+    result = _result(config, metrics, report, checkpoint.global_step(checkpoint_path))
+    _log.info("%s", report)
     _log.info("%s at step %d: word accuracy %.2f %%, normalized edit distance %.4f, %d words, %d skipped, "
               "%.1f images/s", result["dataset"], result["global_step"], 100 * result["word_accuracy"],
               result["normalized_edit_distance"], result["count"], result["skipped"],
@@ -49,38 +50,37 @@ def evaluate(config, exp_dir, checkpoint_path):
     return result
 
 
-def _run(session, stream, images, recognition):
-    """Yields what was read from the data and by the model, batch by batch."""
-    data = {"truths": stream.batch.texts, "lexicons": stream.batch.lexicons, "inputs": stream.batch.images}
-    fetches = {"texts": recognition.texts}
-    if recognition.rectification:
-        fetches.update(recognition.rectification._asdict())
-    with contextlib.closing(InParts(lambda part: session.run(fetches, {images: part}))) as read:
+def read_records(recognizer, reader, options, base_dir, field="eval_input_reader", details=False):
+    """-> (the ReadReport of an InputReader, which grows while it is read; an iterator of Judged).
+
+    Raises what `dataset.check_inputs` raises.
+    """
+    graph = tf.Graph()
+    with graph.as_default():
+        check_inputs([reader], options.data_preprocessing_steps, recognizer.charsets, base_dir, field,
+                     is_training=False, max_characters=recognizer.max_characters)
+        stream = make_dataset([reader], [BATCH_SIZE], options.data_preprocessing_steps, is_training=False,
+                              charsets=recognizer.charsets, base_dir=base_dir, field=field)
+    return stream.report, _read(recognizer, graph, stream, details)
+
+
+def _read(recognizer, graph, stream, details):
+    batch = stream.batch
+    with tf.Session(graph=graph) as session:
+        session.run(stream.initializer)
         while True:
             try:
-                values = session.run(data)
+                images, *columns = session.run([batch.images, batch.texts, batch.lexicons, batch.filenames])
             except tf.errors.OutOfRangeError:
                 return
             except tf.errors.InvalidArgumentError:
                 if stream.report.error:
                     raise ValueError(stream.report.error)
                 raise
-            yield dict(values, **read(values["inputs"]))
-
-
-def _update(metrics, drawn, values, options):
-    """Adds a batch to the metrics, and pictures to `drawn` until there are as many as asked for."""
-    for i in range(min(len(values["texts"]), options.num_examples - metrics.count)):
-        truth, predicted = values["truths"][i].decode("utf-8"), values["texts"][i].decode("utf-8")
-        if options.eval_with_lexicon:
-            lexicon = values["lexicons"][i].decode("utf-8")
-            predicted = nearest_word(predicted, lexicon.split("\t") if lexicon else ())
-        right = metrics.update(predicted, truth)
-        if len(drawn) < options.num_visualizations and not (right and options.only_visualize_incorrect):
-            drawn.append(draw_recognition(
-                values["inputs"][i], "%s (truth: %s)" % (predicted, truth),
-                values["control_points"][i] if "control_points" in values else None,
-                values["images"][i] if "images" in values else None))
+            readings = recognizer.read_prepared(images, details)
+            for truth, lexicon, filename, reading in zip(*columns, readings):
+                words = lexicon.decode("utf-8").split("\t") if lexicon else ()
+                yield Judged(truth.decode("utf-8"), tuple(words), filename.decode("utf-8", "replace"), reading)
 
 
 def _result(config, metrics, report, global_step):

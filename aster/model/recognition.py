@@ -18,10 +18,12 @@ class Predictor(NamedTuple):
 
 
 class Recognition(NamedTuple):
-    """What the model read. texts string [B]; scores float32 [B]; predictor_texts: per predictor, string
-    [B] in reading order; decoded: per predictor; rectification: None without a rectifier."""
+    """What the model read. texts string [B]; scores float32 [B]; best int32 [B]: which predictor they are of;
+    predictor_texts: per predictor, string [B] in reading order; decoded: per predictor; rectification: None without a
+    rectifier."""
     texts: tf.Tensor
     scores: tf.Tensor
+    best: tf.Tensor
     predictor_texts: List[tf.Tensor]
     decoded: List[Decoded]
     rectification: Optional[Rectification]
@@ -52,7 +54,7 @@ class RecognitionModel:
         scores = tf.stack([result.scores for result in decoded], 1)
         best = tf.cast(tf.argmax(scores, 1), tf.int32)
         choice = tf.stack([tf.range(tf.shape(best)[0]), best], 1)
-        return Recognition(tf.gather_nd(tf.stack(texts, 1), choice), tf.gather_nd(scores, choice),
+        return Recognition(tf.gather_nd(tf.stack(texts, 1), choice), tf.gather_nd(scores, choice), best,
                            texts, decoded, rectification, preprocessed)
 
     def train(self, images, texts, control_points=None, keypoint_mask=None):

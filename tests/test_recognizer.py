@@ -1,0 +1,166 @@
+"""The Recognizer: every kind of image, in order, beside others, and what each result says."""
+import io
+import itertools
+import os
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aster import checkpoint
+from aster.compat import tf
+from aster.config import read_config
+from aster.data.image import find_images, load_image
+from aster.recognizer import Recognizer
+from aster.training.loop import train
+from aster.visualize import draw_reading
+from experiment import WORDS, draw_word, make_experiment
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An experiment with two predictors that has made some steps."""
+    path = make_experiment(tmp_path_factory.mktemp("experiment"), num_steps=30)
+    config_path = os.path.join(path, "config", "trainval.prototxt")
+    with open(config_path) as stream:
+        text = stream.read()
+    forward = text[text.index("predictor {"):text.index("} }\ntrain_config")]
+    with open(config_path, "w") as stream:
+        stream.write(text.replace(forward, forward + forward.replace(
+            '"Forward"', '"Backward"').replace("beam_width", "reverse: true beam_width")))
+    train(read_config(path), path, clone_on_cpu=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def recognizer(folder):
+    with Recognizer.from_experiment(folder) as recognizer:
+        yield recognizer
+
+
+def test_kinds_of_images_are_read_alike(recognizer, tmp_path):
+    encoded = draw_word("tea")
+    path = tmp_path / "tea.jpg"
+    path.write_bytes(encoded)
+    picture = Image.open(io.BytesIO(encoded))
+    pixels = np.array(picture)
+    gray = pixels[..., :1]
+    transparent = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    readings = list(recognizer.recognize([str(path), path, encoded, picture, pixels, transparent]))
+    assert len({reading.text for reading in readings}) == 1
+    np.testing.assert_allclose([reading.score for reading in readings], readings[0].score, atol=1e-3)
+    assert [len(list(recognizer.recognize([image]))) for image in (gray, gray[..., 0])] == [1, 1]
+
+
+def test_a_folder_and_an_iterator_keep_their_order(recognizer, tmp_path):
+    for name in "b.png", "a.png", "c.jpg", "notes.txt":
+        (tmp_path / name).write_bytes(draw_word(name[0]))
+    assert [os.path.basename(path) for path in find_images([str(tmp_path)])] == ["a.png", "b.png", "c.jpg"]
+    assert [os.path.basename(path) for path in find_images([str(tmp_path / "?.png")])] == ["a.png", "b.png"]
+    from_folder = list(recognizer.recognize(str(tmp_path)))
+    for batch_size in 1, 2, 32:
+        endless = (str(tmp_path / name) for name in itertools.cycle(["a.png", "b.png", "c.jpg"]))
+        some = list(itertools.islice(recognizer.recognize(endless, batch_size=batch_size), 7))
+        assert [reading.text for reading in some] == [from_folder[i % 3].text for i in range(7)]
+    assert list(recognizer.recognize([])) == []
+
+
+def test_details(recognizer):
+    for reading in recognizer.recognize([draw_word(word) for word in WORDS], details=True):
+        assert set(reading.texts) == {"Forward", "Backward"} and reading.text in reading.texts.values()
+        assert len(reading.probabilities) == len(reading.text) == len(reading.attention)
+        assert all(0 < probability <= 1 for probability in reading.probabilities)
+        # the end of the text has a probability too
+        assert reading.score <= np.log(reading.probabilities).sum() + 1e-5
+        np.testing.assert_allclose(reading.attention.sum(axis=1), 1, atol=1e-4)
+        assert reading.image.shape == (64, 256, 3) and reading.control_points.shape == (6, 2)
+        assert reading.rectified.shape[2] == 3
+        assert draw_reading(reading, truth="tea").width > 256
+    plain = next(iter(recognizer.recognize([draw_word("tea")])))
+    assert plain.image is None and plain.attention is None and plain.texts is None
+
+
+def test_the_characters_of_a_reversed_text_are_in_reading_order(recognizer):
+    """The attention to a text's first character, read last by the backward predictor, is that of its last step."""
+    images = [recognizer._load(draw_word(word), (0,))[0] for word in WORDS]
+    values = recognizer._session.run(dict(recognizer._fetches, **recognizer._details), {recognizer._images: images})
+    values["best"][:] = 1
+    for i, image in enumerate(images):
+        reading = recognizer._reading(i, image, values, True)
+        labels = values["labels"][1][i].tolist()
+        count = labels.index(1) if 1 in labels else len(labels)
+        np.testing.assert_array_equal(reading.attention, values["attention"][1][i, :count][::-1])
+
+
+def test_orientations(recognizer):
+    upright = np.array(Image.open(io.BytesIO(draw_word("tea"))))
+    scores = {}
+    for degrees in 0, 90, 180, 270:
+        alone, = recognizer.recognize([np.rot90(upright, -degrees // 90)], orientations=(degrees,))
+        assert alone.orientation == degrees
+        expected, = recognizer.recognize([upright])
+        assert alone.text == expected.text and abs(alone.score - expected.score) < 1e-3
+        scores[degrees] = next(iter(recognizer.recognize([upright], orientations=(degrees,)))).score
+    best, = recognizer.recognize([upright], orientations=(0, 90, 180, 270))
+    assert best.orientation == max(scores, key=scores.get)
+    with pytest.raises(ValueError, match="orientations"):
+        recognizer.recognize([upright], orientations=(45,))
+
+
+@pytest.mark.parametrize("bad, problem", [
+    (b"", "empty"), (b"no image", "no image of a known format"), ("missing.png", "No such file"),
+    (np.zeros([2, 2], np.float32), "uint8"), (np.zeros([0, 5, 3], np.uint8), "empty"), (None, "NoneType"),
+    (draw_word("tea")[:200], "damaged")], ids=lambda value: "")
+def test_bad_images(recognizer, bad, problem):
+    with pytest.raises(ValueError, match=problem):
+        list(recognizer.recognize([draw_word("one"), bad]))
+    good, kept, after = recognizer.recognize([draw_word("one"), bad, draw_word("two")], on_error="keep")
+    assert kept.error.startswith(bad if isinstance(bad, str) else "image 1: ")
+    assert problem in kept.error and kept.text is None and good.error is None and after.text is not None
+    with pytest.raises(ValueError, match=problem):
+        load_image(bad)
+
+
+@pytest.mark.parametrize("arguments", [dict(images=b"x"), dict(images=np.zeros([4, 4, 3], np.uint8)),
+                                       dict(images=[], batch_size=0), dict(images=[], on_error="ignore"),
+                                       dict(images=[], orientations=())])
+def test_bad_arguments(recognizer, arguments):
+    with pytest.raises(ValueError):
+        recognizer.recognize(**arguments)
+
+
+def test_odd_shapes(recognizer):
+    images = [np.zeros(shape, np.uint8) for shape in ((1, 1), (1, 5000, 3), (5000, 1), (3, 3, 4))]
+    assert len(list(recognizer.recognize(images))) == 4
+    sixteen_bits = io.BytesIO()
+    Image.fromarray(np.full([20, 50], 60000, np.uint16)).save(sixteen_bits, "PNG")
+    cmyk = io.BytesIO()
+    Image.new("CMYK", (50, 20)).save(cmyk, "JPEG")
+    assert len(list(recognizer.recognize([sixteen_bits.getvalue(), cmyk.getvalue()]))) == 2
+
+
+def test_two_recognizers_and_the_callers_tensorflow(folder, recognizer):
+    """In threads, beside a graph and a session of the caller's own."""
+    words = [draw_word(word) for word in WORDS]
+    expected = [reading.text for reading in recognizer.recognize(words)]
+    found = {}
+    with tf.Graph().as_default() as graph, tf.Session() as session, Recognizer.from_experiment(folder) as second:
+        mine = tf.constant(3) * 2
+
+        def read(name, one):
+            found[name] = [reading.text for reading in one.recognize(words, batch_size=3)]
+        threads = [threading.Thread(target=read, args=(i, [recognizer, second][i % 2])) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        assert session.run(mine) == 6
+        for thread in threads:
+            thread.join()
+        assert tf.get_default_graph() is graph and len(graph.get_operations()) < 10
+    assert [found[i] for i in range(4)] == [expected] * 4
+
+
+def test_another_models_checkpoint(folder, tmp_path):
+    other = make_experiment(tmp_path, norm="")
+    with pytest.raises(checkpoint.CheckpointError, match="not a checkpoint of this configuration"):
+        Recognizer(read_config(other), checkpoint.find_checkpoint(os.path.join(folder, "log")))
