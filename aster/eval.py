@@ -1,4 +1,5 @@
-"""Evaluates checkpoints: python -m aster.eval --exp_dir E [--norepeat] [--json F]"""
+"""Evaluates checkpoints: python -m aster.eval --exp_dir E [--norepeat] [--json F]
+or several data sets in one report: python -m aster.eval --exp_dir E --datasets DIR_OR_FILES... --report OUT"""
 import argparse
 import logging
 import os
@@ -11,13 +12,38 @@ _log = logging.getLogger(__name__)
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m aster.eval", description=(
-        "Evaluate each new checkpoint of EXP_DIR/log on the eval_input_reader of EXP_DIR/config/trainval.prototxt. "
-        "TensorBoard summaries go to EXP_DIR/log/eval."))
-    parser.add_argument("--exp_dir", required=True, help="experiment folder")
+        "Evaluate each new checkpoint of EXP_DIR/log on the eval_input_reader of EXP_DIR/config/trainval.prototxt "
+        "(TensorBoard summaries go to EXP_DIR/log/eval), or the latest on the test sets of --datasets."))
+    parser.add_argument("--exp_dir", help="experiment folder")
     parser.add_argument("--norepeat", action="store_true", help="evaluate the latest checkpoint and stop")
     parser.add_argument("--json", metavar="F", help="write the latest results to this file")
+    parser.add_argument("--datasets", nargs="+", metavar="PATH", help="TFRecord files, or folders of them")
+    parser.add_argument("--report", metavar="OUT", help="folder for report.html, .md, .csv and .json of --datasets")
+    parser.add_argument("--compare", nargs="+", metavar="E", default=[],
+                        help="experiment folders to set beside the first in the report")
     arguments = parser.parse_args()
+    if not arguments.exp_dir and not arguments.compare:
+        parser.error("name an experiment folder with --exp_dir")
+    if bool(arguments.datasets) != bool(arguments.report) or arguments.compare and not arguments.datasets:
+        parser.error("--datasets, --report and --compare go together: the test sets, and a folder for the report")
+    if arguments.datasets and arguments.json:
+        parser.error("--report writes a report.json of its own; leave out --json")
+    (_report if arguments.datasets else _follow)(arguments)
 
+
+def _report(arguments):
+    from aster.evaluation.report import find_data_sets
+    data_sets = find_data_sets(arguments.datasets)
+    folders = ([arguments.exp_dir] if arguments.exp_dir else []) + arguments.compare
+    if len(set(map(os.path.abspath, folders))) < len(folders):
+        raise ValueError("an experiment is named twice: %s" % " ".join(folders))
+    configs = [command.read_experiment(folder) for folder in folders]
+    command.check_writable(arguments.report, is_folder=True)
+    from aster.evaluation.page import write_report
+    print(write_report(folders, configs, data_sets, arguments.report))
+
+
+def _follow(arguments):
     config = command.read_experiment(arguments.exp_dir)
     if arguments.json:
         command.check_writable(arguments.json)

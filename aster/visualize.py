@@ -6,6 +6,7 @@ from PIL import Image, ImageDraw
 
 _TOP, _BOTTOM = (255, 64, 64), (64, 128, 255)
 _HEIGHT = 128  # pixels of each picture in a drawing
+_THUMBNAIL = 160, 48  # pixels
 _STRIP = 32  # pixels of each character's picture of the attention
 _MARGIN = 88  # pixels left of it, for the character and its probability
 
@@ -90,6 +91,13 @@ def encode_png(image):
     """PIL image -> bytes."""
     stream = io.BytesIO()
     image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def encode_jpeg(image):
+    """[H, W, 3], 0..255 -> bytes of a small picture."""
+    stream = io.BytesIO()
+    Image.fromarray(to_uint8(image)).resize(_THUMBNAIL, Image.BILINEAR).save(stream, "JPEG")
     return stream.getvalue()
 
 

@@ -26,6 +26,27 @@ def edit_distance(a, b):
     return editdistance.eval(a, b)
 
 
+def align(truth, text):
+    """The cheapest way to turn one text into the other, as pairs of characters, "" where one has none."""
+    costs = [list(range(len(text) + 1))]
+    for i, a in enumerate(truth):
+        costs.append([i + 1])
+        for j, b in enumerate(text):
+            costs[-1].append(min(costs[i][j] + (a != b), costs[i][j + 1] + 1, costs[i + 1][j] + 1))
+    pairs, i, j = [], len(truth), len(text)
+    while i or j:
+        if i and j and costs[i][j] == costs[i - 1][j - 1] + (truth[i - 1] != text[j - 1]):
+            i, j = i - 1, j - 1
+            pairs.append((truth[i], text[j]))
+        elif i and costs[i][j] == costs[i - 1][j] + 1:
+            i -= 1
+            pairs.append((truth[i], ""))
+        else:
+            j -= 1
+            pairs.append(("", text[j]))
+    return pairs[::-1]
+
+
 class RecognitionMetrics:
     """Counts texts read against the truth: update, then summary; reset starts anew."""
 

@@ -1,0 +1,154 @@
+"""The benchmark report as one HTML page that needs nothing else: charts are SVG, pictures are inside."""
+import base64
+import collections
+import html
+import math
+import os
+
+from aster import checkpoint
+from aster.evaluation import report
+from aster.evaluation.metrics import align, comparable
+from aster.recognizer import Recognizer
+from aster.visualize import draw_reading, encode_png
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }
+table { border-collapse: collapse; margin: 1em 0 } td, th { padding: .2em .8em; text-align: right }
+th { border-bottom: 1px solid #888 } tr:nth-child(even) td { background: #f4f4f4 }
+td:first-child, th:first-child, td:nth-child(2), td:nth-child(3) { text-align: left }
+.pictures { display: flex; flex-wrap: wrap; gap: 16px } figure { margin: 0; border: 1px solid #ddd; padding: 6px }
+figure img { max-width: 340px; display: block } figcaption { font-size: 13px } svg text { font: 11px sans-serif }
+"""
+_NUM_CONFUSIONS = 20
+_NUM_DIFFERENT = 60
+
+
+def write_report(folders, configs, data_sets, output_dir):
+    """Reads all data sets with the latest checkpoint of each experiment folder and writes report.html, .md, .csv and
+    .json -> the Markdown."""
+    results, ascii_only = [], True
+    names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
+    if len(set(names)) < len(names):
+        names = folders
+    for name, folder, config in zip(names, folders, configs):
+        path = checkpoint.find_checkpoint(os.path.join(folder, "log"))
+        with Recognizer(config, path, folder) as recognizer:
+            ascii_only = ascii_only and recognizer.ascii_only
+            results.append([report.read_data_set(recognizer, name, data_set, config.eval_config, folder,
+                                                 thumbnails=len(folders) > 1) for data_set in data_sets])
+    table = [row for own in results for result in own for row in report.rows(result, ascii_only)]
+    comparisons = [report.compare(a, b) for others in results[1:] for a, b in zip(results[0], others)]
+    everything = [result for own in results for result in own]
+    text = report.markdown(table, comparisons)
+    for name, content in (("html", render(everything, table, comparisons, ascii_only)), ("md", text),
+                          ("csv", report.csv_table(table)), ("json", report.json_table(table, comparisons))):
+        with open(os.path.join(output_dir, "report." + name), "w", encoding="utf-8") as stream:
+            stream.write(content)
+    return text
+
+
+def render(results, table, comparisons, ascii_only=True):
+    """Results, their rows and comparisons (see report.py) -> the page's text."""
+    parts = ["<h1>Benchmark report</h1>", _table(
+        ["model", "test set", "subset", "words", "lexicon", "accuracy", "95 %", "NED", "paper"],
+        [[row.experiment, row.data_set, row.subset, row.count, row.lexicon, _percent(row.accuracy),
+          "%s to %s" % (_percent(row.low), _percent(row.high)), "%.4f" % row.ned,
+          "" if row.paper is None else "%.1f" % row.paper] for row in table]),
+        "<p>%s</p>" % html.escape(report.PROTOCOL)]
+    if comparisons:
+        parts += ["<h2>Side by side</h2>", _table(
+            ["test set", "A", "B", "both right", "only A", "only B", "neither", "p (McNemar)"],
+            [list(pair[:7]) + ["%.3g" % pair.p_value] for pair in comparisons])]
+        parts += [_differences(pair) for pair in comparisons]
+    by_model = collections.OrderedDict()
+    for result in results:
+        by_model.setdefault(result.experiment, []).append(result)
+    for name, own in by_model.items():
+        words = [word for result in own for word in result.words]
+        parts += ["<h2>%s</h2>" % html.escape(name), "<h3>Accuracy by test set</h3>", _bars(
+            [(result.data_set, _shares(result.words)) for result in own]),
+            "<h3>Accuracy by length of the word</h3>", _bars(_by_length(words, ascii_only)),
+            "<h3>Characters taken for others</h3>", _confusions(words, ascii_only),
+            "<h3>Calibration: how often a text with this probability is right</h3>", _bars(_calibration(words))]
+        for result in own:
+            if result.failures:
+                parts += ["<h3>%s: wrong, and most sure of it</h3>" % html.escape(result.data_set), _failures(result)]
+    return ("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>ASTER benchmark report</title>"
+            "<style>%s</style></head><body>\n%s\n</body></html>\n" % (_STYLE, "\n".join(parts)))
+
+
+def _percent(share):
+    return "%.1f" % (100 * share)
+
+
+def _table(head, lines):
+    def cells(tag, values):
+        return "<tr>%s</tr>" % "".join("<%s>%s</%s>" % (tag, html.escape(str(value)), tag) for value in values)
+    return "<table>%s%s</table>" % (cells("th", head), "".join(cells("td", line) for line in lines))
+
+
+def _shares(words):
+    return [word.right for word in words]
+
+
+def _bars(groups):
+    """SVG of the share of True in each group, (label, list of bool), with its 95 % interval and count."""
+    groups = [(label, values) for label, values in groups if values]
+    step, height = 68, 160
+    parts = []
+    for i, (label, values) in enumerate(groups):
+        share = sum(values) / float(len(values))
+        low, high = report.wilson(sum(values), len(values))
+        x, middle = i * step + 10, i * step + 10 + 24
+        parts.append('<rect x="%d" y="%.1f" width="48" height="%.1f" fill="#7aa6d8"/>'
+                     % (x, 20 + height * (1 - share), height * share))
+        parts.append('<path d="M%d %.1f V%.1f" stroke="#222"/>'
+                     % (middle, 20 + height * (1 - high), 20 + height * (1 - low)))
+        for y, text in ((14, _percent(share)), (height + 36, label), (height + 50, "n = %d" % len(values))):
+            parts.append('<text x="%d" y="%d" text-anchor="middle">%s</text>' % (middle, y, html.escape(text)))
+    return '<svg width="%d" height="%d">%s</svg>' % (len(groups) * step + 20, height + 60, "".join(parts))
+
+
+def _by_length(words, ascii_only):
+    groups = collections.defaultdict(list)
+    for word in words:
+        groups[len(comparable(word.truth, ascii_only))].append(word.right)
+    return [(str(length), groups[length]) for length in sorted(groups)]
+
+
+def _calibration(words):
+    groups = [[] for _ in range(10)]
+    for word in words:
+        groups[min(int(10 * math.exp(word.score)), 9)].append(word.right)
+    return [("%d-%d %%" % (10 * i, 10 * i + 10), values) for i, values in enumerate(groups)]
+
+
+def _confusions(words, ascii_only):
+    found = collections.Counter()
+    for word in words:
+        if not word.right:
+            pairs = align(comparable(word.truth, ascii_only), comparable(word.text, ascii_only))
+            found.update(pair for pair in pairs if pair[0] != pair[1])
+    return _table(["truth", "read as", "times"], [[a or "(nothing)", b or "(nothing)", times]
+                                                  for (a, b), times in found.most_common(_NUM_CONFUSIONS)])
+
+
+def _failures(result):
+    return '<div class="pictures">%s</div>' % "".join(_figure(
+        encode_png(draw_reading(reading, word.truth)), "png", "%s, read as %s (%s %%) %s" % (
+            word.truth, word.text or "nothing", _percent(math.exp(word.score)), word.filename))
+        for word, reading in result.failures)
+
+
+def _differences(pair):
+    figures = [_figure(a.thumbnail, "jpeg", "%s: A %s, B %s" % (a.truth, a.text or "nothing", b.text or "nothing"))
+               for a, b in pair.different[:_NUM_DIFFERENT]]
+    more = len(pair.different) - len(figures)
+    return "<h3>%s: where A (%s) and B (%s) differ%s</h3><div class=\"pictures\">%s</div>" % (
+        html.escape(pair.data_set), html.escape(pair.first), html.escape(pair.second),
+        ", the first %d of %d" % (len(figures), len(pair.different)) if more else "", "".join(figures))
+
+
+def _figure(encoded, kind, caption):
+    return '<figure><img alt="" src="data:image/%s;base64,%s"><figcaption>%s</figcaption></figure>' % (
+        kind, base64.b64encode(encoded).decode("ascii"), html.escape(caption))

@@ -1,0 +1,217 @@
+"""Results on several data sets, of one experiment or several side by side: the numbers and their tables."""
+import collections
+import csv
+import heapq
+import io
+import itertools
+import json
+import logging
+import math
+import os
+import re
+from typing import Any, NamedTuple, Tuple
+
+from aster.evaluation.evaluator import read_records
+from aster.evaluation.lexicon import nearest_word
+from aster.evaluation.metrics import RecognitionMetrics, comparable
+from aster.protos import input_reader_pb2
+from aster.visualize import encode_jpeg
+
+_log = logging.getLogger(__name__)
+NUM_FAILURES = 24  # pictures in the page
+PROTOCOL = ("Word accuracy: the share of words whose letters and digits are all right, case and punctuation ignored. "
+            "Intervals are of 95 % (Wilson). Every row names its subset, since rows of different subsets can't be "
+            "compared. With a lexicon, the text is replaced by the nearest word of the record's own by edit distance. "
+            "\"Paper\": Shi et al., PAMI 2018, without a lexicon.")
+# What a file's name has to hold, and what the paper reports without a lexicon, on its own subset of the set.
+_PAPER = ((r"iiit5k.*test|iiit5k(?!.*train)", 93.4), (r"svt_?p|perspective", 78.5), (r"svt(?!.*train)", 89.5),
+          (r"ic03(?!.*train)", 94.5), (r"ic13(?!.*train)", 91.8), (r"ic15(?!.*train)", 76.1), (r"cute", 79.5))
+
+
+class Word(NamedTuple):
+    """A word of a data set as one model read it; `corrected` by its lexicon, or None without one."""
+    truth: str
+    text: str
+    score: float
+    right: bool
+    filename: str
+    lexicon_size: int
+    corrected: Any
+    corrected_right: bool
+    thumbnail: bytes = b""  # JPEG of the image as the model saw it, where models are compared
+
+
+class DataSet(NamedTuple):
+    """A name and the TFRecord files of a test set."""
+    name: str
+    pattern: str
+
+
+class Result(NamedTuple):
+    """What a model read in a data set: all Words, and the failures it was surest of, (Word, Reading) with details."""
+    experiment: str
+    data_set: str
+    words: Tuple[Word, ...]
+    failures: Tuple[Any, ...]
+    skipped: int
+
+
+class Row(NamedTuple):
+    """A row of the table. accuracy, low, high (95 %): 0..1; ned: mean normalized edit distance; paper: percent."""
+    experiment: str
+    data_set: str
+    subset: str
+    lexicon: str
+    count: int
+    accuracy: float
+    low: float
+    high: float
+    ned: float
+    paper: Any
+
+
+def find_data_sets(places):
+    """Files, patterns and folders of TFRecord files -> list of DataSet; shards NAME-00000-of-00008 are one."""
+    found = collections.OrderedDict()
+    for place in places:
+        paths = [place]
+        if os.path.isdir(place):
+            paths = [os.path.join(place, name) for name in sorted(os.listdir(place)) if ".tfrecord" in name]
+            if not paths:
+                raise ValueError("%s: no .tfrecord file in this folder" % place)
+        for path in paths:
+            pattern = re.sub(r"-\d{5}-of-(\d{5})$", r"-?????-of-\1", path)
+            name = re.sub(r"\.tfrecords?", "", os.path.basename(pattern).replace("-?????-of-", "-of-"))
+            found.setdefault(pattern, re.sub(r"-of-\d{5}$", "", name))
+    counts = collections.Counter(found.values())
+    return [DataSet(name if counts[name] == 1 else pattern, pattern) for pattern, name in found.items()]
+
+
+def read_data_set(recognizer, experiment, data_set, options, base_dir, keep=NUM_FAILURES, thumbnails=False):
+    """Reads a whole DataSet -> Result. The `keep` worst failures come with their pictures."""
+    reader = input_reader_pb2.InputReader(shuffle=False, num_epochs=1)
+    reader.tf_record_input_reader.input_path = data_set.pattern
+    report, judged = read_records(recognizer, reader, options, base_dir, "--datasets", details=True)
+    words, worst, order = [], [], itertools.count()
+    for item in judged:
+        corrected = nearest_word(item.reading.text, item.lexicon) if item.lexicon else None
+        truth = comparable(item.truth, recognizer.ascii_only)
+        word = Word(item.truth, item.reading.text, item.reading.score,
+                    comparable(item.reading.text, recognizer.ascii_only) == truth, item.filename, len(item.lexicon),
+                    corrected, corrected is not None and comparable(corrected, recognizer.ascii_only) == truth,
+                    encode_jpeg(item.reading.image) if thumbnails else b"")
+        words.append(word)
+        if not word.right:
+            heapq.heappush(worst, (word.score, next(order), word, item.reading))
+            if len(worst) > keep:
+                heapq.heappop(worst)
+    failures = tuple((word, reading) for _, _, word, reading in sorted(worst, reverse=True, key=lambda item: item[:2]))
+    _log.info("%s: %s", data_set.name, report)
+    return Result(experiment, data_set.name, tuple(words), failures, report.skipped)
+
+
+def rows(result, ascii_only=True):
+    """The rows of a Result: subsets that the literature tells apart, without and with the records' lexicons."""
+    made = []
+    for subset, words in _subsets(result.words):
+        made.append(_row(result, subset, "none", words, ascii_only, [(word.text, word.right) for word in words]))
+        with_lexicon = [word for word in words if word.corrected is not None]
+        if with_lexicon:
+            sizes = sorted(word.lexicon_size for word in with_lexicon)
+            made.append(_row(result, subset, "%d words" % sizes[len(sizes) // 2], with_lexicon, ascii_only,
+                             [(word.corrected, word.corrected_right) for word in with_lexicon]))
+    return made
+
+
+def _subsets(words):
+    """(name, words): all, and those of them that are alphanumeric, and have three letters at least, where fewer."""
+    found = [("all", words)]
+    for name, pattern in (("alphanumeric", r"^\w+$"), ("alphanumeric, 3 or longer", r"^\w{3,}$")):
+        some = [word for word in words if re.match(pattern, word.truth)]
+        if 0 < len(some) < len(found[-1][1]):
+            found.append((name, some))
+    return found
+
+
+def _row(result, subset, lexicon, words, ascii_only, read):
+    metrics = RecognitionMetrics(ascii_only)
+    for word, (text, _) in zip(words, read):
+        metrics.update(text, word.truth)
+    summary = metrics.summary()
+    low, high = wilson(sum(right for _, right in read), len(read))
+    paper = None if lexicon != "none" else next(
+        (value for pattern, value in _PAPER if re.search(pattern, result.data_set.lower())), None)
+    return Row(result.experiment, result.data_set, subset, lexicon, summary["count"], summary["word_accuracy"], low,
+               high, summary["normalized_edit_distance"], paper)
+
+
+def wilson(right, count, z=1.959964):
+    """The 95 % interval of a share (Wilson 1927) -> (low, high)."""
+    if not count:
+        return 0.0, 1.0
+    share = right / float(count)
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4.0 * count * count))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mcnemar(only_first, only_second):
+    """Two-sided p-value that two models err alike, from the words that only one of them read right (exact binomial)."""
+    count = only_first + only_second
+    log_choose = [math.lgamma(count + 1) - math.lgamma(i + 1) - math.lgamma(count - i + 1)
+                  for i in range(min(only_first, only_second) + 1)]
+    tail = sum(math.exp(value - count * math.log(2)) for value in log_choose)
+    return min(1.0, 2 * tail)
+
+
+class Comparison(NamedTuple):
+    """Two models on one data set: counts of words that both, one or none read right, and the p-value."""
+    data_set: str
+    first: str
+    second: str
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+    p_value: float
+    different: Tuple[Any, ...]  # (Word, Word) where one is right
+
+
+def compare(first, second):
+    """Two Results of one data set -> Comparison."""
+    pairs = list(zip(first.words, second.words))
+    if len(first.words) != len(second.words) or any(a.truth != b.truth for a, b in pairs):
+        raise ValueError("%s: %s and %s did not read the same words; do their preprocessing steps differ?"
+                         % (first.data_set, first.experiment, second.experiment))
+    counts = collections.Counter((a.right, b.right) for a, b in pairs)
+    return Comparison(first.data_set, first.experiment, second.experiment, counts[True, True], counts[True, False],
+                      counts[False, True], counts[False, False], mcnemar(counts[True, False], counts[False, True]),
+                      tuple(pair for pair in pairs if pair[0].right != pair[1].right))
+
+
+def markdown(table, comparisons=()):
+    lines = ["| model | test set | subset | words | lexicon | accuracy, % | 95 % interval | NED | paper |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    for row in table:
+        lines.append("| %s | %s | %s | %d | %s | %.1f | %.1f to %.1f | %.4f | %s |" % (
+            row.experiment, row.data_set, row.subset, row.count, row.lexicon, 100 * row.accuracy, 100 * row.low,
+            100 * row.high, row.ned, "" if row.paper is None else "%.1f" % row.paper))
+    if comparisons:
+        lines += ["", "| test set | A | B | both right | only A | only B | neither | p (McNemar) |",
+                  "|---|---|---|---|---|---|---|---|"]
+        lines += ["| %s | %s | %s | %d | %d | %d | %d | %.3g |" % pair[:8] for pair in comparisons]
+    return "\n".join(lines + ["", PROTOCOL, ""])
+
+
+def csv_table(table):
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(Row._fields)
+    writer.writerows(table)
+    return stream.getvalue()
+
+
+def json_table(table, comparisons=()):
+    return json.dumps({"protocol": PROTOCOL, "rows": [row._asdict() for row in table], "comparisons": [
+        {name: value for name, value in pair._asdict().items() if name != "different"} for pair in comparisons]},
+        indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,120 @@
+"""The benchmark report: intervals and tests against known values, and the whole way from records to a page."""
+import csv
+import json
+import os
+import re
+
+import pytest
+
+from aster import checkpoint
+from aster.config import read_config
+from aster.data.example import Sample, serialize
+from aster.evaluation import page, report
+from aster.evaluation.metrics import align, edit_distance
+from aster.training.loop import train
+from aster.compat import tf
+from experiment import WORDS, draw_word, make_experiment
+
+
+def test_wilson_interval():
+    # Wilson 1927, by the closed formula worked out by hand for 15 of 20
+    low, high = report.wilson(15, 20)
+    assert abs(low - 0.5313) < 1e-4 and abs(high - 0.8881) < 1e-4
+    assert report.wilson(0, 10)[0] == 0.0 and report.wilson(10, 10)[1] == pytest.approx(1.0)
+    assert report.wilson(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("first, second, expected", [
+    (0, 0, 1.0), (5, 5, 1.0), (1, 0, 1.0), (5, 0, 0.0625), (8, 2, 0.109375), (0, 10, 2 / 1024.0)])
+def test_mcnemar(first, second, expected):
+    assert report.mcnemar(first, second) == pytest.approx(expected)
+    assert 0 < report.mcnemar(4000, 4200) < 0.05  # no overflow
+
+
+@pytest.mark.parametrize("a, b", [("", ""), ("abc", "abc"), ("abc", ""), ("kitten", "sitting"), ("flaw", "lawn")])
+def test_alignment(a, b):
+    pairs = align(a, b)
+    assert "".join(x for x, _ in pairs) == a and "".join(y for _, y in pairs) == b
+    assert sum(x != y for x, y in pairs) == edit_distance(a, b)
+
+
+def test_find_data_sets(tmp_path):
+    for name in ("svt.tfrecord", "big.tfrecord-00000-of-00002", "big.tfrecord-00001-of-00002", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    found = report.find_data_sets([str(tmp_path)])
+    assert [data_set.name for data_set in found] == ["big", "svt"]
+    assert found[0].pattern.endswith("big.tfrecord-?????-of-00002")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no .tfrecord file"):
+        report.find_data_sets([str(tmp_path / "empty")])
+
+
+def test_subsets_are_named():
+    words = [report.Word(truth, "", 0.0, False, "", 0, None, False) for truth in ("a-b", "abc", "x", "longer")]
+    rows = report.rows(report.Result("E", "ic13_test", tuple(words), (), 0))
+    assert [(row.subset, row.count) for row in rows] == [("all", 4), ("alphanumeric", 3),
+                                                         ("alphanumeric, 3 or longer", 2)]
+    assert rows[0].paper == 91.8 and rows[0].accuracy == 0.0
+
+
+@pytest.mark.parametrize("name, paper", [("svt_test", 89.5), ("svt_train", None), ("own", None),
+                                         ("svt_perspective_test", 78.5), ("iiit5k_test", 93.4), ("iiit5k_train", None),
+                                         ("cute80", 79.5)])
+def test_published_figures_stand_beside_their_sets(name, paper):
+    word = report.Word("a", "a", 0.0, True, "", 0, None, False)
+    assert report.rows(report.Result("E", name, (word,), (), 0))[0].paper == paper
+
+
+@pytest.fixture(scope="module")
+def experiments(tmp_path_factory):
+    """Two that differ in their training."""
+    folders = []
+    for steps in 2, 40:
+        folder = make_experiment(tmp_path_factory.mktemp("experiment%d" % steps), num_steps=steps)
+        train(read_config(folder), folder, clone_on_cpu=True)
+        folders.append(folder)
+    return folders
+
+
+def test_the_whole_report(experiments, tmp_path):
+    data = tmp_path / "sets"
+    data.mkdir()
+    for name, lexicon in ("plain", ()), ("svt_test", ("one", "two", "zebra")):
+        with tf.python_io.TFRecordWriter(str(data / (name + ".tfrecord"))) as writer:
+            for word in WORDS + ["<b>&"]:
+                writer.write(serialize(Sample(draw_word(word), word, lexicon, filename=word + ".jpg")))
+    output = str(tmp_path / "out")
+    os.makedirs(output)
+    sets = report.find_data_sets([str(data)])
+    text = page.write_report(experiments, [read_config(folder) for folder in experiments], sets, output)
+    with open(os.path.join(output, "report.json")) as stream:
+        written = json.load(stream)
+    with open(os.path.join(output, "report.csv")) as stream:
+        lines = list(csv.DictReader(stream))
+    assert len(written["rows"]) == len(lines) == 18  # 2 models x (3 subsets + 3 subsets x 2 lexicons)
+    assert {row["lexicon"] for row in written["rows"]} == {"none", "3 words"}
+    assert [pair["data_set"] for pair in written["comparisons"]] == ["plain", "svt_test"]
+    for pair in written["comparisons"]:
+        assert pair["both"] + pair["only_first"] + pair["only_second"] + pair["neither"] == len(WORDS) + 1
+    for line in lines:
+        assert float(line["low"]) <= float(line["accuracy"]) <= float(line["high"])
+    with open(os.path.join(output, "report.md")) as stream:
+        assert stream.read() == text and "89.5" in text
+    with open(os.path.join(output, "report.html"), encoding="utf-8") as stream:
+        html = stream.read()
+    assert "<b>&" not in html and "&lt;b&gt;&amp;" in html
+    assert not re.search(r"(src|href)=\"(?!data:)", html)  # it needs nothing else
+    assert html.count("<figure>") >= len(WORDS)
+
+
+def test_models_that_read_other_words_are_not_compared():
+    word = report.Word("a", "a", 0.0, True, "", 0, None, False)
+    first, second = (report.Result(name, "set", (word._replace(truth=name),), (), 0) for name in "ab")
+    with pytest.raises(ValueError, match="same words"):
+        report.compare(first, second)
+
+
+def test_a_missing_checkpoint(tmp_path):
+    folder = make_experiment(tmp_path)
+    with pytest.raises(checkpoint.CheckpointError):
+        page.write_report([folder], [read_config(folder)], [], str(tmp_path))
