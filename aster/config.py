@@ -130,7 +130,7 @@ def _line_numbers(text):
 
 
 _REPEATED = frozenset(["bidirectional_rnn", "predictor", "train_input_reader", "data_augmentation_options",
-                       "data_preprocessing_steps", "schedule", "rnn_cell"])
+                       "data_preprocessing_steps", "schedule", "rnn_cell", "args"])
 
 
 # Rules: message -> (field, problem) for each thing that is wrong with it. `field` is "" for the message.
@@ -241,7 +241,7 @@ def _check_model(config):
 
 def _check_spatial_transformer(config):
     if config.convnet.WhichOneof("convnet_oneof") is None:
-        yield "convnet", "expected one of crnn_net, resnet, stn_convnet"
+        yield "convnet", "expected one of crnn_net, resnet, stn_convnet, custom"
     if config.num_control_points < 4 or config.num_control_points % 2:
         yield "num_control_points", "is %d, expected an even number of 4 or more" % config.num_control_points
     if config.init_bias_pattern not in ("identity", "slope", "sine"):
@@ -271,8 +271,35 @@ def _check_resnet(config):
 
 
 def _check_predictor(config):
-    if config.WhichOneof("predictor_oneof") != "attention_predictor":
-        yield config.WhichOneof("predictor_oneof") or "", "expected attention_predictor, the only one that exists"
+    if config.WhichOneof("predictor_oneof") not in ("attention_predictor", "custom_predictor"):
+        yield config.WhichOneof("predictor_oneof") or "", "expected attention_predictor or custom_predictor"
+
+
+def _check_feature_extractor(config):
+    if config.HasField("custom"):
+        if config.HasField("convnet") or config.bidirectional_rnn:
+            yield "custom", "stands in place of convnet and bidirectional_rnn; remove those or this"
+    elif config.convnet.WhichOneof("convnet_oneof") is None:
+        yield "", "expected one of crnn_net, resnet, stn_convnet, custom"
+
+
+def _check_custom_predictor(config):
+    if not config.HasField("custom"):
+        yield "", "expected custom, which names the factory"
+    if not config.HasField("label_map"):
+        yield "", "expected a label_map"
+    if config.loss.WhichOneof("loss_oneof") == "l2_regression_loss":
+        yield "loss", "expected sequence_cross_entropy_loss"
+
+
+def _check_custom(config):
+    if not re.match(r"[\w.]+:\w+$", config.factory):
+        yield "factory", "is %r, expected package.module:function" % config.factory
+
+
+def _check_argument(config):
+    if not config.name or config.WhichOneof("value") is None:
+        yield "", "expected a name, and one of number, text, flag"
 
 
 def _check_attention_predictor(config):
@@ -298,7 +325,7 @@ def _check_bidirectional_rnn(config):
 
 
 def _check_input_reader(config):
-    if not config.tf_record_input_reader.input_path:
+    if not config.HasField("custom") and not config.tf_record_input_reader.input_path:
         yield "tf_record_input_reader", "expected input_path, the TFRecord file(s) to read"
 
 
@@ -316,7 +343,10 @@ _RULES = {
     "MultiPredictorsRecognitionModel": _check_model,
     "SpatialTransformer": _all(_check_spatial_transformer, _at_least(
         localization_h=32, localization_w=32, output_h=2, output_w=2)),
-    "FeatureExtractor": lambda config: _one_of("convnet_oneof", "crnn_net, resnet, stn_convnet")(config.convnet),
+    "FeatureExtractor": _check_feature_extractor,
+    "CustomPredictor": _check_custom_predictor,
+    "Custom": _check_custom,
+    "Argument": _check_argument,
     "ResNet": _all(_check_resnet, _check_sizes(num_units=5, num_channels=6)),
     "CrnnNet": _check_sizes(num_channels=7),
     "StnConvnet": _check_sizes(num_channels=6),

@@ -49,7 +49,7 @@ class Recognizer:
         options = config.eval_config
         with tf.Graph().as_default() as graph:
             self._raw = tf.placeholder(tf.uint8, [None, None, 3])
-            self._prepared = preprocess_image(options.data_preprocessing_steps, self._raw)
+            self._prepared = preprocess_image(options.data_preprocessing_steps, self._raw, base_dir)
             self._images = tf.placeholder(tf.float32, [None] + self._prepared.shape.as_list())
             with checkpoint.constants(checkpoint_path, options.use_moving_averages):
                 self._model = build_model(config.model, base_dir)

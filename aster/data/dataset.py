@@ -10,10 +10,12 @@ A record that can't be used is skipped, counted and named in the log; a data
 set without one usable record is an error.
 """
 import collections
+import functools
 import logging
 import os
 from typing import Any, NamedTuple
 
+from aster import custom
 from aster.c_ops import ops
 from aster.compat import tf
 from aster.data import example, records
@@ -67,8 +69,8 @@ def check_inputs(readers, steps=(), charsets=(), base_dir=None, field="train_inp
     """
     unknown = collections.Counter()
     for name, reader in _named(readers, field):
-        paths = _find_paths(reader, base_dir, name)
-        texts = _filter_texts(_scan(paths, name, max_texts), steps, base_dir)
+        files = _find_files(reader, base_dir, name)
+        texts = _filter_texts(_scan(files, name, max_texts), steps, base_dir)
         too_long = sum(len(text) > max_characters for text in texts) if max_characters else 0
         if too_long:
             _log.warning("%s: %d of the %d texts looked at are longer than the %d characters that max_num_steps leaves "
@@ -118,7 +120,7 @@ def make_dataset(readers, batch_sizes, steps, is_training, num_control_points=No
     with tf.device("/cpu:0"), tf.name_scope("input"):
         parts = []
         for i, (name, reader) in enumerate(_named(readers, field)):
-            source = Source(reader, _find_paths(reader, base_dir, name), name, batch_sizes[i],
+            source = Source(reader, _find_files(reader, base_dir, name), name, batch_sizes[i],
                             is_training, charsets, None if seed is None else seed + i, report)
             samples = _samples(source, steps, num_control_points, base_dir)
             parts.append(_batches(samples, batch_sizes[i], full_only=is_training))
@@ -154,7 +156,7 @@ def _samples(source, steps, num_control_points, base_dir):
         record = Decoded(*columns)
         image = tf.reshape(tf.decode_raw(record.pixels, tf.uint8),
                            [record.sizes[0], record.sizes[1], 3])
-        sample = (preprocess_image(steps, image), record.texts, record.lexicons, record.filenames)
+        sample = (preprocess_image(steps, image, base_dir), record.texts, record.lexicons, record.filenames)
         if num_control_points:
             sample += _control_points(record, num_control_points)
         return sample
@@ -197,18 +199,30 @@ def _named(readers, field):
             for i, reader in enumerate(readers)]
 
 
-def _find_paths(reader, base_dir, name):
-    if reader.WhichOneof("input_reader") != "tf_record_input_reader":
-        raise ValueError("%s: set tf_record_input_reader { input_path: ... }; no other kind of "
-                         "reader is built in" % name)
-    return records.find_record_files(reader.tf_record_input_reader.input_path, base_dir,
-                                     name + ".tf_record_input_reader.input_path")
+def _find_files(reader, base_dir, name):
+    """Functions, each of which gives an iterator over the Records of one file."""
+    kind = reader.WhichOneof("input_reader")
+    if kind == "custom":
+        samples = custom.build(reader.custom, base_dir)
+        return [functools.partial(_own_records, samples, reader.custom.factory)]
+    if kind != "tf_record_input_reader":
+        raise ValueError("%s: set tf_record_input_reader { input_path: ... } or custom { factory: ... }; no other kind "
+                         "of reader is built in" % name)
+    paths = records.find_record_files(reader.tf_record_input_reader.input_path, base_dir,
+                                      name + ".tf_record_input_reader.input_path")
+    return [functools.partial(records.read_records, path) for path in paths]
 
 
-def _scan(paths, name, max_texts):
+def _own_records(samples, factory):
+    """Yields a Record of each Sample that the function of a custom reader gives."""
+    for number, sample in enumerate(samples()):
+        yield records.Record(example.serialize(sample), factory, number, None, None)
+
+
+def _scan(files, name, max_texts):
     """The texts of the first records, and of more until one is usable; ValueError if none is."""
     texts, problems, usable = [], [], False
-    found = records.interleave((records.read_records(path) for path in paths), 16)
+    found = records.interleave((read() for read in files), 16)
     for i, record in enumerate(found):
         if usable and i >= max_texts:
             break

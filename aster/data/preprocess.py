@@ -7,6 +7,7 @@ range, and scale back; after a normalize_image, "full range" is its target.
 """
 from typing import Any, NamedTuple, Optional, Tuple
 
+from aster import custom
 from aster.c_ops import ops
 from aster.compat import tf
 from aster.data.charset import load_characters
@@ -19,12 +20,13 @@ class _Image(NamedTuple):
     value_range: Optional[Tuple[float, float]] = (0.0, 255.0)
 
 
-def preprocess_image(steps, image):
+def preprocess_image(steps, image, base_dir=None):
     """Applies the PreprocessingStep messages, in order, to an image.
 
     Args:
       steps: the messages; a string_filtering among them has no effect here.
       image: uint8 or float32 [H, W, 3], 0..255.
+      base_dir: folder in which the modules of custom steps are looked up first.
 
     Returns:
       float32 [H', W', C], with H' and W' static after a resize. A bicubic resize may leave values
@@ -32,7 +34,10 @@ def preprocess_image(steps, image):
     """
     result = _Image(tf.cast(image, tf.float32))
     for where, name, config in _each(steps):
-        if name != "string_filtering":
+        if name == "custom":
+            with tf.name_scope(name):
+                result = _call(where, _custom, config, result, base_dir)
+        elif name != "string_filtering":
             with tf.name_scope(name):
                 result = _call(where, _IMAGE_STEPS[name], config, result)
     return result.values
@@ -70,6 +75,14 @@ def _call(where, step, *args):
 def _string_filtering(config, texts, base_dir):
     characters = load_characters(config.include_charset, base_dir)
     return ops.string_filtering(texts, config.lower_case, "".join(characters))
+
+
+def _custom(config, image, base_dir):
+    values = custom.build(config, base_dir)(image.values)
+    if values.shape.ndims != 3:
+        raise ValueError("factory %r must give a function that returns an image [H, W, C], not %s"
+                         % (config.factory, values.shape))
+    return _Image(tf.cast(values, tf.float32), image.value_range)
 
 
 def _resize(config, image, method):

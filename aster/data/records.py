@@ -27,13 +27,14 @@ class Record(NamedTuple):
     payload: Optional[bytes]
     path: str
     number: int  # from 0
-    offset: int  # in bytes, of the record's header
+    offset: Optional[int]  # in bytes, of the record's header; None where it comes from no file
     end: Optional[int]  # offset of the next record; None where a broken length hides it
     error: str = ""
 
     @property
     def where(self):
-        return "%s: record %d at byte %d" % (self.path, self.number, self.offset)
+        at = "" if self.offset is None else " at byte %d" % self.offset
+        return "%s: record %d%s" % (self.path, self.number, at)
 
 
 def read_records(path):

@@ -81,10 +81,11 @@ class Decoded(NamedTuple):
 
 
 class Source(object):
-    """The records of one InputReader, and the judgement on each."""
+    """The records of one InputReader, and the judgement on each. files: functions, each of which gives an iterator over
+    the Records of one file."""
 
-    def __init__(self, reader, paths, name, batch_size, is_training, charsets, seed, report):
-        self._paths = paths
+    def __init__(self, reader, files, name, batch_size, is_training, charsets, seed, report):
+        self._files = files
         self._name = name
         self._is_training = is_training
         self._shuffle = is_training and reader.shuffle
@@ -120,11 +121,10 @@ class Source(object):
 
     def _whole_records(self, report):
         """Yields the Records of one epoch that are not broken, and may report the others."""
-        paths = list(self._paths)
+        files = list(self._files)
         if self._shuffle:
-            self._rng.shuffle(paths)
-        found = records.interleave((records.read_records(path) for path in paths),
-                                   self._num_readers)
+            self._rng.shuffle(files)
+        found = records.interleave((read() for read in files), self._num_readers)
         for record in records.shuffle(found, self._capacity, self._rng) if self._shuffle else found:
             if not record.error:
                 yield record

@@ -84,8 +84,8 @@ def _read(recognizer, graph, stream, details):
 
 
 def _result(config, metrics, report, global_step):
-    summary = metrics.summary()
-    return {"dataset": config.eval_input_reader.tf_record_input_reader.input_path, "count": summary["count"],
+    summary, reader = metrics.summary(), config.eval_input_reader
+    return {"dataset": reader.tf_record_input_reader.input_path or reader.custom.factory, "count": summary["count"],
             "word_accuracy": summary["word_accuracy"],
             "normalized_edit_distance": summary["normalized_edit_distance"],
             "with_lexicon": config.eval_config.eval_with_lexicon, "skipped": report.skipped,

@@ -94,12 +94,13 @@ def _shares(words):
 def _bars(groups):
     """SVG of the share of True in each group, (label, list of bool), with its 95 % interval and count."""
     groups = [(label, values) for label, values in groups if values]
-    step, height = 68, 160
+    step, height = max([68] + [7 * len(label) for label, _ in groups]), 160
     parts = []
     for i, (label, values) in enumerate(groups):
         share = sum(values) / float(len(values))
         low, high = report.wilson(sum(values), len(values))
-        x, middle = i * step + 10, i * step + 10 + 24
+        middle = i * step + step // 2
+        x = middle - 24
         parts.append('<rect x="%d" y="%.1f" width="48" height="%.1f" fill="#7aa6d8"/>'
                      % (x, 20 + height * (1 - share), height * share))
         parts.append('<path d="M%d %.1f V%.1f" stroke="#222"/>'

@@ -1,6 +1,7 @@
 """Configuration -> modules. The only file of the model that knows the configuration language."""
 import functools
 
+from aster import custom
 from aster.c_ops import ops
 from aster.compat import num_gpus, tf
 from aster.data.charset import Charset
@@ -22,29 +23,35 @@ def build_model(config, base_dir=None, on_gpu=None):
     config = config.multi_predictors_recognition_model
     rectifier = None
     if config.HasField("spatial_transformer"):
-        rectifier = _rectifier(config.spatial_transformer, fused)
+        rectifier = _rectifier(config.spatial_transformer, base_dir, fused)
     predictors = [_predictor(predictor, base_dir, fused) for predictor in config.predictor]
     keypoint_weight = config.regression_loss.l2_regression_loss.weight if config.keypoint_supervision else None
-    return RecognitionModel(rectifier, _encoder(config.feature_extractor, fused), predictors, keypoint_weight)
+    encoder = _encoder(config.feature_extractor, base_dir, fused)
+    return RecognitionModel(rectifier, encoder, predictors, keypoint_weight)
 
 
-def _rectifier(config, fused):
+def _rectifier(config, base_dir, fused):
     margins = (config.margin_x, config.margin_y)
     # not folded: the last bit of a control point shows in the rectified image (see model/tps.py)
     localization_net = LocalizationNet(
-        _convnet(config.convnet, fold=False), _layer_style(config.fc_hyperparams),
+        _convnet(config.convnet, base_dir, fold=False), _layer_style(config.fc_hyperparams),
         (config.localization_h, config.localization_w), config.num_control_points,
         config.init_bias_pattern, margins, config.activation)
     return Rectifier(localization_net, (config.output_h, config.output_w), config.num_control_points, margins, fused)
 
 
-def _encoder(config, fused):
-    return Encoder(_convnet(config.convnet), [_bidirectional_rnn(layer, fused) for layer in config.bidirectional_rnn])
+def _encoder(config, base_dir, fused):
+    if config.HasField("custom"):
+        return custom.build(config.custom, base_dir)
+    rnns = [_bidirectional_rnn(layer, fused) for layer in config.bidirectional_rnn]
+    return Encoder(_convnet(config.convnet, base_dir), rnns)
 
 
-def _convnet(config, fold=True):
+def _convnet(config, base_dir, fold=True):
     kind = config.WhichOneof("convnet_oneof")
     net = getattr(config, kind)
+    if kind == "custom":
+        return custom.build(net, base_dir)
     style = _layer_style(net.conv_hyperparams)._replace(fold=fold)
     if kind == "stn_convnet":
         return convnets.StnConvnet(style, _channels(net, convnets.StnConvnet))
@@ -73,12 +80,15 @@ def _cell(config, regularizer):
 
 
 def _predictor(config, base_dir, fused):
-    predictor = config.attention_predictor
+    predictor = getattr(config, config.WhichOneof("predictor_oneof"))
     charset = Charset.from_config(predictor.label_map, base_dir)
-    decoder = AttentionDecoder(
-        config.name, _cell(predictor.rnn_cell, predictor.rnn_regularizer), charset.num_labels,
-        predictor.num_attention_units, predictor.max_num_steps, predictor.beam_width, predictor.reverse,
-        predictor.sync, predictor.multi_attention, fused)
+    if config.WhichOneof("predictor_oneof") == "custom_predictor":
+        decoder = custom.build(predictor.custom, base_dir, name=config.name, num_labels=charset.num_labels)
+    else:
+        decoder = AttentionDecoder(
+            config.name, _cell(predictor.rnn_cell, predictor.rnn_regularizer), charset.num_labels,
+            predictor.num_attention_units, predictor.max_num_steps, predictor.beam_width, predictor.reverse,
+            predictor.sync, predictor.multi_attention, fused)
     loss = predictor.loss.sequence_cross_entropy_loss
     return Predictor(decoder, charset, dict(weight=loss.weight, sequence_normalize=loss.sequence_normalize,
                                             sample_normalize=loss.sample_normalize))

@@ -1,0 +1,42 @@
+"""Parts of one's own that a configuration names: `custom { factory: "package.module:function" args { ... } }`."""
+import contextlib
+import importlib
+import os
+import sys
+
+
+def build(config, base_dir=None, **more):
+    """protos.Custom -> what its function returns for its `args` and for `more`.
+
+    The module is looked up in `base_dir`, the experiment folder, then as Python imports. Raises ValueError that names
+    the factory.
+    """
+    module_name, _, function_name = config.factory.partition(":")
+    try:
+        with _first_on_path(base_dir):
+            module = importlib.import_module(module_name)
+        function = getattr(module, function_name)
+    except Exception as error:  # the module's own, too
+        raise ValueError("factory %r can't be imported (%s: %s); it was looked up in %s and on Python's path"
+                         % (config.factory, type(error).__name__, error, base_dir or "no experiment folder"))
+    keywords = dict(more)
+    for argument in config.args:
+        value = getattr(argument, argument.WhichOneof("value"))
+        keywords[argument.name] = int(value) if isinstance(value, float) and value.is_integer() else value
+    try:
+        return function(**keywords)
+    except TypeError as error:
+        raise ValueError("factory %r does not take these arguments, %s (%s)"
+                         % (config.factory, ", ".join(sorted(keywords)) or "none", error))
+
+
+@contextlib.contextmanager
+def _first_on_path(folder):
+    if not folder:
+        yield
+        return
+    sys.path.insert(0, os.path.abspath(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(os.path.abspath(folder))
