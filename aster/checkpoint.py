@@ -4,6 +4,8 @@ import glob
 import logging
 import os
 
+import numpy as np
+
 from aster.compat import tf
 from aster.errors import cause
 
@@ -90,10 +92,12 @@ def constants(path, use_moving_averages=False):
         yield
 
 
-def restore(session, path, variables):
+def restore(session, path, variables, use_moving_averages=False):
     """Reads `variables` from the checkpoint at `path`; every one must be there, in its shape."""
-    _check_model(path, {v.op.name: v.shape.as_list() for v in variables}, read_shapes(path))
-    _restore(session, path, {v.op.name: v for v in variables})
+    shapes = read_shapes(path)
+    named = {_average_name(v.op.name, shapes) if use_moving_averages else v.op.name: v for v in variables}
+    _check_model(path, {name: v.shape.as_list() for name, v in named.items()}, shapes)
+    _restore(session, path, named)
 
 
 def _check_model(path, expected, shapes):
@@ -222,7 +226,8 @@ def _reader(path):
 
 def _read(path, reader, name):
     try:
-        return reader.get_tensor(name)
+        value = reader.get_tensor(name)
+        return value.astype(np.float32) if value.dtype == np.float16 else value
     except Exception as error:
         raise DamagedCheckpoint("%s: damaged: %s" % (path, cause(error)))
 

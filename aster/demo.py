@@ -7,14 +7,16 @@ import sys
 
 from aster import command
 from aster.data.image import find_images
+from aster.models import ENGLISH
 
 _log = logging.getLogger(__name__)
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m aster.demo", description=(
-        "Read the word in each image with the latest checkpoint of EXP_DIR/log."))
-    parser.add_argument("--exp_dir", required=True, help="experiment folder")
+        "Read the word in each image with the model that comes with the library, or the latest checkpoint of "
+        "EXP_DIR/log."))
+    parser.add_argument("--exp_dir", default=ENGLISH, help="experiment folder (default: the model of aster/models)")
     parser.add_argument("--input_image", required=True, nargs="+", metavar="PATH",
                         help="image files, folders of them, patterns, or - for a list on standard input, a path a line")
     parser.add_argument("--orientations", nargs="+", type=int, default=[0], metavar="DEGREES",

@@ -11,6 +11,7 @@ from aster.config import read_config
 from aster.data.image import find_images, load_image
 from aster.data.preprocess import preprocess_image
 from aster.model.build import build_model
+from aster.models import ENGLISH
 from aster.parallel import InParts
 
 BATCH_SIZE = 32
@@ -65,8 +66,9 @@ class Recognizer:
         self._in_parts = InParts(self._read)
 
     @classmethod
-    def from_experiment(cls, exp_dir):
-        """The model of exp_dir/config/trainval.prototxt with the latest checkpoint in exp_dir/log."""
+    def from_experiment(cls, exp_dir=ENGLISH):
+        """The model of exp_dir/config/trainval.prototxt with the latest checkpoint in exp_dir/log; by default the one
+        that comes with the library, for English words, which aster/models/english/README.md describes."""
         return cls(read_config(exp_dir), checkpoint.find_checkpoint(os.path.join(exp_dir, "log")), exp_dir)
 
     @property

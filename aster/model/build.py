@@ -14,12 +14,13 @@ from aster.model.rectifier import Rectifier
 from aster.protos import hyperparams_pb2
 
 
-def build_model(config, base_dir=None, on_gpu=None):
+def build_model(config, base_dir=None, on_gpu=None, fused=True):
     """protos.Model, checked by `aster.config` -> RecognitionModel. A charset file that isn't found from the
     working directory is looked up in `base_dir`. `on_gpu`: whether it shall run on GPUs, by default where there are
-    any. It uses ASTER's fused ops where they have kernels for its devices, otherwise standard ones, more slowly."""
-    on_gpu = num_gpus() > 0 if on_gpu is None else on_gpu
-    fused = ops.HAS_GPU_KERNELS or not on_gpu
+    any. It uses ASTER's fused ops where they have kernels for its devices, otherwise standard ones, more slowly, and
+    with `fused` False those everywhere."""
+    if fused and not ops.HAS_GPU_KERNELS:
+        fused = not (num_gpus() > 0 if on_gpu is None else on_gpu)
     config = config.multi_predictors_recognition_model
     rectifier = None
     if config.HasField("spatial_transformer"):

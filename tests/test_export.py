@@ -1,0 +1,61 @@
+"""A SavedModel reads what the Recognizer reads, where there is nothing of ASTER."""
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from aster import checkpoint, command, export
+from aster.config import read_config
+from aster.recognizer import Recognizer
+from aster.training.loop import train
+from experiment import WORDS, draw_word, make_experiment
+
+# Loads a model in a process that has nothing of ASTER, not even its ops.
+READER = """
+import glob, json, sys
+import tensorflow as tf
+tf = getattr(getattr(tf, "compat", None), "v1", tf)
+files = [open(path, "rb").read() for path in sys.argv[2:]]
+with tf.Graph().as_default(), tf.Session() as session:
+    loaded = tf.saved_model.loader.load(session, ["serve"], sys.argv[1])
+    signature = loaded.signature_def["serving_default"]
+    outputs = {name: info.name for name, info in signature.outputs.items()}
+    values = session.run(outputs, {signature.inputs["image_bytes"].name: files})
+assert not any(name.startswith("aster") for name in sys.modules)
+print(json.dumps({"text": [text.decode("utf-8") for text in values["text"]], "score": values["score"].tolist()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = make_experiment(tmp_path_factory.mktemp("experiment"), num_steps=30)
+    train(read_config(path), path, clone_on_cpu=True)
+    return path
+
+
+def test_a_saved_model_reads_as_the_recognizer(folder, tmp_path):
+    output = str(tmp_path / "models" / "1")
+    os.makedirs(os.path.dirname(output))
+    export.export(read_config(folder), checkpoint.find_checkpoint(os.path.join(folder, "log")), output, folder)
+    paths = [str(tmp_path / ("%s.jpg" % word)) for word in WORDS]
+    for path, word in zip(paths, WORDS):
+        with open(path, "wb") as stream:
+            stream.write(draw_word(word))
+    printed = subprocess.check_output([sys.executable, "-c", READER, output] + paths, cwd=str(tmp_path),
+                                      universal_newlines=True)
+    values = json.loads(printed.splitlines()[-1])
+    with Recognizer.from_experiment(folder) as recognizer:
+        expected = list(recognizer.recognize(paths))
+    assert values["text"] == [reading.text for reading in expected]
+    # TensorFlow's and Pillow's decoders differ by a grey level here and there
+    np.testing.assert_allclose(values["score"], [reading.score for reading in expected], atol=0.05)
+
+
+def test_an_existing_folder_is_left_alone(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["export", "--exp_dir", folder, "--output", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        command.run(export.main)
+    assert "exists already" in stopped.value.code
