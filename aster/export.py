@@ -11,8 +11,8 @@ def main():
         "Write a SavedModel that takes the bytes of image files and returns texts and scores, and needs nothing of "
         "ASTER: for TensorFlow Serving, or tf.saved_model.load."))
     parser.add_argument("--exp_dir", default=ENGLISH, help="experiment folder (default: the model of aster/models)")
-    parser.add_argument("--output", required=True, metavar="D", help="folder to make; TensorFlow Serving wants a number "
-                        "as its name: models/aster/1")
+    parser.add_argument("--output", required=True, metavar="D", help="folder to make; TensorFlow Serving wants a "
+                        "number as its name: models/aster/1")
     arguments = parser.parse_args()
     config = command.read_experiment(arguments.exp_dir)
     if os.path.exists(arguments.output):
@@ -25,8 +25,8 @@ def main():
 
 
 def export(config, checkpoint_path, output, base_dir=None):
-    """Writes the SavedModel. Its signature `serving_default` takes image_bytes, string [B], the contents of JPEG, PNG or
-    GIF files, and gives text, string [B], and score, float32 [B]. Transparency is ignored."""
+    """Writes the SavedModel. Its signature `serving_default` takes image_bytes, string [B], the contents of JPEG, PNG
+    or GIF files, and gives text, string [B], and score, float32 [B]. Transparency is ignored."""
     from aster import checkpoint
     from aster.compat import tf
     from aster.data.preprocess import preprocess_image
