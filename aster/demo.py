@@ -1,4 +1,5 @@
-"""Reads images: python -m aster.demo --exp_dir E --input_image PATH... [--output_dir D] [--json F] [--csv F]"""
+"""Reads images: python -m aster.demo --input_image PATH... [--exp_dir E] [--output_dir D] [--json F] [--csv F]
+or in a browser: python -m aster.demo --serve"""
 import argparse
 import csv
 import logging
@@ -8,6 +9,7 @@ import sys
 from aster import command
 from aster.data.image import find_images
 from aster.models import ENGLISH
+from aster.serve import PORT, serve
 
 _log = logging.getLogger(__name__)
 
@@ -17,7 +19,9 @@ def main():
         "Read the word in each image with the model that comes with the library, or the latest checkpoint of "
         "EXP_DIR/log."))
     parser.add_argument("--exp_dir", default=ENGLISH, help="experiment folder (default: the model of aster/models)")
-    parser.add_argument("--input_image", required=True, nargs="+", metavar="PATH",
+    parser.add_argument("--serve", nargs="?", type=int, const=PORT, metavar="PORT",
+                        help="open a page at this port of this machine (default: %d), on which to drop images" % PORT)
+    parser.add_argument("--input_image", nargs="+", metavar="PATH",
                         help="image files, folders of them, patterns, or - for a list on standard input, a path a line")
     parser.add_argument("--orientations", nargs="+", type=int, default=[0], metavar="DEGREES",
                         help="turn each image by so much counterclockwise, and keep the best score: 0 90 270")
@@ -27,7 +31,14 @@ def main():
     parser.add_argument("--csv", metavar="F", help="the same as a table")
     arguments = parser.parse_args()
 
+    if bool(arguments.input_image) == (arguments.serve is not None):
+        parser.error("name images with --input_image, or --serve a page")
     command.read_experiment(arguments.exp_dir)
+    if arguments.serve is not None:
+        from aster.recognizer import Recognizer
+        with Recognizer.from_experiment(arguments.exp_dir) as recognizer:
+            serve(recognizer, arguments.serve)
+        return
     for path in filter(None, [arguments.json, arguments.csv]):
         command.check_writable(path)
     if arguments.output_dir:
