@@ -169,6 +169,8 @@ def _check_pipeline(config):
     if not config.HasField("model"):
         yield "model", "is missing"
     readers, sizes = len(config.train_input_reader), len(config.train_config.batch_size)
+    if config.train_config.eval_num_examples and not config.HasField("eval_input_reader"):
+        yield "train_config.eval_num_examples", "needs an eval_input_reader"
     if config.HasField("train_config") and readers != sizes:
         yield "train_config.batch_size", ("there are %d batch sizes for %d train_input_reader; give each reader "
                                           "its share of the batch" % (sizes, readers))

@@ -8,6 +8,7 @@ import sys
 
 from aster import command
 from aster.data.image import find_images
+from aster.data.lexicon import read_lexicon
 from aster.models import ENGLISH
 from aster.serve import PORT, serve
 
@@ -23,6 +24,7 @@ def main():
                         help="open a page at this port of this machine (default: %d), on which to drop images" % PORT)
     parser.add_argument("--input_image", nargs="+", metavar="PATH",
                         help="image files, folders of them, patterns, or - for a list on standard input, a path a line")
+    parser.add_argument("--lexicon", metavar="F", help="read only words of this file, one a line")
     parser.add_argument("--orientations", nargs="+", type=int, default=[0], metavar="DEGREES",
                         help="turn each image by so much counterclockwise, and keep the best score: 0 90 270")
     parser.add_argument("--output_dir", metavar="D", help="save for each image a picture of its control points, the "
@@ -34,9 +36,10 @@ def main():
     if bool(arguments.input_image) == (arguments.serve is not None):
         parser.error("name images with --input_image, or --serve a page")
     command.read_experiment(arguments.exp_dir)
+    lexicon = read_lexicon(arguments.lexicon) if arguments.lexicon else None
     if arguments.serve is not None:
         from aster.recognizer import Recognizer
-        with Recognizer.from_experiment(arguments.exp_dir) as recognizer:
+        with Recognizer.from_experiment(arguments.exp_dir, lexicon) as recognizer:
             serve(recognizer, arguments.serve)
         return
     for path in filter(None, [arguments.json, arguments.csv]):
@@ -47,7 +50,7 @@ def main():
     if not paths:
         raise ValueError("no images: the list on standard input is empty")
     from aster.recognizer import Recognizer
-    with Recognizer.from_experiment(arguments.exp_dir) as recognizer:
+    with Recognizer.from_experiment(arguments.exp_dir, lexicon) as recognizer:
         results = _read(recognizer, paths, arguments)
     if arguments.json:
         command.write_json(arguments.json, results)

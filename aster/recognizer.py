@@ -9,8 +9,10 @@ from aster import checkpoint
 from aster.compat import session_config, tf
 from aster.config import read_config
 from aster.data.image import find_images, load_image
+from aster.data.lexicon import spellings
 from aster.data.preprocess import preprocess_image
 from aster.model.build import build_model
+from aster.model.prefix_tree import prefix_tree
 from aster.models import ENGLISH
 from aster.parallel import InParts
 
@@ -21,11 +23,11 @@ ORIENTATIONS = (0, 90, 180, 270)
 class Reading(NamedTuple):
     """One image's result. Of an image that can't be read, only `error` is set.
 
-    score: the text's summed log-probability. probabilities: of each character. orientation: degrees by which the image
-    was turned counterclockwise to be read. The rest is None unless details are asked for: the texts of all predictors
-    by their name; the image as the model saw it [H, W, 3], 0..255; where the model rectifies, control_points [K, 2]
-    (fractions of its width and height) and rectified [h, w, 3], -1..1; attention [characters, T], where along the
-    rectified image each character was read.
+    score: the text's summed log-probability. probabilities: of each character read. orientation: degrees by which the
+    image was turned counterclockwise to be read. The rest is None unless details are asked for: the texts of all
+    predictors by their name; the image as the model saw it [H, W, 3], 0..255; where the model rectifies, control_points
+    [K, 2] (fractions of its width and height) and rectified [h, w, 3], -1..1; attention [characters, T], where along
+    the rectified image each character was read.
     """
     text: Optional[str] = None
     score: Optional[float] = None
@@ -43,10 +45,11 @@ class Recognizer:
     """Reads images with the model of a configuration and the variables of a checkpoint.
 
     It has a graph and a session of its own, so it doesn't touch the caller's TensorFlow; threads may share it. Use it
-    in a `with`.
+    in a `with`. With a `lexicon`, a list of words, it reads those only: the beam search stays in their prefix tree. A
+    word is then given as the lexicon spells it, also where the model lacks its capitals or punctuation.
     """
 
-    def __init__(self, config, checkpoint_path, base_dir=None):
+    def __init__(self, config, checkpoint_path, base_dir=None, lexicon=None):
         options = config.eval_config
         with tf.Graph().as_default() as graph:
             self._raw = tf.placeholder(tf.uint8, [None, None, 3])
@@ -54,7 +57,8 @@ class Recognizer:
             self._images = tf.placeholder(tf.float32, [None] + self._prepared.shape.as_list())
             with checkpoint.constants(checkpoint_path, options.use_moving_averages):
                 self._model = build_model(config.model, base_dir)
-                recognition = self._model.recognize(self._images)
+                self._spellings, trees = self._restrict(lexicon) if lexicon is not None else (None, None)
+                recognition = self._model.recognize(self._images, trees)
             self._session = tf.Session(graph=graph, config=session_config(reading=True, bfloat16=options.bfloat16))
         self._fetches = {"score": recognition.scores, "best": recognition.best, "texts": recognition.predictor_texts,
                          "labels": [decoded.labels for decoded in recognition.decoded],
@@ -66,10 +70,23 @@ class Recognizer:
         self._in_parts = InParts(self._read)
 
     @classmethod
-    def from_experiment(cls, exp_dir=ENGLISH):
+    def from_experiment(cls, exp_dir=ENGLISH, lexicon=None):
         """The model of exp_dir/config/trainval.prototxt with the latest checkpoint in exp_dir/log; by default the one
         that comes with the library, for English words, which aster/models/english/README.md describes."""
-        return cls(read_config(exp_dir), checkpoint.find_checkpoint(os.path.join(exp_dir, "log")), exp_dir)
+        return cls(read_config(exp_dir), checkpoint.find_checkpoint(os.path.join(exp_dir, "log")), exp_dir, lexicon)
+
+    def _restrict(self, lexicon):
+        """-> for each predictor, {text: word of the lexicon}; and its PrefixTree."""
+        known, found, trees = {}, [], []
+        for predictor in self._model.predictors:
+            key = predictor.charset.characters, predictor.decoder.max_characters
+            if key not in known:
+                known[key] = spellings(lexicon, predictor.charset, predictor.decoder.max_characters)
+            found.append(known[key])
+        for predictor, texts in zip(self._model.predictors, found):
+            labels = map(predictor.charset.encode, texts)
+            trees.append(prefix_tree([text[::-1] for text in labels] if predictor.decoder.reverse else list(labels)))
+        return found, trees
 
     @property
     def charsets(self):
@@ -156,6 +173,8 @@ class Recognizer:
         steps = predictor.charset.character_steps(values["labels"][best][i])
         steps = steps[::-1] if predictor.decoder.reverse else steps
         texts = [column[i].decode("utf-8") for column in values["texts"]]
+        if self._spellings:
+            texts = [words[text] for words, text in zip(self._spellings, texts)]
         reading = Reading(texts[best], float(values["score"][i]),
                           tuple(np.exp(values["log_probs"][best][i, steps]).tolist()))
         if not details:

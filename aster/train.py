@@ -1,5 +1,6 @@
 """Trains a model: python -m aster.train --exp_dir E [--num_clones N] [--clone_on_cpu]"""
 import argparse
+import logging
 
 from aster import command
 
@@ -17,7 +18,24 @@ def main():
     if not config.HasField("train_config"):
         raise ValueError("%s: the configuration has no train_config" % arguments.exp_dir)
     from aster.training.loop import train
-    train(config, arguments.exp_dir, arguments.num_clones, arguments.clone_on_cpu)
+    train(config, arguments.exp_dir, arguments.num_clones, arguments.clone_on_cpu, _evaluation(config, arguments))
+
+
+def _evaluation(config, arguments):
+    """A function of a checkpoint's path that gives its word accuracy, or None where the configuration asks for none."""
+    if not config.train_config.eval_num_examples:
+        return None
+    from aster.evaluation.evaluator import evaluate
+    small = type(config)()
+    small.CopyFrom(config)
+    small.eval_config.num_examples = config.train_config.eval_num_examples
+
+    def word_accuracy(path):
+        try:
+            return evaluate(small, arguments.exp_dir, path)["word_accuracy"]
+        except (ValueError, EnvironmentError) as error:
+            logging.getLogger(__name__).error("can't evaluate %s: %s; training goes on", path, error)
+    return word_accuracy
 
 
 if __name__ == "__main__":

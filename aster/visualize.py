@@ -83,6 +83,29 @@ def draw_control_points(image, control_points=None):
     return drawing
 
 
+def draw_curves(curves, size=(640, 160)):
+    """PIL image: one chart for each of {name: [(step, value)]} that has values, over the same steps."""
+    curves = [(name, points) for name, points in sorted(curves.items()) if points]
+    drawing = Image.new("RGB", (size[0], max(1, len(curves)) * size[1]), "white")
+    pen = ImageDraw.Draw(drawing)
+    last = max([points[-1][0] for _, points in curves] + [1])
+    for i, (name, points) in enumerate(curves):
+        left, top, right, bottom = 60, i * size[1] + 20, size[0] - 10, (i + 1) * size[1] - 20
+        low, high = min(0.0, min(value for _, value in points)), max(value for _, value in points)
+        scale = (bottom - top) / (high - low or 1.0)
+        pen.rectangle([left, top, right, bottom], outline=(200, 200, 200))
+        line = [(left + (right - left) * step / float(last), bottom - (value - low) * scale) for step, value in points]
+        if len(line) > 1:
+            pen.line(line, fill=_BOTTOM, width=2)
+        for x, y in line if len(line) < 40 else ():
+            pen.ellipse([x - 2, y - 2, x + 2, y + 2], fill=_BOTTOM)
+        pen.text((left, top - 14), "%s: %.4g" % (name, points[-1][1]), fill="black")
+        pen.text((4, top - 4), "%.4g" % high, fill="black")
+        pen.text((4, bottom - 8), "%.4g" % low, fill="black")
+        pen.text((right - 60, bottom + 2), "step %d" % last, fill="black")
+    return drawing
+
+
 def to_uint8(image):
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
 

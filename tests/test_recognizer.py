@@ -122,6 +122,14 @@ def test_bad_images(recognizer, bad, problem):
         load_image(bad)
 
 
+def test_with_a_lexicon_only_its_words_are_read(folder):
+    lexicon = ["Tea", "t-e-a-m", "ice", "x1", "averyverylongword"]
+    with Recognizer.from_experiment(folder, lexicon=lexicon) as recognizer:
+        readings = list(recognizer.recognize([draw_word(word) for word in WORDS * 3], details=True))
+    assert {reading.text for reading in readings} <= set(lexicon[:4])
+    assert all(set(reading.texts.values()) <= set(lexicon[:4]) for reading in readings)
+
+
 @pytest.mark.parametrize("arguments", [dict(images=b"x"), dict(images=np.zeros([4, 4, 3], np.uint8)),
                                        dict(images=[], batch_size=0), dict(images=[], on_error="ignore"),
                                        dict(images=[], orientations=())])

@@ -155,20 +155,23 @@ def _attention_lstm_gradient(op, d_h, *_):
 
 
 def beam_search(label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias, lengths, beam_width,
-                max_num_steps, start_label, end_label, pad_label, forget_bias=1.0, name=None):
+                max_num_steps, start_label, end_label, pad_label, forget_bias=1.0, tree=None, name=None):
     """A whole beam search with an attention_lstm whose outputs a dense layer turns into L labels.
 
     Args:
       label_inputs: [L, 4U], what each label gives to the gates; biases included.
       dense_kernel, dense_bias: [U, L] and [L].
+      tree: a model.prefix_tree.PrefixTree of the only texts that may be read; for CPUs. None: any text.
       others: as in attention_lstm.
 
     Returns:
       labels int32 [B, steps], those of the end included and pad_label after it; lengths int32 [B];
       scores [B]; log-probabilities of the labels [B, steps]; alignments [B, steps, T].
     """
+    nothing = np.zeros([0], np.int32)
     return _ops.aster_beam_search(
-        label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias, lengths=lengths,
+        label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias,
+        *(tree or (nothing, nothing, nothing)), lengths=lengths,
         forget_bias=forget_bias, constant_kernels=_constant(state_kernel, dense_kernel), beam_width=beam_width,
         max_num_steps=max_num_steps, start_label=start_label, end_label=end_label, pad_label=pad_label, name=name)
 

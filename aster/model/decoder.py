@@ -2,9 +2,9 @@
 from typing import NamedTuple
 
 from aster.c_ops import ops
-from aster.compat import tf
+from aster.compat import num_gpus, tf
 from aster.data.charset import END_LABEL, START_LABEL
-from aster.model import attention, layers, rnn
+from aster.model import attention, layers, prefix_tree, rnn
 from aster.model.beam_search import PAD_LABEL, Decoded, beam_search
 
 
@@ -89,15 +89,16 @@ class AttentionDecoder:
                     keys=tf.concat(keys, 1), values=tf.concat(values, 1), v=tf.stack([w.v for w in weights]),
                     lengths=[layers.static_size(memory, 1) for memory in memories])
 
-    def search(self, sequences):
-        """sequences [[B, T, C], ...] -> beam_search.Decoded, in the decoder's own direction."""
+    def search(self, sequences, tree=None):
+        """sequences [[B, T, C], ...] -> beam_search.Decoded, in the decoder's own direction. Of the texts of a
+        prefix_tree.PrefixTree only, if one is given."""
         parts = self._build(sequences)
-        if self._fused and self._sync:
+        if self._fused and self._sync and not (tree and num_gpus()):
             return Decoded(*ops.beam_search(
                 parts.label_inputs, dense_kernel=parts.dense_kernel, dense_bias=parts.dense_bias,
                 beam_width=self._beam_width, max_num_steps=self._max_num_steps, start_label=START_LABEL,
                 end_label=END_LABEL, pad_label=PAD_LABEL, forget_bias=self._cell.forget_bias,
-                **self._fused_inputs(parts)))
+                tree=tree, **self._fused_inputs(parts)))
         batch_size = tf.shape(sequences[0])[0]
 
         def step(labels, state):
@@ -105,9 +106,27 @@ class AttentionDecoder:
             state, alignments = self._step(parts, label_input, state)
             logits = layers.matmul(state[-2], parts.dense_kernel, parts.dense_bias)
             return tf.nn.log_softmax(logits), alignments, state
+        state = self._zero_state(parts, batch_size, self._beam_width)
+        if tree:
+            step, state = self._within_tree(step, state, tree)
         alignment_size = sum(layers.static_size(memory, 1) for _, _, memory in parts.attentions)
-        return beam_search(step, self._zero_state(parts, batch_size, self._beam_width), batch_size,
-                           self._beam_width, self._num_labels, self._max_num_steps, alignment_size)
+        return beam_search(step, state, batch_size, self._beam_width, self._num_labels, self._max_num_steps,
+                           alignment_size)
+
+    def _within_tree(self, step, state, tree):
+        """`step` and first state of a search that stays in a tree: the state gets the nodes, int32 [B, W, 1]."""
+        table = tf.constant(prefix_tree.next_nodes(tree, self._num_labels))
+
+        def step_within(labels, state):
+            state, nodes = state[:-1], state[-1][:, :, 0]
+            log_probs, alignments, state = step(labels, state)
+            entered = tf.gather_nd(table, tf.stack([nodes, labels], 2))
+            # the start label leads to the root; what left the tree has lost already
+            nodes = tf.where(tf.equal(labels, START_LABEL), tf.zeros_like(nodes), tf.maximum(entered, 0))
+            allowed = tf.gather(table, nodes) >= 0
+            log_probs = tf.where(allowed, log_probs, tf.fill(tf.shape(log_probs), tf.float32.min))
+            return log_probs, alignments, state + (tf.expand_dims(nodes, 2),)
+        return step_within, state + (tf.zeros_like(state[-1][:, :, :1], tf.int32),)
 
     def _teacher_forcing(self, labels, lengths):
         """Inputs, targets and lengths of the steps: the text between start and end label."""

@@ -46,10 +46,16 @@ class RecognitionModel:
         self.predictors = predictors
         self._keypoint_loss_weight = keypoint_loss_weight
 
-    def recognize(self, images):
-        """images [B, H, W, 3], 0..255 -> Recognition; of several predictors the one with the higher score wins."""
+    def recognize(self, images, trees=None):
+        """images [B, H, W, 3], 0..255 -> Recognition; of several predictors the one with the higher score wins.
+
+        trees: for each predictor the prefix_tree.PrefixTree of the only texts that it may read.
+        """
         preprocessed, rectification, sequences = self._encode(images, is_training=False)
-        decoded = [predictor.decoder.search(sequences) for predictor in self.predictors]
+        if trees:
+            decoded = [predictor.decoder.search(sequences, tree) for predictor, tree in zip(self.predictors, trees)]
+        else:
+            decoded = [predictor.decoder.search(sequences) for predictor in self.predictors]
         texts = [_reading_order(predictor, result) for predictor, result in zip(self.predictors, decoded)]
         scores = tf.stack([result.scores for result in decoded], 1)
         best = tf.cast(tf.argmax(scores, 1), tf.int32)

@@ -1,6 +1,5 @@
 """The training loop: builds the graph, resumes, steps, saves and says what it does."""
 import logging
-import math
 import os
 import re
 import signal
@@ -15,22 +14,23 @@ from aster.model.build import build_model
 from aster.training import TrainingStopped
 from aster.training.clones import build_clones, clone_devices
 from aster.training.optimizer import make_optimizer, transform_gradients
+from aster.training.progress import Progress
 
 _log = logging.getLogger(__name__)
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 class _Graph(NamedTuple):
-    step: Any           # runs one step -> total loss and global step after it
+    step: Any           # runs one step -> total loss, global step after it and learning rate
     stream: Any
     summary: Any
     global_step: Any
     batch_size: int
 
 
-def train(config, exp_dir, num_clones=1, clone_on_cpu=False):
+def train(config, exp_dir, num_clones=1, clone_on_cpu=False, evaluate=None):
     """Trains until num_steps, the end of the data or a signal; saves in exp_dir/log -> last global step.
 
+    evaluate: a function of a checkpoint's path that gives its word accuracy; called after each one.
     Raises ValueError for input that can't be used, before any training, and TrainingStopped for a loss
     that is not finite or a signal.
     """
@@ -46,7 +46,7 @@ def train(config, exp_dir, num_clones=1, clone_on_cpu=False):
             _log.info("%.1f M values to train, on %s", _num_values() / 1e6, ", ".join(devices))
             _initialize(session, config.train_config, log_dir)
             session.run(graph.stream.initializer)
-            return _run(session, graph, config.train_config, log_dir)
+            return _run(session, graph, config.train_config, log_dir, evaluate)
 
 
 def _build(config, exp_dir, devices):
@@ -63,7 +63,7 @@ def _build(config, exp_dir, devices):
     clones = build_clones(model, stream.batch, devices, train_config.freeze_variables)
     update, rate = train_op(clones, train_config, global_step)
     with tf.control_dependencies([update]):
-        step = (tf.identity(clones.total_loss), tf.identity(global_step))
+        step = (tf.identity(clones.total_loss), tf.identity(global_step), tf.identity(rate))
     return _Graph(step, stream, _summary(clones, rate, stream.batch), global_step, sum(train_config.batch_size))
 
 
@@ -110,10 +110,15 @@ def _initialize(session, config, log_dir):
         _log.info("started from %s%s", path, "; not found there: " + ", ".join(left_out) if left_out else "")
 
 
-def _run(session, graph, config, log_dir):
+def _run(session, graph, config, log_dir, evaluate):
     saver = checkpoint.Saver(log_dir, config.keep_checkpoint_every_n_hours)
     writer = tf.summary.FileWriter(log_dir, session.graph)
-    progress = _Progress(config.num_steps, graph.batch_size)
+    progress = Progress(log_dir, config.num_steps, graph.batch_size, writer)
+
+    def watch(path, step):
+        if path:
+            progress.saved(step, evaluate(path) if evaluate else None)
+            progress.pause()
     step = first = int(session.run(graph.global_step))
     saved_at = time.time()
     signals = _Signals()
@@ -122,13 +127,13 @@ def _run(session, graph, config, log_dir):
             if signals.received:
                 break
             if step % config.save_summaries_steps == 0:
-                (loss, step), summary = session.run([graph.step, graph.summary])
+                (loss, step, rate), summary = session.run([graph.step, graph.summary])
                 writer.add_summary(summary, step)
             else:
-                loss, step = session.run(graph.step)
-            progress.update(int(step), float(loss))
+                loss, step, rate = session.run(graph.step)
+            progress.update(int(step), float(loss), float(rate))
             if time.time() - saved_at > config.save_checkpoint_secs:
-                saver.save(session, step, last=False)
+                watch(saver.save(session, step, last=False), step)
                 saved_at = time.time()
     except tf.errors.OutOfRangeError:
         _log.info("the data ended (num_epochs) at step %d", step)
@@ -141,7 +146,9 @@ def _run(session, graph, config, log_dir):
         signals.restore()
         writer.close()
     if step > first:
-        _log.info("saved %s", saver.save(session, step))
+        path = saver.save(session, step)
+        _log.info("saved %s", path)
+        watch(path, step)
     _log.info("%s", graph.stream.report)
     if signals.received:
         raise TrainingStopped("stopped by %s at step %d; the same command goes on from there"
@@ -160,33 +167,6 @@ def _explain(error, step, log_dir):
             "A lower learning rate or gradient_clipping_by_norm may help"
             % (step, (found.group(1) or "a control point").strip(),
                "the last checkpoint is %s" % saved[-1] if saved else "no checkpoint was saved before"))
-
-
-class _Progress:
-    """Logs a line now and then: step, mean loss since the last line, images/s, time left."""
-
-    def __init__(self, num_steps, batch_size):
-        self._num_steps, self._batch_size = num_steps, batch_size
-        self._since, self._losses = None, []
-
-    def update(self, step, loss):
-        now = time.time()
-        self._losses.append(loss)
-        if self._since is None:  # the first step builds and warms up: it says nothing about speed
-            _log.info("step %d  loss %.4f", step, loss)
-            self._since, self._losses = now, []
-            return
-        if now - self._since < _SECONDS_BETWEEN_LINES and step != self._num_steps:
-            return
-        rate = len(self._losses) / max(now - self._since, 1e-9)
-        line = "step %d%s  loss %.4f  %.1f images/s" % (
-            step, "/%d" % self._num_steps if self._num_steps else "", sum(self._losses) / len(self._losses),
-            rate * self._batch_size)
-        if self._num_steps:
-            minutes, seconds = divmod(int(math.ceil((self._num_steps - step) / rate)), 60)
-            line += "  %d:%02d:%02d left" % (minutes // 60, minutes % 60, seconds)
-        _log.info(line)
-        self._since, self._losses = now, []
 
 
 class _Signals:

@@ -6,12 +6,13 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from aster import checkpoint
+from aster import checkpoint, train as train_command
 from aster.compat import IS_TF1, tf
 from aster.config import read_config
 from aster.data.example import Sample, parse, serialize
-from aster.training import TrainingStopped
+from aster.training import TrainingStopped, progress
 from aster.training.loop import train
 from experiment import make_experiment, write_config
 
@@ -49,6 +50,40 @@ def test_train_save_resume(tmp_path, caplog):
     slots = checkpoint.read_shapes(os.path.join(folder, "log", "optimizer.ckpt-5"))
     assert "OptimizeClones/FeatureExtractor/Convnet/conv1/weights/Adam" in slots
     assert not set(slots) & set(names)
+
+
+def test_what_one_watches(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    folder = make_experiment(tmp_path)
+    accuracies = {3: 0.25, 6: 0.5}
+    for steps in 3, 6:
+        write_config(folder, num_steps=steps)
+        train(read_config(folder), folder, evaluate=lambda path: accuracies[int(path.rpartition("-")[2])])
+    curves = progress.read_progress(os.path.join(folder, "log", "progress.csv"))
+    assert [step for step, _ in curves["loss"]] == [2, 3, 5, 6]  # the first of a run only warms up
+    assert [value for _, value in curves["learning_rate"]] == [0.01] * 4
+    assert all(value > 0 for _, value in curves["images_per_second"])
+    assert curves["word_accuracy"] == [(3, 0.25), (6, 0.5)]
+    picture = Image.open(os.path.join(folder, "log", "curves.png"))
+    assert picture.size == (640, 4 * 160) and len(set(picture.convert("L").getdata())) > 3
+    with open(os.path.join(folder, "log", "progress.csv"), "a") as stream:
+        stream.write("7,0.1\nnonsense")  # cut short by a full disk
+    assert progress.read_progress(stream.name)["loss"][-1] == (7, 0.1)
+
+
+def test_an_evaluation_after_each_checkpoint(tmp_path, caplog):
+    folder = make_experiment(tmp_path, train="eval_num_examples: 5")
+    caplog.set_level("INFO")
+    arguments = type("Arguments", (), {"exp_dir": folder})
+    config = read_config(folder)
+    word_accuracy = train_command._evaluation(config, arguments)
+    train(config, folder, evaluate=word_accuracy)
+    assert "5 words" in caplog.text
+    path = os.path.join(folder, "log", "progress.csv")
+    assert [step for step, _ in progress.read_progress(path)["word_accuracy"]] == [3]
+    os.remove(os.path.join(folder, "data", "words.tfrecord"))
+    assert word_accuracy(checkpoint.find_checkpoint(os.path.join(folder, "log"))) is None
+    assert "training goes on" in caplog.text
 
 
 @pytest.mark.parametrize("together", [False, True])

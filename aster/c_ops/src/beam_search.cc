@@ -30,6 +30,9 @@ REGISTER_OP("AsterBeamSearch")
     .Input("v: T")
     .Input("dense_kernel: T")
     .Input("dense_bias: T")
+    .Input("tree_starts: int32")
+    .Input("tree_labels: int32")
+    .Input("tree_nodes: int32")
     .Output("labels: int32")
     .Output("sizes: int32")
     .Output("scores: T")
@@ -73,6 +76,9 @@ class BeamSearchOp : public AttentionOp {
                 tf::errors::InvalidArgument("expected label_inputs [L, 4U], dense_kernel [U, L], dense_bias [L], got ",
                                             label_inputs.shape().DebugString(), ", ", dense.shape().DebugString(), ", ",
                                             context->input(6).shape().DebugString()));
+    const tf::Tensor &starts = context->input(7), &edges = context->input(8);
+    OP_REQUIRES(context, starts.dims() == 1 && edges.shape() == context->input(9).shape(),
+                tf::errors::InvalidArgument("expected tree_starts [N + 1], tree_labels [E] and tree_nodes [E]"));
     const T* from[7];
     for (int i = 0; i < 7; ++i) from[i] = Data<T>(context->input(i));
     Run(context, sizes, num_labels, from);
@@ -109,9 +115,11 @@ class BeamSearchOnCpu : public BeamSearchOp<T> {
     const auto kernel = kernel_.Get(from[1], sizes.units, sizes.projection());
     const auto dense_kernel = dense_kernel_.Get(from[5], sizes.units, num_labels);
     std::vector<Found<T>> found(sizes.batch);
+    Tree tree = {nullptr, Data<tf::int32>(context->input(8)), Data<tf::int32>(context->input(9))};
+    if (context->input(7).NumElements() > 1) tree.starts = Data<tf::int32>(context->input(7));
     ForSamples(context, sizes.batch, [&](int64_t begin, int64_t end) {
       RunOnThisProcessor(BeamSearch<T>{sizes, this->beam_width_, num_labels, this->start_label_, this->end_label_,
-                                       *kernel, *dense_kernel, from[0], from[2], from[3], from[4], from[6],
+                                       *kernel, *dense_kernel, from[0], from[2], from[3], from[4], from[6], tree,
                                        found.data(), begin, end});
     });
     Write(context, found, sizes.num_values());
@@ -153,6 +161,8 @@ class BeamSearchOnGpu : public BeamSearchOp<T> {
 
  protected:
   void Run(tf::OpKernelContext* context, const Sizes& sizes, int64_t num_labels, const T* const* from) override {
+    OP_REQUIRES(context, context->input(7).NumElements() <= 1,
+                tf::errors::Unimplemented("there is no kernel for GPUs that searches a lexicon"));
     gpu::SearchShape shape;
     OP_REQUIRES_OK(context, ShapeOf(sizes, &shape.attention));
     shape.beam_width = this->beam_width_;

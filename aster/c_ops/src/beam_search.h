@@ -17,8 +17,24 @@ struct Found {
   std::vector<T> alignments;  // T values per label
 };
 
+// The texts that may be read, as a tree; see model/prefix_tree.py. Without starts, any text may.
+struct Tree {
+  const int32_t *starts, *labels, *nodes;
+
+  // f(label, the node that it leads to) for all that may follow on a node.
+  template <typename F>
+  ASTER_INLINE void ForEach(int32_t node, int64_t num_labels, const F& f) const {
+    if (!starts) {
+      for (int64_t label = 0; label < num_labels; ++label) f(static_cast<int32_t>(label), 0);
+    } else {
+      for (int32_t edge = starts[node]; edge < starts[node + 1]; ++edge) f(labels[edge], nodes[edge]);
+    }
+  }
+};
+
 // Searches for samples [begin, end), all in step, each until its best hypothesis has ended: scores only
-// fall, so nothing can overtake that one. What is read without doubt needs no beam. Sizes::steps is the most labels that a hypothesis may have.
+// fall, so nothing can overtake that one. What is read without doubt needs no beam. Sizes::steps is the most labels
+// that a hypothesis may have.
 template <typename T>
 struct BeamSearch {
   const Sizes& sizes;
@@ -28,13 +44,14 @@ struct BeamSearch {
   const PackedMatrix<T>& dense_kernel;  // [U, L]
   const T *label_inputs;                // [L, 4U], biases included
   const T *keys, *values, *v, *dense_bias;
+  const Tree& tree;
   Found<T>* found;                      // [B]
   int64_t begin, end;
 
   struct Hypothesis {
     T score, log_prob;
     int64_t parent;     // among the last step's hypotheses of the sample
-    int32_t label;
+    int32_t label, node;
     bool finished;
     int64_t state;      // row of the state that it goes on from
     int64_t alignment;  // row of the alignment with which its label was read
@@ -63,7 +80,7 @@ struct BeamSearch {
     const int64_t units = sizes.units, num_gates = sizes.gates(), num_values = sizes.num_values();
     std::vector<int64_t> unproven;
     States states = FirstStates(sizes.units, samples);
-    std::vector<int32_t> labels(samples.size(), start_label);
+    std::vector<int32_t> labels(samples.size(), start_label), nodes(samples.size(), 0);
     std::vector<T> rivals(samples.size(), std::numeric_limits<T>::lowest()), alignments, gates(num_gates);
     for (int64_t t = 0; t < sizes.steps && !states.samples.empty(); ++t) {
       const int64_t rows = states.samples.size();
@@ -81,16 +98,17 @@ struct BeamSearch {
         Found<T>& text = found[sample];
         T* scores = &logits[row * num_labels];
         const T log_sum = AddBias(scores);
-        int32_t label = 0;
+        int32_t label = -1, node = 0;
         T second = std::numeric_limits<T>::lowest();
-        for (int64_t n = 1; n < num_labels; ++n) {
-          if (scores[n] > scores[label]) {
-            second = scores[label];
-            label = n;
-          } else if (scores[n] > second) {
-            second = scores[n];
+        tree.ForEach(nodes[row], num_labels, [&](int32_t candidate, int32_t next) {
+          if (label < 0 || scores[candidate] > scores[label]) {
+            if (label >= 0) second = scores[label];
+            label = candidate;
+            node = next;
+          } else if (scores[candidate] > second) {
+            second = scores[candidate];
           }
-        }
+        });
         const T rival = std::max(rivals[row], text.score + (second - log_sum));
         const T log_prob = scores[label] - log_sum;
         text.score += log_prob;
@@ -103,6 +121,7 @@ struct BeamSearch {
           text = Found<T>();
         } else if (label != end_label) {
           labels[kept] = label;
+          nodes[kept] = node;
           rivals[kept] = rival;
           states.samples[kept] = sample;
           std::copy_n(&states.h[row * units], units, &states.h[kept * units]);
@@ -143,7 +162,7 @@ struct BeamSearch {
     std::vector<std::vector<Beam>> history(count);  // [sample][step]
     std::vector<std::vector<T>> alignments;         // [step], by row of the states
     States states = FirstStates(sizes.units, samples);
-    for (int64_t i = 0; i < count; ++i) history[i].push_back(Beam{Hypothesis{0, 0, 0, start_label, false, i, 0}});
+    for (int64_t i = 0; i < count; ++i) history[i].push_back(Beam{Hypothesis{0, 0, 0, start_label, 0, false, i, 0}});
     for (int64_t t = 0; t < sizes.steps && !states.samples.empty(); ++t) {
       alignments.emplace_back();
       std::vector<T> sums = Sums<kBytes>(states, &alignments.back());
@@ -216,7 +235,7 @@ struct BeamSearch {
         const int64_t parent = rows.size();
         rows.push_back(row);
         if (hypothesis.finished) {  // it stays as it is
-          Insert(Hypothesis{hypothesis.score, 0, parent, end_label, true, 0, hypothesis.alignment}, &beam);
+          Insert(Hypothesis{hypothesis.score, 0, parent, end_label, 0, true, 0, hypothesis.alignment}, &beam);
         } else {
           Expand(hypothesis, parent, &(*logits)[row++ * num_labels], &beam);
         }
@@ -243,11 +262,11 @@ struct BeamSearch {
   // Adds the continuations of a hypothesis that are good enough.
   void Expand(const Hypothesis& hypothesis, int64_t parent, T* logits, Beam* beam) const {
     const T log_sum = AddBias(logits);
-    for (int64_t label = 0; label < num_labels; ++label) {
+    tree.ForEach(hypothesis.node, num_labels, [&](int32_t label, int32_t node) {
       const T log_prob = logits[label] - log_sum;
-      Insert(Hypothesis{hypothesis.score + log_prob, log_prob, parent, static_cast<int32_t>(label),
-                        label == end_label, 0, hypothesis.state}, beam);
-    }
+      Insert(Hypothesis{hypothesis.score + log_prob, log_prob, parent, label, node, label == end_label, 0,
+                        hypothesis.state}, beam);
+    });
   }
 
   // Keeps the beam sorted, equals in the order in which they came, and no wider than beam_width.
