@@ -1,0 +1,9 @@
+# ASTER on TensorFlow 2 with a GPU: docker build -f docs/docker/tf2.Dockerfile -t aster . && docker run --gpus all -it aster
+FROM nvidia/cuda:12.5.1-cudnn-devel-ubuntu22.04
+RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-pip python3-dev g++ make git \
+    && rm -rf /var/lib/apt/lists/*
+COPY . /aster
+WORKDIR /aster
+RUN python3 -m pip install "tensorflow[and-cuda]" grpcio-tools setuptools wheel \
+    && python3 -m pip install --no-build-isolation -e ".[synth,convert]"
+CMD ["python3", "-m", "aster.doctor"]
