@@ -14,8 +14,11 @@ QUICKSTART := experiments/quickstart
 .NOTPARALLEL:
 .PHONY: quickstart test test-tf2 test-tf1 build-tf2 build-tf1 bench lint clean
 
-# Renders words, trains a small model on them for some minutes, and reads words it has not seen.
-quickstart: build-tf2 data/train.tfrecord data/test.tfrecord
+# Reads sample images with the model that comes with the library. Then renders words, trains a small model on them for
+# some minutes, and reads words it has not seen.
+quickstart: build-tf2
+	$(PYTHON) -m aster.demo --input_image aster/models/samples
+	$(MAKE) --no-print-directory data/train.tfrecord data/test.tfrecord
 	$(PYTHON) -m aster.train --exp_dir $(QUICKSTART)
 	$(PYTHON) -m aster.eval --exp_dir $(QUICKSTART) --norepeat
 	$(PYTHON) tools/extract_images.py data/test.tfrecord data/test_images 8
