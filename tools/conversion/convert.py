@@ -65,7 +65,9 @@ def positive(text):
 
 def run(arguments, load):
     """Runs a converter: load(arguments) -> (items, read, expected count or None). Errors end in one line."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; complete shards are kept"))
+    _stops.clear()
+    for number in signal.SIGINT, signal.SIGTERM:
+        signal.signal(number, _stop)
     name = os.path.splitext(os.path.basename(load.__code__.co_filename))[0]
     try:
         if not os.path.isdir(arguments.data_dir):
@@ -86,6 +88,15 @@ def run(arguments, load):
         sys.exit("stopped; complete shards are kept")
     if arguments.check:
         check(name, count, expected)
+
+
+_stops = []  # the signals received
+
+
+def _stop(number, _):
+    """An exception alone would not do: raised within a library's callback, it can be swallowed."""
+    _stops.append(number)
+    raise KeyboardInterrupt
 
 
 def check(name, count, expected):
@@ -117,6 +128,8 @@ def convert(items, read, arguments, name, chunk=64):
             with complete_files([paths[i]]) as parts, record_writers(parts) as (writer,):
                 work = functools.partial(_read_chunk, read, arguments.lower_case, pool is not None)
                 for size, records, skipped in _in_order(pool, work, chunks, 4 * arguments.num_workers):
+                    if _stops:
+                        raise KeyboardInterrupt
                     for record in records:
                         writer.write(record)
                     for one in skipped:
