@@ -240,6 +240,8 @@ setup(
         "test": ["pytest"],
         # .mat files, LMDB and XML for tools/create_*_tfrecord.py
         "convert": ["scipy", "lmdb", "defusedxml"],
+        # ONNX files by python -m aster.export, on TensorFlow 2
+        "export": ["tf2onnx", "onnxruntime"],
         # Words and fonts for tools/create_synthetic_tfrecord.py; matplotlib brings DejaVu.
         "synth": ["pyspellchecker", "matplotlib", "font-roboto", "font-source-sans-pro",
                   "font-source-serif-pro", "font-caladea"],

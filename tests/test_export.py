@@ -7,8 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from aster import checkpoint, command, export
+from aster import command, export
+from aster.compat import IS_TF1
 from aster.config import read_config
+from aster.models import ENGLISH, SAMPLES
 from aster.recognizer import Recognizer
 from aster.training.loop import train
 from experiment import WORDS, draw_word, make_experiment
@@ -36,14 +38,19 @@ def folder(tmp_path_factory):
     return path
 
 
-def test_a_saved_model_reads_as_the_recognizer(folder, tmp_path):
-    output = str(tmp_path / "models" / "1")
-    os.makedirs(os.path.dirname(output))
-    export.export(read_config(folder), checkpoint.find_checkpoint(os.path.join(folder, "log")), output, folder)
-    paths = [str(tmp_path / ("%s.jpg" % word)) for word in WORDS]
+def write_words(folder):
+    paths = [str(folder / ("%s.jpg" % word)) for word in WORDS]
     for path, word in zip(paths, WORDS):
         with open(path, "wb") as stream:
             stream.write(draw_word(word))
+    return paths
+
+
+def test_a_saved_model_reads_as_the_recognizer(folder, tmp_path):
+    output = str(tmp_path / "models" / "1")
+    os.makedirs(os.path.dirname(output))
+    assert "image_bytes" in export.export_saved_model(folder, output)
+    paths = write_words(tmp_path)
     printed = subprocess.check_output([sys.executable, "-c", READER, output] + paths, cwd=str(tmp_path),
                                       universal_newlines=True)
     values = json.loads(printed.splitlines()[-1])
@@ -52,6 +59,34 @@ def test_a_saved_model_reads_as_the_recognizer(folder, tmp_path):
     assert values["text"] == [reading.text for reading in expected]
     # TensorFlow's and Pillow's decoders differ by a grey level here and there
     np.testing.assert_allclose(values["score"], [reading.score for reading in expected], atol=0.05)
+
+
+@pytest.mark.skipif(IS_TF1, reason="ONNX needs TensorFlow 2")
+@pytest.mark.parametrize("exp_dir", ["one predictor", "two predictors"])
+def test_an_onnx_file_reads_as_the_recognizer(folder, tmp_path, exp_dir):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    exp_dir = folder if exp_dir == "one predictor" else ENGLISH
+    output = str(tmp_path / "model.onnx")
+    assert export.export_onnx(exp_dir, output).startswith("images float [B, 64, 256, 3] -> labels int32 [B, S]")
+    session = onnxruntime.InferenceSession(output, providers=["CPUExecutionProvider"])
+    metadata = session.get_modelmeta().custom_metadata_map
+    characters, offset = json.loads(metadata["characters"]), int(metadata["label_offset"])
+    samples = [os.path.join(SAMPLES, name) for name in sorted(os.listdir(SAMPLES))]
+    with Recognizer.from_experiment(exp_dir) as recognizer:
+        expected = list(recognizer.recognize(samples + write_words(tmp_path), details=True))
+    labels, scores = session.run(["labels", "scores"], {"images": np.stack([reading.image for reading in expected])})
+    texts = ["".join(characters[label - offset] for label in row if label >= offset) for row in labels]
+    assert texts == [reading.text for reading in expected]
+    np.testing.assert_allclose(scores, [reading.score for reading in expected], atol=2e-3)
+
+
+def test_greedy(folder, tmp_path):
+    output = str(tmp_path / "greedy")
+    export.export_saved_model(folder, output, greedy=True)
+    paths = write_words(tmp_path)
+    printed = subprocess.check_output([sys.executable, "-c", READER, output] + paths, universal_newlines=True)
+    assert len(json.loads(printed.splitlines()[-1])["text"]) == len(WORDS)
 
 
 def test_an_existing_folder_is_left_alone(folder, tmp_path, monkeypatch):
