@@ -58,6 +58,7 @@ def find_images(images):
     """Yields the images of an iterable; paths of folders and patterns such as *.jpg stand for the image files there, in
     the order of their names. Raises ValueError for one without any."""
     for image in images:
+        image = str(image) if isinstance(image, os.PathLike) else image
         found = None
         if isinstance(image, str) and os.path.isdir(image):
             found = [os.path.join(image, name) for name in sorted(os.listdir(image))]
