@@ -29,6 +29,7 @@ class Server(ThreadingMixIn, HTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    timeout = 60  # seconds without a byte
 
     def do_GET(self):
         if not self._is_local():

@@ -59,6 +59,7 @@ def test_a_folder_and_an_iterator_keep_their_order(recognizer, tmp_path):
     assert [os.path.basename(path) for path in find_images([str(tmp_path)])] == ["a.png", "b.png", "c.jpg"]
     assert [os.path.basename(path) for path in find_images([str(tmp_path / "?.png")])] == ["a.png", "b.png"]
     from_folder = list(recognizer.recognize(str(tmp_path)))
+    assert [reading.text for reading in recognizer.recognize(tmp_path)] == [reading.text for reading in from_folder]
     for batch_size in 1, 2, 32:
         endless = (str(tmp_path / name) for name in itertools.cycle(["a.png", "b.png", "c.jpg"]))
         some = list(itertools.islice(recognizer.recognize(endless, batch_size=batch_size), 7))
