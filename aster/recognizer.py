@@ -123,9 +123,9 @@ class Recognizer:
             raise ValueError("batch_size must be 1 or more, not %d" % batch_size)
         if isinstance(images, (bytes, np.ndarray)) or hasattr(images, "convert"):
             raise ValueError("expected a folder, or a list or other iterable of images; put a single image into a list")
-        is_path = isinstance(images, (str, os.PathLike))
-        images = iter(find_images([images] if is_path else images))
-        return self._recognize(images, batch_size, tuple(orientations), details, on_error)
+        if isinstance(images, (str, os.PathLike)):
+            images = find_images([images])
+        return self._recognize(iter(images), batch_size, tuple(orientations), details, on_error)
 
     def _recognize(self, images, batch_size, orientations, details, on_error):
         number = 0
