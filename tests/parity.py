@@ -26,7 +26,7 @@ from aster.config import read_config
 from aster.model.build import build_model
 
 IMAGE, SCORE, RELATIVE = 1e-4, 1e-3, 1e-3
-NOISE_DRAWS = 4
+NOISE_DRAWS = 12  # the effect of one ranges over a factor of ten: it depends on which points cross a pixel
 
 
 def run_model(config_path, checkpoint_path, images, texts):
