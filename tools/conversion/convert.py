@@ -91,12 +91,23 @@ def run(arguments, load):
 
 
 _stops = []  # the signals received
+_starting = []  # holds something while a worker may be starting
 
 
 def _stop(number, _):
     """An exception alone would not do: raised within a library's callback, it can be swallowed."""
     _stops.append(number)
-    raise KeyboardInterrupt
+    if not _starting:
+        raise KeyboardInterrupt
+
+
+def _submit(pool, function, chunk):
+    """An exception between the start of a worker and its entry in the pool's list would leave it behind."""
+    _starting.append(True)
+    try:
+        return pool.submit(function, chunk)
+    finally:
+        _starting.pop()
 
 
 def check(name, count, expected):
@@ -161,7 +172,7 @@ def _in_order(pool, function, chunks, most):
         return
     pending = collections.deque()
     for chunk in chunks:
-        pending.append(pool.submit(function, chunk))
+        pending.append(_submit(pool, function, chunk))
         if len(pending) > most:
             yield pending.popleft().result()
     while pending:
