@@ -4,7 +4,8 @@
     python tools/pack_model.py --exp_dir experiments/english --output_dir aster/models/english
 
 The output is an experiment folder: its checkpoint has the moving averages only, as float16, and its configuration
-neither training nor readers.
+neither training nor readers. Of several experiments with one model it has the mean, which often reads better than each
+(Wortsman et al. 2022, "Model soups") where one was fine-tuned from the other.
 """
 import argparse
 import os
@@ -24,12 +25,13 @@ from aster.model.build import build_model  # noqa: E402
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--exp_dir", required=True, help="a trained experiment; its latest checkpoint is taken")
+    parser.add_argument("--exp_dir", required=True, nargs="+", metavar="E",
+                        help="a trained experiment, whose latest checkpoint is taken; of several the mean")
     parser.add_argument("--output_dir", required=True)
     arguments = parser.parse_args()
-    config = read_config(arguments.exp_dir)
-    path = checkpoint.find_checkpoint(os.path.join(arguments.exp_dir, "log"))
-    values = model_values(config, path, arguments.exp_dir)
+    config = read_config(arguments.exp_dir[0])
+    paths = [checkpoint.find_checkpoint(os.path.join(folder, "log")) for folder in arguments.exp_dir]
+    values = mean([model_values(config, path, arguments.exp_dir[0]) for path in paths])
     for field in ("train_config", "train_input_reader", "eval_input_reader"):
         config.ClearField(field)
     config.eval_config.use_moving_averages = False
@@ -37,23 +39,27 @@ def main():
         command.check_writable(os.path.join(arguments.output_dir, name), is_folder=True)
     command.write_text(os.path.join(arguments.output_dir, CONFIG_IN_EXP_DIR),
                        lambda stream: stream.write(text_format.MessageToString(config)))
-    saved = save(values, os.path.join(arguments.output_dir, "log", "model.ckpt"), checkpoint.global_step(path))
+    saved = save(values, os.path.join(arguments.output_dir, "log"), sum(map(checkpoint.global_step, paths)))
     size = sum(value.nbytes for value in values.values())
     print("%s: %d values, %.1f MB" % (saved, sum(value.size for value in values.values()), size / 1e6))
 
 
 def model_values(config, path, exp_dir):
-    """{name: float16 array} of all that reading needs."""
-    values = {}
+    """{name: array} of all that reading needs."""
     with tf.Graph().as_default(), tf.Session() as session:
         build_model(config.model, exp_dir).recognize(
             tf.placeholder(tf.float32, [1] + _image_size(config)))
         variables = tf.global_variables()
         checkpoint.restore(session, path, variables, config.eval_config.use_moving_averages)
-        for variable, value in zip(variables, session.run(variables)):
-            values[variable.op.name] = value.astype(np.float16)
-            if not np.isfinite(values[variable.op.name]).all():
-                raise ValueError("%s: %s has values too large for float16" % (path, variable.op.name))
+        return {variable.op.name: value for variable, value in zip(variables, session.run(variables))}
+
+
+def mean(models):
+    """Of several {name: array} the mean, as float16."""
+    values = {name: np.mean([model[name] for model in models], axis=0).astype(np.float16) for name in models[0]}
+    for name, value in values.items():
+        if not np.isfinite(value).all():
+            raise ValueError("%s has values too large for float16" % name)
     return values
 
 
@@ -63,12 +69,15 @@ def _image_size(config):
     return [sizes[-1].target_height, sizes[-1].target_width, 3]
 
 
-def save(values, path, step):
+def save(values, folder, step):
     with tf.Graph().as_default(), tf.Session() as session:
         variables = [tf.get_variable(name, initializer=tf.constant(value)) for name, value in values.items()]
         variables.append(tf.get_variable("global_step", initializer=tf.constant(step, tf.int64)))
         session.run(tf.global_variables_initializer())
-        return tf.train.Saver(variables).save(session, path, global_step=step, write_meta_graph=False)
+        path = tf.train.Saver(variables).save(session, os.path.join(folder, "model.ckpt"), global_step=step,
+                                              write_meta_graph=False)
+    tf.train.update_checkpoint_state(folder, os.path.basename(path))  # without the folder's place on this machine
+    return path
 
 
 if __name__ == "__main__":

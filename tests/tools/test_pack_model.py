@@ -1,0 +1,46 @@
+"""A packed model reads as the experiment that it comes from."""
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from aster import command
+from aster.config import read_config
+from aster.recognizer import Recognizer
+from aster.training.loop import train
+from experiment import WORDS, draw_word, make_experiment
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
+
+import pack_model as tool  # noqa: E402
+
+
+def test_a_packed_model_reads_the_same(tmp_path, monkeypatch):
+    folder = make_experiment(tmp_path / "experiment", num_steps=20, eval="use_moving_averages: true")
+    train(read_config(folder), folder, clone_on_cpu=True)
+    packed = str(tmp_path / "packed")
+    monkeypatch.setattr(sys, "argv", ["pack_model", "--exp_dir", folder, folder, "--output_dir", packed])
+    command.run(tool.main)
+    config = read_config(packed)
+    assert not config.HasField("train_config") and not config.eval_config.use_moving_averages
+    read = []
+    for exp_dir in folder, packed:
+        with Recognizer.from_experiment(exp_dir) as recognizer:
+            read.append(list(recognizer.recognize([draw_word(word) for word in WORDS])))
+    assert [reading.text for reading in read[0]] == [reading.text for reading in read[1]]
+    scores = [[reading.score for reading in readings] for readings in read]
+    np.testing.assert_allclose(scores[0], scores[1], atol=0.05)
+    logs = [os.path.join(exp_dir, "log") for exp_dir in (folder, packed)]
+    sizes = [sum(os.path.getsize(os.path.join(log, name)) for name in os.listdir(log) if name.startswith("model.ckpt"))
+             for log in logs]
+    assert sizes[1] < 0.4 * sizes[0]
+    with open(os.path.join(packed, "log", "checkpoint")) as stream:
+        assert str(tmp_path) not in stream.read()
+
+
+def test_the_mean():
+    found = tool.mean([{"a": np.array([1.0, 2.0])}, {"a": np.array([3.0, 5.0])}])["a"]
+    assert found.dtype == np.float16 and found.tolist() == [2.0, 3.5]
+    with pytest.raises(ValueError, match="too large"):
+        tool.mean([{"a": np.array([1e6])}])
