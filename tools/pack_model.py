@@ -76,7 +76,9 @@ def save(values, folder, step):
         session.run(tf.global_variables_initializer())
         path = tf.train.Saver(variables).save(session, os.path.join(folder, "model.ckpt"), global_step=step,
                                               write_meta_graph=False)
-    tf.train.update_checkpoint_state(folder, os.path.basename(path))  # without the folder's place on this machine
+    # without the folder's place on this machine, which TensorFlow would write
+    command.write_text(os.path.join(folder, "checkpoint"), lambda stream: stream.write(
+        'model_checkpoint_path: "%s"\n' % os.path.basename(path)))
     return path
 
 
