@@ -8,7 +8,6 @@ import sys
 
 from aster import command
 from aster.data.image import find_images
-from aster.data.lexicon import read_lexicon
 from aster.models import ENGLISH
 from aster.serve import PORT, serve
 
@@ -36,21 +35,14 @@ def main():
     if bool(arguments.input_image) == (arguments.serve is not None):
         parser.error("name images with --input_image, or --serve a page")
     command.read_experiment(arguments.exp_dir)
-    lexicon = read_lexicon(arguments.lexicon) if arguments.lexicon else None
-    if arguments.serve is not None:
-        from aster.recognizer import Recognizer
-        with Recognizer.from_experiment(arguments.exp_dir, lexicon) as recognizer:
-            serve(recognizer, arguments.serve)
-        return
-    for path in filter(None, [arguments.json, arguments.csv]):
-        command.check_writable(path)
-    if arguments.output_dir:
-        command.check_writable(arguments.output_dir, is_folder=True)
-    paths = list(find_images(_listed(arguments.input_image)))
-    if not paths:
-        raise ValueError("no images: the list on standard input is empty")
+    is_page = arguments.serve is not None
+    paths = [] if is_page else _find(arguments)
+    from aster.data.lexicon import read_lexicon
     from aster.recognizer import Recognizer
+    lexicon = read_lexicon(arguments.lexicon) if arguments.lexicon else None
     with Recognizer.from_experiment(arguments.exp_dir, lexicon) as recognizer:
+        if is_page:
+            return serve(recognizer, arguments.serve)
         results = _read(recognizer, paths, arguments)
     if arguments.json:
         command.write_json(arguments.json, results)
@@ -58,6 +50,18 @@ def main():
         command.write_text(arguments.csv, lambda stream: _write_table(stream, results))
     if len(results) < len(paths):
         sys.exit("%d of %d images could not be read" % (len(paths) - len(results), len(paths)))
+
+
+def _find(arguments):
+    """The paths of all images; raises an error now for results that could not be written later."""
+    for path in filter(None, [arguments.json, arguments.csv]):
+        command.check_writable(path)
+    if arguments.output_dir:
+        command.check_writable(arguments.output_dir, is_folder=True)
+    paths = list(find_images(_listed(arguments.input_image)))
+    if not paths:
+        raise ValueError("no images: the list on standard input is empty")
+    return paths
 
 
 def _listed(paths):

@@ -28,11 +28,12 @@ class Judged(NamedTuple):
 def evaluate(config, exp_dir, checkpoint_path):
     """Reads the eval_input_reader once with the checkpoint -> results, a dict; exp_dir/log/eval gets summaries."""
     options = config.eval_config
-    started, drawn = time.time(), []
+    drawn = []
     with Recognizer(config, checkpoint_path, exp_dir) as recognizer:
         report, judged = read_records(recognizer, config.eval_input_reader, options, exp_dir,
                                       details=options.num_visualizations > 0)
         metrics = RecognitionMetrics(recognizer.ascii_only)
+        started = time.time()
         for item in itertools.islice(judged, options.num_examples):
             predicted = item.reading.text
             if options.eval_with_lexicon:
