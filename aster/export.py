@@ -6,13 +6,13 @@ import os
 from aster import checkpoint, command
 from aster.compat import IS_TF1, tf
 from aster.config import read_config
-from aster.data.charset import END_LABEL
 from aster.data.preprocess import preprocess_image
+from aster.model.beam_search import PAD_LABEL
 from aster.model.build import build_model
+from aster.model.recognition import character_labels
 from aster.models import ENGLISH
 
 _OPSET = 16  # of ONNX; older ones can't sample images
-_PAD = -1
 
 
 def main():
@@ -95,7 +95,7 @@ def export_onnx(exp_dir, output, greedy=False):
                 raise ValueError("the predictors have different character sets, which one ONNX file can't have")
             characters.extend(model.predictors[0].charset.characters)
             width = model.max_characters + 1
-            labels = [_reading_order(predictor, decoded, width)
+            labels = [_padded(character_labels(predictor, decoded), width)
                       for predictor, decoded in zip(model.predictors, recognition.decoded)]
             choice = tf.stack([tf.range(tf.shape(images)[0]), recognition.best], 1)
             return {"labels": tf.gather_nd(tf.stack(labels, 1), choice), "scores": recognition.scores}
@@ -124,15 +124,10 @@ def _find(exp_dir, greedy):
     return config, checkpoint.find_checkpoint(os.path.join(exp_dir, "log"))
 
 
-def _reading_order(predictor, decoded, width):
-    """The labels of the characters in reading order, int32 [B, width], and -1 after them."""
-    ended = tf.cumsum(tf.cast(tf.equal(decoded.labels, END_LABEL), tf.int32), axis=1) > 0
-    labels = tf.where(ended, tf.fill(tf.shape(ended), _PAD), decoded.labels)
-    if predictor.decoder.reverse:
-        count = tf.reduce_sum(tf.cast(labels >= 0, tf.int32), 1)
-        labels = tf.reverse_sequence(labels, count, seq_axis=1, batch_axis=0)
+def _padded(labels, width):
+    """[B, S] -> [B, width], PAD_LABEL beyond S."""
     missing = tf.maximum(width - tf.shape(labels)[1], 0)
-    labels = tf.pad(labels, [[0, 0], [0, missing]], constant_values=_PAD)[:, :width]
+    labels = tf.pad(labels, [[0, 0], [0, missing]], constant_values=PAD_LABEL)[:, :width]
     labels.set_shape([None, width])
     return labels
 

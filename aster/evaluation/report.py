@@ -37,7 +37,6 @@ class Word(NamedTuple):
     filename: str
     lexicon_size: int
     corrected: Any
-    corrected_right: bool
     thumbnail: bytes = b""  # JPEG of the image as the model saw it, where models are compared
 
 
@@ -98,8 +97,7 @@ def read_data_set(recognizer, experiment, data_set, options, base_dir, keep=NUM_
         truth = comparable(item.truth, recognizer.ascii_only)
         word = Word(item.truth, item.reading.text, item.reading.score,
                     comparable(item.reading.text, recognizer.ascii_only) == truth, item.filename, len(item.lexicon),
-                    corrected, corrected is not None and comparable(corrected, recognizer.ascii_only) == truth,
-                    encode_jpeg(item.reading.image) if thumbnails else b"")
+                    corrected, encode_jpeg(item.reading.image) if thumbnails else b"")
         words.append(word)
         if not word.right:
             heapq.heappush(worst, (word.score, next(order), word, item.reading))
@@ -114,12 +112,12 @@ def rows(result, ascii_only=True):
     """The rows of a Result: subsets that the literature tells apart, without and with the records' lexicons."""
     made = []
     for subset, words in _subsets(result.words):
-        made.append(_row(result, subset, "none", words, ascii_only, [(word.text, word.right) for word in words]))
+        made.append(_row(result, subset, "none", [(word.text, word.truth) for word in words], ascii_only))
         with_lexicon = [word for word in words if word.corrected is not None]
         if with_lexicon:
             sizes = sorted(word.lexicon_size for word in with_lexicon)
-            made.append(_row(result, subset, "%d words" % sizes[len(sizes) // 2], with_lexicon, ascii_only,
-                             [(word.corrected, word.corrected_right) for word in with_lexicon]))
+            made.append(_row(result, subset, "%d words" % sizes[len(sizes) // 2],
+                             [(word.corrected, word.truth) for word in with_lexicon], ascii_only))
     return made
 
 
@@ -133,12 +131,12 @@ def _subsets(words):
     return found
 
 
-def _row(result, subset, lexicon, words, ascii_only, read):
+def _row(result, subset, lexicon, pairs, ascii_only):
+    """Row of (text, truth) pairs."""
     metrics = RecognitionMetrics(ascii_only)
-    for word, (text, _) in zip(words, read):
-        metrics.update(text, word.truth)
+    right = sum([metrics.update(text, truth) for text, truth in pairs])
     summary = metrics.summary()
-    low, high = wilson(sum(right for _, right in read), len(read))
+    low, high = wilson(right, len(pairs))
     paper = None if lexicon != "none" else next(
         (value for pattern, value in _PAPER if re.search(pattern, result.data_set.lower())), None)
     return Row(result.experiment, result.data_set, subset, lexicon, summary["count"], summary["word_accuracy"], low,

@@ -5,7 +5,7 @@ from typing import Any, List, NamedTuple, Optional
 from aster import losses
 from aster.compat import tf
 from aster.data.charset import END_LABEL
-from aster.model.beam_search import Decoded
+from aster.model.beam_search import PAD_LABEL, Decoded
 from aster.model.decoder import AttentionDecoder, Teaching
 from aster.model.rectifier import Rectification
 
@@ -56,7 +56,8 @@ class RecognitionModel:
             decoded = [predictor.decoder.search(sequences, tree) for predictor, tree in zip(self.predictors, trees)]
         else:
             decoded = [predictor.decoder.search(sequences) for predictor in self.predictors]
-        texts = [_reading_order(predictor, result) for predictor, result in zip(self.predictors, decoded)]
+        texts = [predictor.charset.decode_tensor(character_labels(predictor, result))
+                 for predictor, result in zip(self.predictors, decoded)]
         scores = tf.stack([result.scores for result in decoded], 1)
         best = tf.cast(tf.argmax(scores, 1), tf.int32)
         choice = tf.stack([tf.range(tf.shape(best)[0]), best], 1)
@@ -101,11 +102,10 @@ class RecognitionModel:
         return preprocessed, rectification, self._encoder(encoder_input, is_training)
 
 
-def _reading_order(predictor, decoded):
-    """The text that a predictor read, as string [B]."""
-    labels = decoded.labels
+def character_labels(predictor, decoded):
+    """What a predictor read, int32 [B, S]: labels up to the end label, in reading order, and PAD_LABEL after them."""
+    ended = tf.cumsum(tf.cast(tf.equal(decoded.labels, END_LABEL), tf.int32), axis=1) > 0
+    labels = tf.where(ended, tf.fill(tf.shape(ended), PAD_LABEL), decoded.labels)
     if predictor.decoder.reverse:
-        before_end = tf.cumsum(tf.cast(tf.equal(labels, END_LABEL), tf.int32), axis=1)
-        num_characters = tf.reduce_sum(tf.cast(tf.equal(before_end, 0) & (labels >= 0), tf.int32), 1)
-        labels = tf.reverse_sequence(labels, num_characters, seq_axis=1, batch_axis=0)
-    return predictor.charset.decode_tensor(labels, decoded.lengths)
+        labels = tf.reverse_sequence(labels, tf.reduce_sum(tf.cast(labels >= 0, tf.int32), 1), seq_axis=1, batch_axis=0)
+    return labels

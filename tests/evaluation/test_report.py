@@ -50,7 +50,7 @@ def test_find_data_sets(tmp_path):
 
 
 def test_subsets_are_named():
-    words = [report.Word(truth, "", 0.0, False, "", 0, None, False) for truth in ("a-b", "abc", "x", "longer")]
+    words = [report.Word(truth, "", 0.0, False, "", 0, None) for truth in ("a-b", "abc", "x", "longer")]
     rows = report.rows(report.Result("E", "ic13_test", tuple(words), (), 0))
     assert [(row.subset, row.count) for row in rows] == [("all", 4), ("alphanumeric", 3),
                                                          ("alphanumeric, 3 or longer", 2)]
@@ -61,7 +61,7 @@ def test_subsets_are_named():
                                          ("svt_perspective_test", 78.5), ("iiit5k_test", 93.4), ("iiit5k_train", None),
                                          ("cute80", 79.5)])
 def test_published_figures_stand_beside_their_sets(name, paper):
-    word = report.Word("a", "a", 0.0, True, "", 0, None, False)
+    word = report.Word("a", "a", 0.0, True, "", 0, None)
     assert report.rows(report.Result("E", name, (word,), (), 0))[0].paper == paper
 
 
@@ -108,7 +108,7 @@ def test_the_whole_report(experiments, tmp_path):
 
 
 def test_models_that_read_other_words_are_not_compared():
-    word = report.Word("a", "a", 0.0, True, "", 0, None, False)
+    word = report.Word("a", "a", 0.0, True, "", 0, None)
     first, second = (report.Result(name, "set", (word._replace(truth=name),), (), 0) for name in "ab")
     with pytest.raises(ValueError, match="same words"):
         report.compare(first, second)
