@@ -3,6 +3,7 @@ import contextlib
 import importlib
 import os
 import sys
+from importlib.machinery import PathFinder
 
 
 def build(config, base_dir=None, **more):
@@ -14,6 +15,7 @@ def build(config, base_dir=None, **more):
     module_name, _, function_name = config.factory.partition(":")
     try:
         with _first_on_path(base_dir):
+            _forget_namesake(module_name.partition(".")[0], base_dir)
             module = importlib.import_module(module_name)
         function = getattr(module, function_name)
     except Exception as error:  # the module's own, too
@@ -28,6 +30,16 @@ def build(config, base_dir=None, **more):
     except TypeError as error:
         raise ValueError("factory %r does not take these arguments, %s (%s)"
                          % (config.factory, ", ".join(sorted(keywords)) or "none", error))
+
+
+def _forget_namesake(name, folder):
+    """Python keeps modules by name: that of another experiment must not stand for the one in `folder`."""
+    if not folder or name not in sys.modules:
+        return
+    here = PathFinder.find_spec(name, [os.path.abspath(folder)])
+    if here is not None and here.origin != getattr(sys.modules[name], "__file__", None):
+        for key in [key for key in sys.modules if key == name or key.startswith(name + ".")]:
+            del sys.modules[key]
 
 
 @contextlib.contextmanager

@@ -39,8 +39,11 @@ def _report(arguments):
         raise ValueError("an experiment is named twice: %s" % " ".join(folders))
     configs = [command.read_experiment(folder) for folder in folders]
     command.check_writable(arguments.report, is_folder=True)
-    from aster.evaluation.page import write_report
-    print(write_report(folders, configs, data_sets, arguments.report))
+    from aster.evaluation.page import make_report
+    texts = make_report(folders, configs, data_sets)
+    for ending, text in texts.items():
+        command.write_text(os.path.join(arguments.report, "report." + ending), lambda stream: stream.write(text))
+    print(texts["md"])
 
 
 def _follow(arguments):

@@ -65,6 +65,15 @@ def test_arguments_of_all_kinds():
     assert made == {"a": 3, "b": 0.5, "c": "x", "d": True} and isinstance(made["a"], int)
 
 
+def test_experiments_may_have_modules_of_one_name(tmp_path):
+    for number in "12":
+        (tmp_path / number).mkdir()
+        (tmp_path / number / "parts.py").write_text("def number():\n    return %s\n" % number)
+    found = [build('factory: "parts:number"', str(tmp_path / number)) for number in "1221"]
+    assert found == [1, 2, 2, 1]
+    assert callable(build('factory: "parts:encoder"'))
+
+
 @pytest.mark.parametrize("text, problem", [
     ('factory: "no_such_module:f"', "no_such_module:f.*can't be imported"),
     ('factory: "parts:nothing"', "parts:nothing.*can't be imported"),

@@ -23,9 +23,8 @@ _NUM_CONFUSIONS = 20
 _NUM_DIFFERENT = 60
 
 
-def write_report(folders, configs, data_sets, output_dir):
-    """Reads all data sets with the latest checkpoint of each experiment folder and writes report.html, .md, .csv and
-    .json -> the Markdown."""
+def make_report(folders, configs, data_sets):
+    """Reads all data sets with the latest checkpoint of each experiment folder -> {"html", "md", "csv", "json": text}."""
     results, ascii_only = [], True
     names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
     if len(set(names)) < len(names):
@@ -39,12 +38,8 @@ def write_report(folders, configs, data_sets, output_dir):
     table = [row for own in results for result in own for row in report.rows(result, ascii_only)]
     comparisons = [report.compare(a, b) for others in results[1:] for a, b in zip(results[0], others)]
     everything = [result for own in results for result in own]
-    text = report.markdown(table, comparisons)
-    for name, content in (("html", render(everything, table, comparisons, ascii_only)), ("md", text),
-                          ("csv", report.csv_table(table)), ("json", report.json_table(table, comparisons))):
-        with open(os.path.join(output_dir, "report." + name), "w", encoding="utf-8") as stream:
-            stream.write(content)
-    return text
+    return {"html": render(everything, table, comparisons, ascii_only), "md": report.markdown(table, comparisons),
+            "csv": report.csv_table(table), "json": report.json_table(table, comparisons)}
 
 
 def render(results, table, comparisons, ascii_only=True):

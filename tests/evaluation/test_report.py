@@ -3,10 +3,11 @@ import csv
 import json
 import os
 import re
+import sys
 
 import pytest
 
-from aster import checkpoint
+from aster import checkpoint, eval as eval_command
 from aster.config import read_config
 from aster.data.example import Sample, serialize
 from aster.evaluation import page, report
@@ -76,7 +77,7 @@ def experiments(tmp_path_factory):
     return folders
 
 
-def test_the_whole_report(experiments, tmp_path):
+def test_the_whole_report(experiments, tmp_path, monkeypatch, capsys):
     data = tmp_path / "sets"
     data.mkdir()
     for name, lexicon in ("plain", ()), ("svt_test", ("one", "two", "zebra")):
@@ -84,9 +85,10 @@ def test_the_whole_report(experiments, tmp_path):
             for word in WORDS + ["<b>&"]:
                 writer.write(serialize(Sample(draw_word(word), word, lexicon, filename=word + ".jpg")))
     output = str(tmp_path / "out")
-    os.makedirs(output)
-    sets = report.find_data_sets([str(data)])
-    text = page.write_report(experiments, [read_config(folder) for folder in experiments], sets, output)
+    monkeypatch.setattr(sys, "argv", ["eval", "--exp_dir", experiments[0], "--compare", experiments[1], "--datasets",
+                                      str(data), "--report", output])
+    eval_command.main()
+    text = capsys.readouterr().out[:-1]
     with open(os.path.join(output, "report.json")) as stream:
         written = json.load(stream)
     with open(os.path.join(output, "report.csv")) as stream:
@@ -117,4 +119,4 @@ def test_models_that_read_other_words_are_not_compared():
 def test_a_missing_checkpoint(tmp_path):
     folder = make_experiment(tmp_path)
     with pytest.raises(checkpoint.CheckpointError):
-        page.write_report([folder], [read_config(folder)], [], str(tmp_path))
+        page.make_report([folder], [read_config(folder)], [])
