@@ -26,6 +26,12 @@ def num_gpus():
     return sum(device.device_type == "GPU" for device in device_lib.list_local_devices())
 
 
+def group_by_window(key, reduce, window_size):
+    """For Dataset.apply: elements of one key (int64) are collected, and `reduce` makes a dataset of window_size of them."""
+    data = _tensorflow.contrib.data if IS_TF1 else _tensorflow.data.experimental
+    return data.group_by_window(key, reduce, window_size)
+
+
 def session_config(num_cpus=1, reading=False, bfloat16=False):
     """ConfigProto of a session.
 

@@ -197,8 +197,9 @@ def _check_eval(config):
 
 def _check_resized(steps, field):
     kinds = [step.WhichOneof("preprocessing_step") for step in steps]
-    if not {"resize_image", "resize_image_random_method"}.intersection(kinds):
-        yield field, "no step gives all images one size; add resize_image or resize_image_random_method"
+    if not {"resize_image", "resize_image_random_method", "resize_image_keeping_aspect"}.intersection(kinds):
+        yield field, ("no step gives all images one size; add resize_image, resize_image_random_method or "
+                      "resize_image_keeping_aspect")
 
 
 def _check_optimizer(config):

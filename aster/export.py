@@ -47,10 +47,18 @@ def export_saved_model(exp_dir, output, greedy=False):
             # of any format, in spite of its name; the slow cosine transform is the one that Pillow uses
             image = tf.image.decode_jpeg(one, channels=3, dct_method="INTEGER_ACCURATE")
             return preprocess_image(config.eval_config.data_preprocessing_steps, image, exp_dir)
-        images = tf.map_fn(prepare, encoded, dtype=tf.float32)
-        with checkpoint.constants(path, config.eval_config.use_moving_averages):
-            recognition = build_model(config.model, exp_dir, fused=False).recognize(images)
-        outputs = {"text": tf.identity(recognition.texts, "text"), "score": tf.identity(recognition.scores, "score")}
+
+        def read(images):
+            with checkpoint.constants(path, config.eval_config.use_moving_averages):
+                recognition = build_model(config.model, exp_dir, fused=False).recognize(images)
+            return recognition.texts, recognition.scores
+        size = preprocess_image(config.eval_config.data_preprocessing_steps, tf.zeros([1, 1, 3]), exp_dir).shape
+        if size.is_fully_defined():
+            texts, scores = read(tf.map_fn(prepare, encoded, dtype=tf.float32))
+        else:  # images of different widths can't be in one batch
+            texts, scores = tf.map_fn(lambda one: tuple(column[0] for column in read(prepare(one)[None])), encoded,
+                                      dtype=(tf.string, tf.float32))
+        outputs = {"text": tf.identity(texts, "text"), "score": tf.identity(scores, "score")}
         information = tf.saved_model.utils.build_tensor_info
         signature = tf.saved_model.signature_def_utils.build_signature_def(
             {"image_bytes": information(encoded)},
@@ -111,7 +119,7 @@ def export_onnx(exp_dir, output, greedy=False):
     onnx.helper.set_model_props(model, {"characters": json.dumps(characters), "label_offset": "2"})
     onnx.checker.check_model(model)
     onnx.save(model, output)
-    return "images float [B, %d, %d, 3] -> labels int32 [B, S], scores float [B]" % tuple(size[:2])
+    return "images float [B, %s, %s, 3] -> labels int32 [B, S], scores float [B]" % (size[0], size[1] or "W")
 
 
 def _find(exp_dir, greedy):

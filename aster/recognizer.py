@@ -160,8 +160,16 @@ class Recognizer:
                 for degrees in orientations]
 
     def read_prepared(self, images, details=False):
-        """Images [B, H, W, 3] as the configuration's preprocessing steps leave them -> list of Reading."""
-        return self._in_parts(np.asarray(images), details)
+        """Images [H, W, 3] as the configuration's preprocessing steps leave them -> list of Reading. Those of one width
+        are read together."""
+        places = {}
+        for place, image in enumerate(images):
+            places.setdefault(image.shape, []).append(place)
+        readings = [None] * len(images)
+        for same in places.values():
+            for place, reading in zip(same, self._in_parts(np.stack([images[i] for i in same]), details)):
+                readings[place] = reading
+        return readings
 
     def _read(self, images, details):
         fetches = dict(self._fetches, **(self._details if details else {}))

@@ -94,6 +94,28 @@ def test_the_characters_of_a_reversed_text_are_in_reading_order(recognizer):
         np.testing.assert_array_equal(reading.attention, values["attention"][1][i, :count][::-1])
 
 
+def test_images_of_several_widths(folder, recognizer, tmp_path):
+    """Each is read as it would be alone, and in order."""
+    config = read_config(folder)
+    model = config.model.multi_predictors_recognition_model
+    model.ClearField("spatial_transformer")
+    del config.eval_config.data_preprocessing_steps[:]
+    resize = config.eval_config.data_preprocessing_steps.add().resize_image_keeping_aspect
+    resize.target_height = 32
+    resize.target_widths.extend([40, 80, 160])
+    images = [np.random.RandomState(i).randint(0, 256, [24, width, 3]).astype(np.uint8)
+              for i, width in enumerate((20, 100, 50, 21, 400, 99))]
+    with Recognizer(config, checkpoint.find_checkpoint(os.path.join(folder, "log")), folder) as lines:
+        together = list(lines.recognize(images, details=True))
+        alone = [list(lines.recognize([image]))[0] for image in images]
+    assert [reading.image.shape[1] for reading in together] == [40, 160, 80, 40, 160, 160]
+    assert [reading.attention.shape[1] for reading in together if reading.text] == [
+        reading.image.shape[1] // 4 - 1 for reading in together if reading.text]
+    assert [reading.text for reading in together] == [reading.text for reading in alone]
+    np.testing.assert_allclose([r.score for r in together], [r.score for r in alone], atol=1e-3)
+    assert all(draw_reading(reading).height > 100 for reading in together)
+
+
 def test_orientations(recognizer):
     upright = np.array(Image.open(io.BytesIO(draw_word("tea"))))
     scores = {}

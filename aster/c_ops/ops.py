@@ -112,7 +112,7 @@ def attention_lstm(inputs, state_kernel, keys, values, v, lengths, forget_bias=1
       keys: [B, T, A].
       values: [B, T, 4U], the memories projected to what they give to the gates.
       v: [N, A].
-      lengths: N ints, whose sum is T.
+      lengths: N ints, whose sum is T. [0]: a single memory of any length.
       attend_first: whether the first step has a glimpse.
 
     Returns:

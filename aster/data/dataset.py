@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from aster import custom
 from aster.c_ops import ops
-from aster.compat import tf
+from aster.compat import group_by_window, tf
 from aster.data import example, records
 from aster.data.image import decode_image
 from aster.data.preprocess import preprocess_image, preprocess_text
@@ -28,7 +28,8 @@ _PARALLEL_CALLS = min(16, max(2, os.cpu_count() or 2))
 
 
 class Batch(NamedTuple):
-    """Tensors of B samples. B is static in training; an evaluation may end with a smaller batch."""
+    """Tensors of B samples. B is static in training; an evaluation may end with a smaller batch. Where images have
+    several widths, a batch of training has one of them, and a batch of evaluation has one image."""
     images: Any  # float32 [B, H, W, C], 0..255 unless a step changed that
     texts: Any  # string [B], UTF-8, NFC
     lexicons: Any  # string [B], words joined by tab; empty where a sample has none
@@ -94,7 +95,8 @@ def make_dataset(readers, batch_sizes, steps, is_training, num_control_points=No
     Args:
       readers: InputReader messages.
       batch_sizes: for each reader, its samples in every batch; their shares come in this order.
-      steps: PreprocessingStep messages, which must leave all images in one size.
+      steps: PreprocessingStep messages, which must leave all images in one size, or at least in one height; of several
+        widths there should be few, since a batch waits until it has enough images of one.
       is_training: draw in random order where the reader says `shuffle`, for `num_epochs` (0:
         forever); leave out samples with an empty text or, where a charset says so, unknown
         characters; full batches only. Otherwise every record once, in the order of the files.
@@ -124,6 +126,9 @@ def make_dataset(readers, batch_sizes, steps, is_training, num_control_points=No
                             is_training, charsets, None if seed is None else seed + i, report)
             samples = _samples(source, steps, num_control_points, base_dir)
             parts.append(_batches(samples, batch_sizes[i], full_only=is_training))
+            if len(readers) > 1 and parts[-1].output_shapes[0].as_list()[2] is None:
+                raise ValueError("%s: images of several widths can't come from several readers; name all files in the "
+                                 "input_path of one" % field)
         dataset = tf.data.Dataset.zip(tuple(parts)).map(
             lambda *shares: tuple(tf.concat(values, 0) for values in zip(*shares)))
         iterator = dataset.prefetch(prefetch).make_initializable_iterator()
@@ -183,11 +188,17 @@ def _control_points(record, num_points):
 
 
 def _batches(samples, batch_size, full_only):
-    shape = samples.output_shapes[0]
-    if batch_size > 1 and not shape.is_fully_defined():
-        raise ValueError("the preprocessing steps leave images of different sizes, which can't "
-                         "be in one batch; add a resize_image or resize_image_random_method step")
-    batches = samples.batch(batch_size)
+    height, width, channels = samples.output_shapes[0].as_list()
+    if batch_size > 1 and None in (height, channels):
+        raise ValueError("the preprocessing steps leave images of different heights, which can't be in one batch; add a "
+                         "resize_image or resize_image_keeping_aspect step")
+    if width:
+        batches = samples.batch(batch_size)
+    elif full_only:
+        batches = samples.apply(group_by_window(lambda image, *_: tf.cast(tf.shape(image)[1], tf.int64),
+                                                lambda _, window: window.batch(batch_size), batch_size))
+    else:
+        batches = samples.batch(1)  # keeps the order of the records
     if full_only:
         batches = batches.filter(lambda *tensors: tf.equal(tf.shape(tensors[0])[0], batch_size))
     return batches

@@ -29,7 +29,7 @@ def preprocess_image(steps, image, base_dir=None):
       base_dir: folder in which the modules of custom steps are looked up first.
 
     Returns:
-      float32 [H', W', C], with H' and W' static after a resize. A bicubic resize may leave values
+      float32 [H', W', C], with H' and W' static after a resize (W' not, where one keeps the aspect). A bicubic resize may leave values
       a bit outside 0..255. Raises ValueError, with number and name, for a step that can't be done.
     """
     result = _Image(tf.cast(image, tf.float32))
@@ -108,6 +108,21 @@ def _resize_image_random_method(config, image):
                       default=results[-1])
     resized.set_shape([config.target_height, config.target_width, image.values.shape[-1]])
     return image._replace(values=resized)
+
+
+def _resize_image_keeping_aspect(config, image):
+    height, widths = config.target_height, list(config.target_widths)
+    if height < 1 or not widths or widths != sorted(set(widths)) or widths[0] < 1:
+        raise ValueError("target_height must be 1 or more, and target_widths one or more ascending widths, not %d and %s"
+                         % (height, widths))
+    size = tf.cast(tf.shape(image.values)[:2], tf.float32)
+    width = tf.clip_by_value(tf.cast(tf.round(height * size[1] / size[0]), tf.int32), 1, widths[-1])
+    values = tf.image.resize_images(image.values, tf.stack([height, width]))
+    mean = tf.reduce_mean(values, [0, 1])
+    bucket = tf.reduce_min(tf.boolean_mask(widths, tf.greater_equal(widths, width)))
+    values = tf.pad(values - mean, [[0, 0], [0, bucket - width], [0, 0]]) + mean
+    values.set_shape([height, widths[0] if len(widths) == 1 else None, image.values.shape[-1]])
+    return image._replace(values=values)
 
 
 def _image_to_float(config, image):
@@ -214,6 +229,7 @@ def _check_rgb(image):
 _IMAGE_STEPS = {
     "resize_image_random_method": _resize_image_random_method,
     "resize_image": _resize_image,
+    "resize_image_keeping_aspect": _resize_image_keeping_aspect,
     "normalize_image": _normalize_image,
     "random_pixel_value_scale": _random_pixel_value_scale,
     "random_rgb_to_gray": _random_rgb_to_gray,

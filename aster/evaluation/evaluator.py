@@ -66,22 +66,33 @@ def read_records(recognizer, reader, options, base_dir, field="eval_input_reader
 
 
 def _read(recognizer, graph, stream, details):
+    samples = _samples(graph, stream)
+    while True:
+        chunk = list(itertools.islice(samples, BATCH_SIZE))
+        if not chunk:
+            return
+        images, *columns = zip(*chunk)
+        for truth, lexicon, filename, reading in zip(*columns, recognizer.read_prepared(images, details)):
+            words = lexicon.decode("utf-8").split("\t") if lexicon else ()
+            yield Judged(truth.decode("utf-8"), tuple(words), filename.decode("utf-8", "replace"), reading)
+
+
+def _samples(graph, stream):
+    """Yields (image, text, lexicon, filename) of each sample."""
     batch = stream.batch
     with tf.Session(graph=graph) as session:
         session.run(stream.initializer)
         while True:
             try:
-                images, *columns = session.run([batch.images, batch.texts, batch.lexicons, batch.filenames])
+                columns = session.run([batch.images, batch.texts, batch.lexicons, batch.filenames])
             except tf.errors.OutOfRangeError:
                 return
             except tf.errors.InvalidArgumentError:
                 if stream.report.error:
                     raise ValueError(stream.report.error)
                 raise
-            readings = recognizer.read_prepared(images, details)
-            for truth, lexicon, filename, reading in zip(*columns, readings):
-                words = lexicon.decode("utf-8").split("\t") if lexicon else ()
-                yield Judged(truth.decode("utf-8"), tuple(words), filename.decode("utf-8", "replace"), reading)
+            for sample in zip(*columns):
+                yield sample
 
 
 def _result(config, metrics, report, global_step):

@@ -61,7 +61,7 @@ class AttentionDecoder:
         inputs, targets, lengths = self._teacher_forcing(labels, lengths)
         parts = self._build(sequences)
         label_inputs = tf.gather(parts.label_inputs, tf.transpose(inputs))
-        outputs = (self._run_fused if self._fused else self._run)(parts, label_inputs)
+        outputs = (self._run_fused if self._can_fuse(parts) else self._run)(parts, label_inputs)
         outputs = tf.transpose(outputs, [1, 0, 2])
         outputs.set_shape([None, None, self._cell.num_units])
         return Teaching(layers.matmul(outputs, parts.dense_kernel, parts.dense_bias), targets, lengths)
@@ -79,6 +79,11 @@ class AttentionDecoder:
         return ops.attention_lstm(label_inputs, forget_bias=self._cell.forget_bias, attend_first=self._sync,
                                   **self._fused_inputs(parts))
 
+    def _can_fuse(self, parts):
+        """Of several memories the ops must know the lengths."""
+        lengths = [memory.shape.as_list()[1] for _, _, memory in parts.attentions]
+        return self._fused and (len(lengths) == 1 or None not in lengths)
+
     def _fused_inputs(self, parts):
         """What ops.attention_lstm and ops.beam_search share."""
         weights, keys, memories = zip(*parts.attentions)
@@ -87,13 +92,13 @@ class AttentionDecoder:
         values = [layers.matmul(memory, kernel) for memory, kernel in zip(memories, glimpse_kernels)]
         return dict(state_kernel=layers.concat([parts.cell.recurrent[0]] + [w.query_kernel for w in weights], 1),
                     keys=tf.concat(keys, 1), values=tf.concat(values, 1), v=tf.stack([w.v for w in weights]),
-                    lengths=[layers.static_size(memory, 1) for memory in memories])
+                    lengths=[memory.shape.as_list()[1] or 0 for memory in memories])
 
     def search(self, sequences, tree=None):
         """sequences [[B, T, C], ...] -> beam_search.Decoded, in the decoder's own direction. Of the texts of a
         prefix_tree.PrefixTree only, if one is given."""
         parts = self._build(sequences)
-        if self._fused and self._sync and not (tree and num_gpus()):
+        if self._can_fuse(parts) and self._sync and not (tree and num_gpus()):
             return Decoded(*ops.beam_search(
                 parts.label_inputs, dense_kernel=parts.dense_kernel, dense_bias=parts.dense_bias,
                 beam_width=self._beam_width, max_num_steps=self._max_num_steps, start_label=START_LABEL,
@@ -109,7 +114,7 @@ class AttentionDecoder:
         state = self._zero_state(parts, batch_size, self._beam_width)
         if tree:
             step, state = self._within_tree(step, state, tree)
-        alignment_size = sum(layers.static_size(memory, 1) for _, _, memory in parts.attentions)
+        alignment_size = sum(tf.shape(memory)[1] for _, _, memory in parts.attentions)
         return beam_search(step, state, batch_size, self._beam_width, self._num_labels, self._max_num_steps,
                            alignment_size)
 

@@ -44,6 +44,20 @@ def test_attention_lstm_gradients(session, dtype, lengths, attend_first):
         assert tf.test.compute_gradient_error(tensor, array.shape, loss, [], array, step) < most
 
 
+def test_a_single_memory_may_have_any_length(session):
+    arrays = attention_lstm_inputs(np.float32, lengths=(4,))
+    keys, values = (tf.placeholder(tf.float32, [None, None, array.shape[2]]) for array in arrays[2:4])
+    inputs = [tf.constant(arrays[0]), arrays[1], keys, values, tf.constant(arrays[4])]
+    h = ops.attention_lstm(*inputs, lengths=[0])
+    gradient = tf.gradients(h, keys)[0]
+    known = ops.attention_lstm(*[tf.constant(array) for array in arrays], lengths=[4])
+    feeds = {keys: arrays[2], values: arrays[3]}
+    np.testing.assert_array_equal(session.run(h, feeds), session.run(known))
+    assert session.run(gradient, feeds).shape == arrays[2].shape
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected state_kernel"):
+        session.run(h, {keys: arrays[2][:, :0], values: arrays[3][:, :0]})
+
+
 def test_attention_lstm_says_what_does_not_fit(session):
     arrays = attention_lstm_inputs(np.float32)
     arrays[2] = arrays[2][:, :-1]
@@ -85,10 +99,12 @@ def test_no_images_at_all(session):
     assert session.run(ops.bilinear_sample(np.zeros([0, 4, 4, 3], "f"), np.zeros([0, 9, 2], "f"))).shape == (0, 9, 3)
 
 
-def decode(session, fused, labels=11, **options):
+def decode(session, fused, labels=11, known_lengths=True, **options):
     """Scores and gradients of one decoder, with the same variables for every call in the session's graph."""
     random = np.random.RandomState(3)
-    sequences = [tf.constant(random.normal(size=[6, length, 5]).astype(np.float32)) for length in (4, 3)]
+    sequences = [random.normal(size=[6, length, 5]).astype(np.float32) for length in (4, 3)]
+    sequences = [tf.placeholder_with_default(sequence, [6, length if known_lengths else None, 5])
+                 for sequence, length in zip(sequences, (4, 3))]
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
         decoder = AttentionDecoder("D", LstmCell(9), labels, 6, max_num_steps=7, fused=fused, **options)
         teaching = decoder.teach(sequences, tf.constant(random.randint(2, labels, [6, 4]), tf.int32),
@@ -104,7 +120,8 @@ def decode(session, fused, labels=11, **options):
 @pytest.mark.parametrize("options", [
     dict(beam_width=1), dict(beam_width=5), dict(beam_width=5, multi_attention=True), dict(beam_width=3, sync=False),
     dict(beam_width=8, reverse=True), dict(beam_width=4, labels=3),
-    dict(beam_width=2, sync=False, multi_attention=True),
+    dict(beam_width=2, sync=False, multi_attention=True), dict(beam_width=5, known_lengths=False),
+    dict(beam_width=2, known_lengths=False, multi_attention=True),
 ])
 def test_the_decoder_is_that_of_plain_ops(session, options):
     variables, teaching, found = zip(*(decode(session, fused, **options) for fused in (True, False)))

@@ -236,6 +236,38 @@ def test_images_of_several_sizes_need_a_resize(tmp_path):
     assert "resize_image" in str(error.value)
 
 
+BUCKETS = steps("resize_image_keeping_aspect { target_height: 8 target_widths: 20 target_widths: 40 }")
+
+
+def write_widths(path, count=8):
+    """Records in which one of four has a wide image -> their path; the text says which."""
+    return write_records(path, [serialize("wide" if i % 4 == 0 else "slim",
+                                          encoded=gray_image(i, width=36 if i % 4 == 0 else 16)) for i in range(count)])
+
+
+def test_a_batch_of_training_has_one_width(session, tmp_path):
+    stream = dataset.make_dataset([reader(write_widths(tmp_path / "a"))], [2], BUCKETS, True)
+    assert stream.batch.images.shape.as_list() == [2, 8, None, 3]
+    seen = set()
+    for batch in run(session, stream, limit=40):
+        assert len(batch["images"]) == 2 and len(set(batch["texts"])) == 1
+        assert batch["images"].shape[2] == {"wide": 40, "slim": 20}[batch["texts"][0]]
+        seen.add(batch["texts"][0])
+    assert seen == {"wide", "slim"}
+
+
+def test_evaluation_keeps_the_order_of_images_of_several_widths(session, tmp_path):
+    batches, report = evaluate(session, write_widths(tmp_path / "a"), steps=BUCKETS)
+    assert texts_of(batches) == ["wide", "slim", "slim", "slim"] * 2
+    assert report.delivered == 8
+
+
+def test_several_readers_need_one_width(tmp_path):
+    readers = [reader(write_widths(tmp_path / "a"))] * 2
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="several widths"):
+        dataset.make_dataset(readers, [2, 2], BUCKETS, True)
+
+
 @pytest.mark.parametrize("sizes", [[], [1, 1], [0]])
 def test_wrong_batch_sizes(tmp_path, sizes):
     path = write_records(tmp_path / "a", [serialize("x")])

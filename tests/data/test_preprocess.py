@@ -51,6 +51,29 @@ def test_resize(session, method, height, width, expected):
     np.testing.assert_allclose(run(session, step), expected(height, width), atol=1e-3)
 
 
+@pytest.mark.parametrize("widths, width, bucket", [
+    ("16 32", 21, 32), ("21 40", 21, 21), ("16", 16, 16), ("8 16", 16, 16), ("64", 21, 64)])
+def test_resize_keeping_aspect(session, widths, width, bucket):
+    """6 x 8 pixels to height 16: 21.3 wide, unless that is too long."""
+    step = "resize_image_keeping_aspect { target_height: 16 %s }" % " ".join(
+        "target_widths: " + each for each in widths.split())
+    result = run(session, step)
+    assert result.shape == (16, bucket, 3)
+    expected = bilinear(16, width)
+    np.testing.assert_allclose(result[:, :width], expected, atol=1e-3)
+    np.testing.assert_allclose(result[:, width:] - expected.mean((0, 1)), 0, atol=1e-3)
+    static = preprocess_image(steps(step), tf.placeholder(tf.uint8, [None, None, 3])).shape.as_list()
+    assert static == [16, None if " " in widths else int(widths), 3]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1)])
+def test_resize_keeping_the_aspect_of_odd_images(session, shape):
+    step = steps("resize_image_keeping_aspect { target_height: 8 target_widths: 4 target_widths: 40 }")
+    image = session.run(preprocess_image(step, tf.constant(np.full(shape + (3,), 7, np.uint8))))
+    assert image.shape == (8, 40 if shape[1] > 1 or shape == (1, 1) else 4, 3)
+    np.testing.assert_allclose(image, 7, atol=1e-3)
+
+
 def test_bicubic_is_the_same_everywhere(session):
     """Numbers of TensorFlow 1.4."""
     result = run(session, "resize_image { target_height: 3 target_width: 5 method: BICUBIC }")

@@ -24,8 +24,10 @@ class AttentionOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("attend_first", &sizes_.attend_first));
     OP_REQUIRES_OK(context, context->GetAttr("constant_kernels", &constant_kernels_));
     sizes_.lengths.assign(lengths.begin(), lengths.end());
+    const bool as_keys = lengths.size() == 1 && lengths[0] == 0;
     for (int length : lengths)
-      OP_REQUIRES(context, length > 0, tensorflow::errors::InvalidArgument("each of lengths must be 1 or more"));
+      OP_REQUIRES(context, length > 0 || as_keys, tensorflow::errors::InvalidArgument(
+          "each of lengths must be 1 or more, or a single one 0, for all that the keys have"));
   }
 
  protected:
@@ -35,11 +37,12 @@ class AttentionOp : public tensorflow::OpKernel {
                               Sizes* sizes) const {
     const bool right_ranks = kernel.dims() == 2 && keys.dims() == 3 && values.dims() == 3 && v.dims() == 2;
     if (right_ranks) {
+      if (sizes->lengths.size() == 1 && sizes->lengths[0] == 0) sizes->lengths[0] = keys.dim_size(1);
       sizes->batch = batch;
       sizes->units = kernel.dim_size(0);
       sizes->attention_units = v.dim_size(1);
       const int64_t memories = sizes->lengths.size(), length = sizes->num_values();
-      if (kernel.dim_size(1) == sizes->projection() && v.dim_size(0) == memories &&
+      if ((length > 0 || memories == 0) && kernel.dim_size(1) == sizes->projection() && v.dim_size(0) == memories &&
           keys.shape() == tensorflow::TensorShape({batch, length, sizes->attention_units}) &&
           values.shape() == tensorflow::TensorShape({batch, length, sizes->gates()}))
         return tensorflow::Status();
