@@ -13,7 +13,7 @@ as it is, as far as the effect can) to 1 (hard to read).
 To add variety, write such a function and put it into EFFECTS.
 """
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from synthetic import paint as _paint
 
@@ -177,13 +177,27 @@ def paint(image, points, rng, strength, photos=None):
     return _paint.paint(image, thickness(points), rng, strength, photos), points
 
 
+def hide(image, points, rng, strength):
+    """A pole, a cable or a seam in front of the word."""
+    line = thickness(points)
+    x, y = points[rng.randint(len(points))]
+    # More often across the text than along it, which would hide all of it.
+    angle = rng.normal(0, 0.4) if rng.random_sample() < 0.8 else rng.uniform(0, np.pi)
+    dx, dy = 4 * line * np.sin(angle), 4 * line * np.cos(angle)
+    width = max(1, int(strength * rng.uniform(0.02, 0.15) * line))
+    colour = tuple(rng.randint(0, 256, 3).tolist())
+    picture = image.copy()
+    ImageDraw.Draw(picture).line([x - dx, y - dy, x + dx, y + dy], colour, width)
+    return Image.blend(image, picture, rng.uniform(0.3, 1)), points
+
+
 # --- light, lens and sensor ---------------------------------------------------------------------
 
 
 def uneven_light(image, points, rng, strength):
     """Light from one side, more or less of it, and a camera that answers with its contrast."""
     field = 1 + 0.8 * strength * _paint.ramp(image.size, rng)
-    gain = np.exp(strength * rng.uniform(-0.4, 0.3))
+    gain = np.exp(strength * rng.uniform(-0.8, 0.3))
     pixels = np.asarray(image, np.float32) * (gain * field)[..., None]
     return _paint.to_image(pixels + strength * rng.uniform(-30, 30)), points
 
@@ -250,6 +264,7 @@ EFFECTS = (
     (0.6, rotate),
     (1.0, crop),
     (1.0, paint),
+    (0.08, hide),
     (0.5, uneven_light),
     (0.4, blur),
     (0.2, shake),

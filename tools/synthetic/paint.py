@@ -10,14 +10,19 @@ def paint(mask, line, rng, strength, photos=None):
     letters, ground = colour_pair(rng, 120 - 90 * strength * rng.random_sample())
     picture = background(mask.size, ground, rng, strength, photos)
     kind = rng.random_sample()
-    if kind < 0.25 * strength:
+    if kind < 0.3 * strength:
         picture = _cover(picture, shadow_mask(mask, line, rng), ground * rng.uniform(0.1, 0.6))
-    elif kind < 0.35 * strength:
-        picture = _cover(picture, block_mask(mask, line, rng), letters * rng.uniform(0.1, 0.6))
-    elif kind < 0.6 * strength:
+    elif kind < 0.55 * strength:
+        picture = _cover(picture, block_mask(mask, line, rng), letters * rng.uniform(0.1, 0.8))
+    elif kind < 0.65 * strength:
+        glow = mask.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.05, 0.2) * line)))
+        picture = _cover(picture, glow, letters, rng.uniform(0.3, 1))
+    if rng.random_sample() < 0.3 * strength:
         # Dark letters get a rim lighter than the ground, but not so that both blur into it.
         rim = ground + rng.uniform(0, 0.6) * (ground - letters) + rng.uniform(-25, 25, 3)
         picture = _cover(picture, outline_mask(mask, line, rng), rim)
+    if rng.random_sample() < 0.1 * strength:
+        letters = two_colours(mask.width, letters, ground, rng)
     if rng.random_sample() < strength:
         letters = letters + 60 * strength * ramp(mask.size, rng)[..., None]
     if rng.random_sample() < 0.3 * strength:
@@ -38,6 +43,13 @@ def colour_pair(rng, contrast):
         clear = np.abs(np.diff(pairs.dot(_LUMINANCE))) >= contrast
         if clear.any():
             return pairs[clear.argmax()]
+
+
+def two_colours(width, letters, ground, rng):
+    """float [1, width, 3]: from some place on, another colour that also stands out from the ground."""
+    other = letters + rng.uniform(-1, 1, 3) * np.abs(letters - ground)
+    place = rng.uniform(0.2, 0.8) * width
+    return np.where(np.arange(width)[None, :, None] < place, letters, other)
 
 
 def background(size, colour, rng, strength, photos=None):

@@ -56,8 +56,10 @@ class Renderer(object):
         strength = self.strength * rng.uniform(0.1, 1)
         if simple and rng.random_sample() < 0.3:
             spacing = strength * rng.uniform(-0.06, 0.6) * FONT_SIZE
-        font = fonts.load(face.path, FONT_SIZE, simple)
-        image, points = draw_text(text, font, spacing)
+        font = initial = fonts.load(face.path, FONT_SIZE, simple)
+        if simple and text.isupper() and rng.random_sample() < 0.15:
+            font = fonts.load(face.path, int(FONT_SIZE * rng.choice((0.7, 0.8))), simple)
+        image, points = draw_text(text, font, spacing, initial)
         if rng.random_sample() < 0.6 * self.strength:
             image, points = self._add_neighbours(image, points, font, face, rng)
         image, points = effects.apply_effects(image, points, rng, strength, self.effects)
@@ -95,21 +97,23 @@ class Renderer(object):
         return [family for family in families if family]
 
 
-def draw_text(text, font, spacing=0):
+def draw_text(text, font, spacing=0, initial=None):
     """A straight word -> ink (mode L), points (see effects.py) at the edges of the ink.
 
-    spacing: pixels between letters, beyond what the font gives.
+    spacing: pixels between letters, beyond what the font gives. initial: a larger font, for the first letter.
     """
+    initial = initial or font
     steps = [(0, text)]
-    if spacing:
-        ends = np.cumsum([font.getlength(letter) + spacing for letter in text])
+    if spacing or initial is not font:
+        ends = np.cumsum([(font if place else initial).getlength(letter) + spacing
+                          for place, letter in enumerate(text)])
         steps = list(zip([0] + ends.tolist(), text))
-    left, top, right, bottom = font.getbbox(text)
+    left, top, right, bottom = initial.getbbox(text, anchor="ls")
     size = int(right - min(left, 0) + steps[-1][0]) + 2 * _PAD, int(bottom - top) + 2 * _PAD
     image = Image.new("L", size)
     draw = ImageDraw.Draw(image)
     for x, part in steps:
-        draw.text((_PAD + x - min(left, 0), _PAD - top), part, fill=255, font=font)
+        draw.text((_PAD + x - min(left, 0), _PAD - top), part, fill=255, font=font if x else initial, anchor="ls")
     left, top, right, bottom = image.getbbox()
     x = np.linspace(left, right, NUM_POINTS)
     points = [np.column_stack([x, np.full(NUM_POINTS, y)]) for y in (top, bottom)]

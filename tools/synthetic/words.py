@@ -77,7 +77,8 @@ class TextSource(object):
         self._characters = sorted(character for character in self.charset
                                   if unicodedata.category(character)[0] not in "MZ")
         self._digits = sorted(self.charset & set(string.digits))
-        self.kinds = ((0.74, self._word), (0.08, self._punctuated), (0.1, self._number), (0.08, self._random_string))
+        self.kinds = ((0.68, self._word), (0.08, self._punctuated), (0.08, self._misspelled), (0.1, self._number),
+                      (0.06, self._random_string))
 
     def draw(self, rng, accept=bool):
         """A text that `accept` likes, or WordError after many tries."""
@@ -106,6 +107,16 @@ class TextSource(object):
         word = self._word(rng)
         text = _PUNCTUATED[rng.randint(len(_PUNCTUATED))] % word
         return text if self.charset.issuperset(text) else word
+
+    def _misspelled(self, rng):
+        """A word with another letter in it, as names and brands are: who has learnt to guess, reads it wrong."""
+        word = self._word(rng)
+        if not self._characters or not word:
+            return word
+        place = rng.randint(len(word))
+        letter = rng.choice(self._characters)
+        changed = letter.upper() if word.isupper() else letter.lower()
+        return word[:place] + (changed if changed in self.charset else letter) + word[place + 1:]
 
     def _number(self, rng):
         """Digits: each # of a pattern is one, as far as the charset has the rest."""
