@@ -143,7 +143,8 @@ class BuildOps(build_ext):
         # `python -m aster.train` in this checkout finds the checkout before what pip installed
         beside = os.path.join("aster", "c_ops", os.path.basename(library))
         if os.path.abspath(library) != os.path.abspath(beside):
-            shutil.copyfile(library, beside)
+            shutil.copyfile(library, beside + ".new")
+            os.replace(beside + ".new", beside)  # a process that has loaded the old one goes on with it
 
     @staticmethod
     def compile(ext, library):

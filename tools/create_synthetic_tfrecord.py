@@ -43,6 +43,8 @@ def parse_arguments(arguments=None):
                         help="how much words are bent, blurred and so on (default: 0.5)")
     parser.add_argument("--words", metavar="FILE", help="UTF-8 text, one word per line, frequent "
                         "words first (default: English)")
+    parser.add_argument("--max_words", type=_positive, default=1, metavar="N",
+                        help="write lines of 1 to N words, with spaces between them")
     parser.add_argument("--charset", metavar="CHARACTERS", help="words with other characters are "
                         "left out (default: letters and digits, or what --words has)")
     parser.add_argument("--fonts", nargs="+", default=[], metavar="PATH",
@@ -81,8 +83,8 @@ def make_renderer(arguments):
     listed = words.read_words(arguments.words) if arguments.words else words.default_words()
     charset = words.normalize(arguments.charset or
                               ("".join(listed) if arguments.words else words.LATIN))
-    texts = words.TextSource(listed, charset, arguments.split)
-    renderer = render.Renderer(texts, fonts.find_faces(sorted(set(charset)), arguments.fonts),
+    texts = words.TextSource(listed, charset, arguments.split, arguments.max_words)
+    renderer = render.Renderer(texts, fonts.find_faces(sorted(texts.charset), arguments.fonts),
                                arguments.seed, arguments.difficulty,
                                photos.Photos(arguments.backgrounds) if arguments.backgrounds else None)
     texts.words = [word for word in texts.words if renderer.can_write(word)]

@@ -27,7 +27,7 @@ def _load():
 _ops, _functions = _load()
 _functions.aster_masked_crc32c.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 _functions.aster_masked_crc32c.restype = ctypes.c_uint32
-HAS_GPU_KERNELS = bool(_functions.aster_has_gpu_kernels())  # of all ops but those on strings and curves
+HAS_GPU_KERNELS = bool(_functions.aster_has_gpu_kernels())  # of all ops but those on strings, curves and splines
 
 for _name in ("AsterStringFiltering", "AsterStringReverse", "AsterDivideCurve", "AsterBeamSearch"):
     tf.NotDifferentiable(_name)
@@ -77,6 +77,29 @@ def divide_curve(curve, num_points, name=None):
       the curve's own; one point alone is the first. A curve of zero length repeats its point.
     """
     return _ops.aster_divide_curve(curve, num_points=num_points, name=name)
+
+
+def spline_grid(points, inverse, lift, name=None):
+    """The sampling grid of a thin-plate spline, added up in the published system's order (model/tps.py); for CPUs.
+
+    Args:
+      points: float32 [B, K, 2], the control points.
+      inverse: float32 [K, C], which maps them to the C coefficients.
+      lift: float32 [C, P], which maps those to the P pixels.
+
+    Returns:
+      [B, P, 2]; differentiable in the points.
+    """
+    return _ops.aster_spline_grid(points, inverse, lift, name=name)
+
+
+@tf.RegisterGradient("AsterSplineGrid")
+def _spline_grid_gradient(op, d_grid):
+    points, inverse, lift = op.inputs
+    rows = tf.reshape(tf.transpose(d_grid, [0, 2, 1]), tf.stack([-1, tf.shape(lift)[1]]))  # the x and y of each image
+    d_rows = tf.matmul(rows, tf.matmul(inverse, lift), transpose_b=True)
+    d_points = tf.transpose(tf.reshape(d_rows, tf.stack([-1, 2, tf.shape(inverse)[0]])), [0, 2, 1])
+    return d_points, None, None
 
 
 def bilinear_sample(images, grid, name=None):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aster.c_ops import ops
 from aster.compat import tf
 
 
@@ -64,8 +65,10 @@ def make_spline(control_points, height, width):
     return Spline(inverse.astype(np.float32), lift.astype(np.float32))
 
 
-def sampling_grid(source_points, spline):
-    """source_points [B, K, 2] -> where to read each pixel of the rectified image, [B, P, 2]."""
+def sampling_grid(source_points, spline, fused=False):
+    """source_points [B, K, 2] -> where to read each pixel of the rectified image, [B, P, 2]. `fused`: by ASTER's op."""
+    if fused:
+        return ops.spline_grid(source_points, spline.inverse.T, spline.lift.T)
     num_points, num_pixels = spline.inverse.shape[1], len(spline.lift)
     rows = tf.reshape(tf.transpose(source_points, [0, 2, 1]), [-1, num_points])  # the x and y of each image
     # the gradient needs one product with a constant; the exact value comes on top, without a gradient

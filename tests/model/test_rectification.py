@@ -1,7 +1,10 @@
 """Thin-plate splines and the sampler against plain numpy."""
+import functools
+
 import numpy as np
 import pytest
 
+from aster.c_ops import ops
 from aster.compat import tf
 from aster.model import tps
 from aster.model.sampler import bilinear_sample
@@ -33,14 +36,44 @@ def test_sampling_grid_against_a_solver(num_points, size):
         np.testing.assert_allclose(grid[i], solve_and_evaluate(source[i].astype(np.float64), target, pixels), atol=2e-5)
 
 
-def test_the_grid_moves_with_the_control_points():
+@pytest.mark.parametrize("num_points, size", [(4, (3, 5)), (6, (1, 1)), (10, (8, 25)), (18, (5, 13)), (20, (32, 100))])
+def test_the_order_of_the_published_sums(session, num_points, size):
+    """The op adds in it to the last bit; of standard operations TensorFlow 2 changes the order a little."""
+    def product(matrix, vector, terms):
+        out = []
+        for row, products in enumerate(matrix * vector):
+            if row < len(matrix) // 4 * 4:
+                whole = terms // 4 * 4
+                lanes = [functools.reduce(np.add, products[lane:whole:4]) for lane in range(4)]
+                products = [(lanes[0] + lanes[1]) + (lanes[2] + lanes[3])] + list(products[whole:])
+            out.append(functools.reduce(np.add, products))
+        return np.float32(out)
+    target = tps.target_control_points(num_points, 0.05, 0.1)
+    source = (target + np.random.RandomState(0).uniform(-0.1, 0.1, [3] + list(target.shape))).astype(np.float32)
+    spline = tps.make_spline(target, *size)
+    expected = [[product(spline.lift, product(spline.inverse, column, num_points + 3), num_points + 3)
+                 for column in points.T] for points in source]
+    plain, fused = session.run([tps.sampling_grid(tf.constant(source), spline, fused) for fused in (False, True)])
+    np.testing.assert_array_equal(fused, np.transpose(expected, [0, 2, 1]))
+    np.testing.assert_allclose(plain, fused, rtol=0, atol=5e-6)
+
+
+def test_the_fused_grid_says_what_does_not_fit(session):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected points"):
+        session.run(ops.spline_grid(np.zeros([1, 4, 2], "f"), np.zeros([5, 8], "f"), np.zeros([8, 3], "f")))
+    empty = ops.spline_grid(np.zeros([0, 4, 2], "f"), np.zeros([4, 7], "f"), np.zeros([7, 3], "f"))
+    assert session.run(empty).shape == (0, 3, 2)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_grid_moves_with_the_control_points(fused):
     """The gradient of the sampling grid, which isn't the gradient of the op that computes its value."""
     target = tps.target_control_points(6, 0.1, 0.1)
     spline = tps.make_spline(target, 3, 4)
     direction = np.random.RandomState(0).standard_normal([1, 12, 2]).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
         points = tf.placeholder(tf.float32, [1, 6, 2])
-        value = tf.reduce_sum(tps.sampling_grid(points, spline) * direction)
+        value = tf.reduce_sum(tps.sampling_grid(points, spline, fused) * direction)
         gradient = session.run(tf.gradients(value, points)[0], {points: target[None]})
         for i in range(6):
             for axis in range(2):

@@ -181,6 +181,23 @@ def test_punctuation_and_prices_only_where_the_charset_has_them():
 
 
 @needs_fonts
+def test_lines_of_words(tmp_path, word_file):
+    path = make(tmp_path, "lines", "--num_images", 60, "--words", word_file, "--max_words", 4)
+    counts = [len(sample.text.split(" ")) for sample in read(path)]
+    assert set(counts) == {1, 2, 3, 4}
+
+
+def test_long_lines_are_turned_less_than_words():
+    def turn(width):
+        points = np.array([[0, 0], [width, 0], [0, 40], [width, 40]], float)
+        image = Image.new("L", (width, 40))
+        moved = effects.rotate(image, points, np.random.RandomState(1), 1)[1]
+        return np.degrees(np.arctan2(*(moved[1] - moved[0])[::-1]))
+    assert turn(480) == pytest.approx(turn(100)) and abs(turn(100)) > 1
+    assert turn(1920) == pytest.approx(turn(100) / 4)
+
+
+@needs_fonts
 def test_no_text_is_in_both_splits(tmp_path):
     texts = {}
     for split in "train", "test":

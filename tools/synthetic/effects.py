@@ -19,8 +19,9 @@ from synthetic import paint as _paint
 
 _PAD = 2  # pixels kept around the points when ink is moved, and
 _SURROUNDINGS = 0.5  # text lines, in which there may be other words
+_WORD = 12  # times as long as high; what is longer is a line, which is bent and turned less
 _CELL = 20  # pixels; edge of the cells in which a curve is taken as straight
-_MAX_WIDTH = 480  # pixels of a crop
+_MAX_WIDTH = 1000  # pixels of a crop; only lines of several words are longer
 _MIN_THICKNESS = 10  # pixels of a text line; smaller is not for reading
 
 
@@ -82,6 +83,11 @@ def thickness(points):
     return np.sqrt((across * across).sum(axis=1)).mean()
 
 
+def _straightness(points):
+    """1 for words; for lines, which are cut out along their letters, as much less as they are longer."""
+    return min(1.0, _WORD * thickness(points) / max(1.0, _extent(points)[1]))
+
+
 def weigh(image, points, rng, strength):
     """Bolder or lighter letters."""
     if rng.random_sample() >= strength:
@@ -106,7 +112,7 @@ def arc(image, points, rng, strength):
     """A text line on a circle, its centre below or above."""
     centre, width, height = _extent(points)
     # Not so far that the inner edge comes near the centre of the circle.
-    angle = min(strength * rng.uniform(0.4, 2.4), 0.6 * width / height) * rng.choice([-1, 1])
+    angle = min(strength * rng.uniform(0.4, 2.4), 0.6 * width / height) * rng.choice([-1, 1]) * _straightness(points)
     if angle == 0:
         return image, points
     radius = width / angle
@@ -151,7 +157,7 @@ def perspective(image, points, rng, strength):
 
 def rotate(image, points, rng, strength):
     """A sign that hangs askew, or a camera that does."""
-    angle = strength * np.radians(rng.uniform(-25, 25))
+    angle = strength * np.radians(rng.uniform(-25, 25)) * _straightness(points)
     cos, sin = np.cos(angle), np.sin(angle)
     return project(image, points, np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]))
 

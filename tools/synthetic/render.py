@@ -143,7 +143,7 @@ def surround(image, points, font, neighbours, rng):
 
 def is_simple(text):
     """Whether letters stand one beside the other; some join, or stand on each other."""
-    return all(unicodedata.bidirectional(letter) in ("L", "EN") and
+    return all(unicodedata.bidirectional(letter) in ("L", "EN", "WS") and
                not unicodedata.combining(letter) and unicodedata.category(letter) != "Mc"
                for letter in text)
 

@@ -66,10 +66,12 @@ class TextSource(object):
     words: list of strings, the more frequent first: those near the end are drawn less often.
     charset: the characters that a text may have.
     split: "all", "train" or "test"; the last two never have a text in common.
+    max_words: each text is a line of 1 to so many words, with spaces between them.
     """
 
-    def __init__(self, words, charset, split="all"):
-        self.charset = frozenset(charset)
+    def __init__(self, words, charset, split="all", max_words=1):
+        self.charset = frozenset(charset) | frozenset(" " * (max_words - 1))
+        self._max_words = max_words
         self.words = [word for word in words
                       if len(word) <= MAX_LENGTH and self.charset.issuperset(word)]
         self.split = split
@@ -83,7 +85,8 @@ class TextSource(object):
     def draw(self, rng, accept=bool):
         """A text that `accept` likes, or WordError after many tries."""
         for _ in range(_TRIES):
-            text = normalize(_pick(self.kinds, rng)(rng))
+            count = rng.randint(1, self._max_words + 1)
+            text = normalize(" ".join(_pick(self.kinds, rng)(rng) for _ in range(count)))
             if text and self.charset.issuperset(text) and self._in_split(text) and accept(text):
                 return text
         raise WordError("of %d texts drawn, none could be used (%d words are listed, the split is "

@@ -84,7 +84,8 @@ ASTER_INLINE void MultiplyPanels(const T* a, int64_t stride, const T* panel, int
 // out [rows, b.columns()] = a [rows, b.rows()] x b.
 template <typename T, int kBytes>
 ASTER_INLINE void Multiply(const T* a, int64_t rows, const PackedMatrix<T>& b, T* out) {
-  const int kRows = 5;    // 10 accumulators and 2 operands fit into the 16 registers of AVX2
+  // Two accumulators a row, and 2 operands, in the 32 registers of AVX-512 or the 16 of others.
+  const int kRows = kBytes == 64 ? 8 : 5;
   const int kPanels = 4;  // of a single row, whose 8 sums go on while others wait
   const int64_t width = 2 * Lanes<T, kBytes>::kCount, depth = b.rows(), total = b.columns();
   int64_t n = 0;
@@ -100,6 +101,9 @@ ASTER_INLINE void Multiply(const T* a, int64_t rows, const PackedMatrix<T>& b, T
       count = (left + blocks - 1) / blocks;  // blocks alike: a row by itself costs as much as two of five
       const T* from = a + m * depth;
       T* to = out + m * total + n;
+      if (count == 8) MultiplyPanels<T, kBytes, 8, 1>(from, depth, panel, depth, to, total, columns);
+      if (count == 7) MultiplyPanels<T, kBytes, 7, 1>(from, depth, panel, depth, to, total, columns);
+      if (count == 6) MultiplyPanels<T, kBytes, 6, 1>(from, depth, panel, depth, to, total, columns);
       if (count == 5) MultiplyPanels<T, kBytes, 5, 1>(from, depth, panel, depth, to, total, columns);
       if (count == 4) MultiplyPanels<T, kBytes, 4, 1>(from, depth, panel, depth, to, total, columns);
       if (count == 3) MultiplyPanels<T, kBytes, 3, 1>(from, depth, panel, depth, to, total, columns);
