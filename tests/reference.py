@@ -25,19 +25,20 @@ def lstm_cell(sums, c, forget_bias):
     return sigmoid(o) * np.tanh(c), c
 
 
-def attention_lstm(inputs, state_kernel, keys, values, v, lengths, forget_bias, attend_first):
-    """aster.c_ops.ops.attention_lstm -> h [S, B, U]."""
-    steps, batch, num_gates = inputs.shape
+def attention_lstm(inputs, state_kernel, keys, values, v, lengths, forget_bias, attend_first, reverse=False):
+    """aster.c_ops.ops.attention_lstm -> h [B, S, U]."""
+    batch, steps, num_gates = inputs.shape
+    inputs = inputs[:, ::-1] if reverse else inputs
     h = c = np.zeros([batch, num_gates // 4])
     outputs = []
     for t in range(steps):
         projection = h.dot(state_kernel)
-        sums = inputs[t] + projection[:, :num_gates]
+        sums = inputs[:, t] + projection[:, :num_gates]
         if t > 0 or attend_first:
             sums = sums + attend(projection[:, num_gates:], keys, values, v, lengths)[0]
         h, c = lstm_cell(sums, c, forget_bias)
         outputs.append(h)
-    return np.stack(outputs)
+    return np.stack(outputs[::-1] if reverse else outputs, 1)
 
 
 def beam_search(label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias, lengths, beam_width,

@@ -123,26 +123,29 @@ def _bilinear_sample_gradient(op, d_samples):
             _ops.aster_bilinear_sample_grid_grad(images, grid, d_samples))
 
 
-def attention_lstm(inputs, state_kernel, keys, values, v, lengths, forget_bias=1.0, attend_first=True, name=None):
+def attention_lstm(inputs, state_kernel, keys, values, v, lengths, forget_bias=1.0, attend_first=True, reverse=False,
+                   name=None):
     """An LSTM without peepholes over whole sequences, its glimpses added to its pre-activations.
 
-    With S steps, B samples, U units, N attentions (Bahdanau et al. 2015) of A units, each over memories of its own
+    With B samples, S steps, U units, N attentions (Bahdanau et al. 2015) of A units, each over memories of its own
     that have T values together.
 
     Args:
-      inputs: float32 or float64 [S, B, 4U], what the steps' inputs give to the gates i, j, f, o; biases included.
+      inputs: float32 or float64 [B, S, 4U], what the steps' inputs give to the gates i, j, f, o; biases included.
       state_kernel: [U, 4U + N A], projects the state to gates and to the queries of each attention.
       keys: [B, T, A].
       values: [B, T, 4U], the memories projected to what they give to the gates.
       v: [N, A].
       lengths: N ints, whose sum is T. [0]: a single memory of any length.
       attend_first: whether the first step has a glimpse.
+      reverse: whether the steps go from the last to the first.
 
     Returns:
-      The outputs h [S, B, U].
+      The outputs h [B, S, U].
     """
     return _ops.aster_attention_lstm(inputs, state_kernel, keys, values, v, lengths=lengths, forget_bias=forget_bias,
-                                     attend_first=attend_first, constant_kernels=_constant(state_kernel), name=name)[0]
+                                     attend_first=attend_first, reverse=reverse,
+                                     constant_kernels=_constant(state_kernel), name=name)[0]
 
 
 def _constant(*kernels):
@@ -150,12 +153,13 @@ def _constant(*kernels):
     return all(isinstance(kernel, np.ndarray) for kernel in kernels)
 
 
-def lstm(inputs, state_kernel, forget_bias=1.0, name=None):
-    """attention_lstm without attention: inputs [S, B, 4U], state_kernel [U, 4U] -> [S, B, U]."""
+def lstm(inputs, state_kernel, forget_bias=1.0, reverse=False, name=None):
+    """attention_lstm without attention: inputs [B, S, 4U], state_kernel [U, 4U] -> [B, S, U]."""
     size = tf.shape(inputs)
     none = tf.zeros([0, 1], inputs.dtype)
-    return attention_lstm(inputs, state_kernel, tf.zeros(tf.stack([size[1], 0, 1]), inputs.dtype),
-                          tf.zeros(tf.stack([size[1], 0, size[2]]), inputs.dtype), none, [], forget_bias, name=name)
+    return attention_lstm(inputs, state_kernel, tf.zeros(tf.stack([size[0], 0, 1]), inputs.dtype),
+                          tf.zeros(tf.stack([size[0], 0, size[2]]), inputs.dtype), none, [], forget_bias,
+                          reverse=reverse, name=name)
 
 
 @tf.RegisterGradient("AsterAttentionLstm")
@@ -163,17 +167,18 @@ def _attention_lstm_gradient(op, d_h, *_):
     """The op goes back through the steps; what is summed over them is one product each, made here."""
     inputs, state_kernel, keys, values, v = op.inputs
     h, c, gates, queries, alignments = op.outputs
-    lengths = op.get_attr("lengths")
+    lengths, reverse = op.get_attr("lengths"), op.get_attr("reverse")
     d_projection, d_keys, d_v = _ops.aster_attention_lstm_grad(
         state_kernel, keys, values, v, c, gates, queries, alignments, d_h, lengths=lengths,
-        forget_bias=op.get_attr("forget_bias"), attend_first=op.get_attr("attend_first"))
+        forget_bias=op.get_attr("forget_bias"), attend_first=op.get_attr("attend_first"), reverse=reverse)
     d_inputs = d_projection[:, :, :tf.shape(inputs)[2]]
-    last_h = tf.concat([tf.zeros_like(h[:1]), h[:-1]], 0)
+    before = tf.zeros_like(h[:, :1])
+    last_h = tf.concat([h[:, 1:], before] if reverse else [before, h[:, :-1]], 1)
     size = tf.shape(state_kernel)
     d_kernel = tf.matmul(tf.reshape(last_h, [-1, size[0]]), tf.reshape(d_projection, [-1, size[1]]), transpose_a=True)
     if not lengths:
         return d_inputs, d_kernel, None, None, None
-    d_values = tf.matmul(tf.transpose(alignments, [1, 2, 0]), tf.transpose(d_inputs, [1, 0, 2]))
+    d_values = tf.matmul(alignments, d_inputs, transpose_a=True)
     return d_inputs, d_kernel, d_keys, d_values, tf.reduce_sum(d_v, 0)
 
 

@@ -60,20 +60,20 @@ class AttentionDecoder:
             labels = tf.reverse_sequence(labels, lengths, seq_axis=1, batch_axis=0)
         inputs, targets, lengths = self._teacher_forcing(labels, lengths)
         parts = self._build(sequences)
-        label_inputs = tf.gather(parts.label_inputs, tf.transpose(inputs))
+        label_inputs = tf.gather(parts.label_inputs, inputs)
         outputs = (self._run_fused if self._can_fuse(parts) else self._run)(parts, label_inputs)
-        outputs = tf.transpose(outputs, [1, 0, 2])
         outputs.set_shape([None, None, self._cell.num_units])
         return Teaching(layers.matmul(outputs, parts.dense_kernel, parts.dense_bias), targets, lengths)
 
     def _run(self, parts, label_inputs):
-        """label_inputs [S, B, n] -> outputs of the cell [S, B, num_units]."""
+        """label_inputs [B, S, n] -> outputs of the cell [B, S, num_units]."""
         def step(state, label_input):
             next_state, _ = self._step(parts, label_input, state)
             return next_state
-        state = self._zero_state(parts, tf.shape(label_inputs)[1], 1)
+        state = self._zero_state(parts, tf.shape(label_inputs)[0], 1)
         # the scan's hypotheses are one per image: [S, B, 1, n]
-        return tf.squeeze(tf.scan(step, tf.expand_dims(label_inputs, 2), state)[-2], [2])
+        steps = tf.expand_dims(tf.transpose(label_inputs, [1, 0, 2]), 2)
+        return tf.transpose(tf.squeeze(tf.scan(step, steps, state)[-2], [2]), [1, 0, 2])
 
     def _run_fused(self, parts, label_inputs):
         return ops.attention_lstm(label_inputs, forget_bias=self._cell.forget_bias, attend_first=self._sync,

@@ -129,31 +129,29 @@ class BidirectionalRnn:
         return outputs
 
     def _run(self, sequence):
-        time_major = tf.transpose(sequence, [1, 0, 2])
         weights, inputs = [], []
         for cell, scope in zip(self._cells, ("fw", "bw")):
             with tf.variable_scope(scope):
                 weights.append(cell.weights(layers.static_size(sequence, 2)))
-            inputs.append(project(weights[-1], time_major))
-        inputs[1] = tf.reverse(inputs[1], [0])
+            inputs.append(project(weights[-1], sequence))
 
         if self._fused:
-            forward, backward = (ops.lstm(x, w.recurrent[0], cell.forget_bias)
-                                 for cell, w, x in zip(self._cells, weights, inputs))
+            outputs = tf.concat([ops.lstm(x, w.recurrent[0], cell.forget_bias, reverse)
+                                 for cell, w, x, reverse in zip(self._cells, weights, inputs, (False, True))], 2)
         else:
-            forward, backward = self._scan(weights, inputs)
-        backward = tf.reverse(backward, [0])
-        outputs = tf.transpose(tf.concat([forward, backward], 2), [1, 0, 2])
+            outputs = self._scan(weights, inputs)
         outputs.set_shape([sequence.shape[0], sequence.shape[1],
                            sum(cell.num_units for cell in self._cells)])
         return outputs
 
     def _scan(self, weights, inputs):
-        """Pre-activations [T, B, n] of each cell -> outputs [T, B, units] of each."""
+        """Pre-activations [B, T, n] of each cell -> their outputs, [B, T, units of both]."""
         def step(states, projected):
             return tuple(cell.step(w, x, state)
                          for cell, w, x, state in zip(self._cells, weights, projected, states))
 
-        batch_size = tf.shape(inputs[0])[1]
-        states = tf.scan(step, tuple(inputs), tuple(cell.zero_state(batch_size) for cell in self._cells))
-        return states[0][-1], states[1][-1]
+        forward, backward = (tf.transpose(x, [1, 0, 2]) for x in inputs)
+        states = tf.scan(step, (forward, tf.reverse(backward, [0])),
+                         tuple(cell.zero_state(tf.shape(forward)[1]) for cell in self._cells))
+        outputs = tf.concat([states[0][-1], tf.reverse(states[1][-1], [0])], 2)
+        return tf.transpose(outputs, [1, 0, 2])

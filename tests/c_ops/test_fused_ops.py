@@ -16,28 +16,31 @@ DTYPES = [np.float32, np.float64]
 def attention_lstm_inputs(dtype, steps=3, batch=5, units=7, attention_units=5, lengths=(4, 2)):
     random = np.random.RandomState(0)
     total, memories = sum(lengths), len(lengths)
-    shapes = [(steps, batch, 4 * units), (units, 4 * units + memories * attention_units),
+    shapes = [(batch, steps, 4 * units), (units, 4 * units + memories * attention_units),
               (batch, total, attention_units), (batch, total, 4 * units), (memories, attention_units)]
     return [random.normal(0, 0.7, shape).astype(dtype) for shape in shapes]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("lengths, units, attend_first", [
-    ((4, 2), 7, True), ((4, 2), 7, False), ((3,), 16, True), ((), 33, True)])
-def test_attention_lstm(session, dtype, lengths, units, attend_first):
+@pytest.mark.parametrize("lengths, units, attend_first, reverse", [
+    ((4, 2), 7, True, False), ((4, 2), 7, False, False), ((4, 2), 7, False, True), ((3,), 16, True, True),
+    ((), 33, True, False), ((), 33, True, True)])
+def test_attention_lstm(session, dtype, lengths, units, attend_first, reverse):
     arrays = attention_lstm_inputs(dtype, units=units, lengths=lengths)
-    result = session.run(ops.attention_lstm(*arrays, lengths=lengths, forget_bias=0.5, attend_first=attend_first))
+    options = dict(lengths=lengths, forget_bias=0.5, attend_first=attend_first, reverse=reverse)
+    result = session.run(ops.attention_lstm(*arrays, **options))
     assert result.dtype == dtype
-    expected = reference.attention_lstm(*arrays, lengths=lengths, forget_bias=0.5, attend_first=attend_first)
+    expected = reference.attention_lstm(*arrays, **options)
     np.testing.assert_allclose(result, expected, rtol=0, atol=2e-6 if dtype == np.float32 else 1e-12)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("lengths, attend_first", [((4, 2), True), ((3,), False), ((), True)])
-def test_attention_lstm_gradients(session, dtype, lengths, attend_first):
+@pytest.mark.parametrize("lengths, attend_first, reverse", [
+    ((4, 2), True, False), ((3,), False, True), ((), True, False), ((), True, True)])
+def test_attention_lstm_gradients(session, dtype, lengths, attend_first, reverse):
     arrays = attention_lstm_inputs(dtype, batch=3, lengths=lengths)
     inputs = [tf.constant(array) for array in arrays]
-    h = ops.attention_lstm(*inputs, lengths=lengths, forget_bias=0.5, attend_first=attend_first)
+    h = ops.attention_lstm(*inputs, lengths=lengths, forget_bias=0.5, attend_first=attend_first, reverse=reverse)
     loss = tf.reduce_sum(h * tf.constant(np.random.RandomState(1).normal(size=h.shape.as_list()).astype(dtype)))
     for tensor, array in list(zip(inputs, arrays))[:5 if lengths else 2]:
         step, most = (1e-2, 2e-2) if dtype == np.float32 else (1e-5, 1e-7)

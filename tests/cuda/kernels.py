@@ -46,7 +46,7 @@ class SampleShape(ctypes.Structure):
 class AttentionShape(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int) for name in ("steps", "batch", "units", "attention_units", "num_memories")] + [
         ("lengths", ctypes.c_int * 8), ("num_values", ctypes.c_int), ("forget_bias", ctypes.c_float),
-        ("attend_first", ctypes.c_bool)]
+        ("attend_first", ctypes.c_bool), ("reverse", ctypes.c_bool)]
 
 
 class SearchShape(ctypes.Structure):
@@ -54,9 +54,10 @@ class SearchShape(ctypes.Structure):
         (name, ctypes.c_int) for name in ("beam_width", "num_labels", "start_label", "end_label")]
 
 
-def attention_shape(steps, batch, units, attention_units, lengths, forget_bias=1.0, attend_first=True):
+def attention_shape(steps, batch, units, attention_units, lengths, forget_bias=1.0, attend_first=True,
+                    reverse=False):
     return AttentionShape(steps, batch, units, attention_units, len(lengths), (ctypes.c_int * 8)(*lengths),
-                          sum(lengths), forget_bias, attend_first)
+                          sum(lengths), forget_bias, attend_first, reverse)
 
 
 class Kernels(object):
@@ -142,7 +143,7 @@ def attention_lstm(kernels, shape, arrays):
     """inputs, state_kernel, keys, values, v -> h, c, gates, queries, alignments."""
     widths = [shape.units, shape.units, 4 * shape.units, shape.num_memories * shape.attention_units, shape.num_values]
     return run(kernels, "Lstm", arrays[0].dtype, shape, arrays,
-               [(shape.steps, shape.batch, width) for width in widths])
+               [(shape.batch, shape.steps, width) for width in widths])
 
 
 def attention_lstm_gradient(kernels, shape, arrays):
@@ -150,7 +151,7 @@ def attention_lstm_gradient(kernels, shape, arrays):
     kernel, keys = arrays[:2]
     size = kernel.dtype.itemsize
     return run(kernels, "LstmGradient", kernel.dtype, shape, arrays,
-               [(shape.steps, shape.batch, kernel.shape[1]), keys.shape,
+               [(shape.batch, shape.steps, kernel.shape[1]), keys.shape,
                 (shape.batch, shape.num_memories, shape.attention_units)],
                [kernel.nbytes, kernels.size("GradientScratch", shape) * size])
 

@@ -95,14 +95,14 @@ def measure_lstm(kernels, product, name, batch, steps, units, attention_units, l
 
     def normal(*size):
         return kernels.upload(random.normal(0, 0.1, size).astype(np.float32))
-    inputs, kernel = normal(steps, batch, 4 * units), normal(units, width)
+    inputs, kernel = normal(batch, steps, 4 * units), normal(units, width)
     memory = [normal(batch, total, attention_units), normal(batch, total, 4 * units),
               normal(len(lengths), attention_units)]
     results = [kernels.allocate(4 * steps * batch * n) for n in (units, units, 4 * units, width - 4 * units, total)]
     gigaflops = 2e-9 * steps * batch * (units * width + total * (attention_units + 4 * units))
     report(name, milliseconds(kernels, lambda: kernels.call(
         "Lstm_float32", shape, *([inputs, kernel] + memory + results))), gigaflops=gigaflops, card=product)
-    d_h = normal(steps, batch, units)
+    d_h = normal(batch, steps, units)
     gradients = [kernels.allocate(4 * n) for n in (
         steps * batch * width, batch * total * attention_units, batch * len(lengths) * attention_units, units * width,
         kernels.size("GradientScratch", shape))]

@@ -72,33 +72,36 @@ def test_points_that_are_not_numbers(kernels):
 def lstm_arrays(dtype, steps, batch, units, attention_units, lengths):
     random = np.random.RandomState(0)
     total, memories = sum(lengths), len(lengths)
-    shapes = [(steps, batch, 4 * units), (units, 4 * units + memories * attention_units),
+    shapes = [(batch, steps, 4 * units), (units, 4 * units + memories * attention_units),
               (batch, total, attention_units), (batch, total, 4 * units), (memories, attention_units)]
     return [random.normal(0, 0.7, shape).astype(dtype) for shape in shapes]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("batch, units, attention_units, lengths, attend_first", [
-    (5, 7, 5, (4, 2), True), (2, 7, 5, (4, 2), False), (1, 65, 33, (11,), True), (3, 70, 1, (), True)])
-def test_attention_lstm(kernels, dtype, batch, units, attention_units, lengths, attend_first):
+@pytest.mark.parametrize("batch, units, attention_units, lengths, attend_first, reverse", [
+    (5, 7, 5, (4, 2), True, False), (2, 7, 5, (4, 2), False, True), (1, 65, 33, (11,), True, False),
+    (3, 70, 1, (), True, True)])
+def test_attention_lstm(kernels, dtype, batch, units, attention_units, lengths, attend_first, reverse):
     arrays = lstm_arrays(dtype, 3, batch, units, attention_units, lengths)
-    shape = cuda.attention_shape(3, batch, units, attention_units, lengths, 0.5, attend_first)
+    shape = cuda.attention_shape(3, batch, units, attention_units, lengths, 0.5, attend_first, reverse)
     h = cuda.attention_lstm(kernels, shape, arrays)[0]
-    expected = reference.attention_lstm(*arrays, lengths=lengths, forget_bias=0.5, attend_first=attend_first)
+    expected = reference.attention_lstm(*arrays, lengths=lengths, forget_bias=0.5, attend_first=attend_first,
+                                        reverse=reverse)
     np.testing.assert_allclose(h, expected, rtol=0, atol=tolerance(dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("lengths, attend_first", [((4, 2), True), ((3,), False), ((), True)])
-def test_attention_lstm_gradient(kernels, dtype, lengths, attend_first):
+@pytest.mark.parametrize("lengths, attend_first, reverse", [
+    ((4, 2), True, False), ((3,), False, True), ((), True, False), ((), True, True)])
+def test_attention_lstm_gradient(kernels, dtype, lengths, attend_first, reverse):
     arrays = lstm_arrays(np.float64, 3, 2, 5, 4, lengths)
-    shape = cuda.attention_shape(3, 2, 5, 4, lengths, 0.5, attend_first)
-    weights = np.random.RandomState(1).normal(size=(3, 2, 5))
+    shape = cuda.attention_shape(3, 2, 5, 4, lengths, 0.5, attend_first, reverse)
+    weights = np.random.RandomState(1).normal(size=(2, 3, 5))
 
     def loss(index, array):
         changed = arrays[:index] + [array] + arrays[index + 1:]
         return (reference.attention_lstm(*changed, lengths=lengths, forget_bias=0.5,
-                                         attend_first=attend_first) * weights).sum()
+                                         attend_first=attend_first, reverse=reverse) * weights).sum()
     expected = [reference.numeric_gradient(lambda array: loss(index, array), arrays[index]) for index in (0, 2, 4)]
     typed = [array.astype(dtype) for array in arrays]
     kept = cuda.attention_lstm(kernels, shape, typed)[1:]

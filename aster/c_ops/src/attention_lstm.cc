@@ -15,13 +15,13 @@ tf::Status AttentionLstmShape(InferenceContext* context) {
   TF_RETURN_IF_ERROR(context->WithRank(context->input(0), 3, &inputs));
   TF_RETURN_IF_ERROR(context->WithRank(context->input(1), 2, &kernel));
   TF_RETURN_IF_ERROR(context->WithRank(context->input(2), 3, &keys));
-  const auto steps = context->Dim(inputs, 0), batch = context->Dim(inputs, 1), units = context->Dim(kernel, 0);
-  const auto state = context->MakeShape({steps, batch, units});
+  const auto batch = context->Dim(inputs, 0), steps = context->Dim(inputs, 1), units = context->Dim(kernel, 0);
+  const auto state = context->MakeShape({batch, steps, units});
   context->set_output(0, state);
   context->set_output(1, state);
   context->set_output(2, inputs);
-  context->set_output(3, context->MakeShape({steps, batch, context->UnknownDim()}));
-  context->set_output(4, context->MakeShape({steps, batch, context->Dim(keys, 1)}));
+  context->set_output(3, context->MakeShape({batch, steps, context->UnknownDim()}));
+  context->set_output(4, context->MakeShape({batch, steps, context->Dim(keys, 1)}));
   return tf::Status();
 }
 
@@ -40,6 +40,7 @@ REGISTER_OP("AsterAttentionLstm")
     .Attr("lengths: list(int) >= 0")
     .Attr("forget_bias: float")
     .Attr("attend_first: bool")
+    .Attr("reverse: bool = false")
     .Attr("constant_kernels: bool = false")
     .SetShapeFn(AttentionLstmShape)
     .Doc("An LSTM with additive attention over a whole sequence; see aster/c_ops/ops.py.");
@@ -61,21 +62,24 @@ REGISTER_OP("AsterAttentionLstmGrad")
     .Attr("lengths: list(int) >= 0")
     .Attr("forget_bias: float")
     .Attr("attend_first: bool")
+    .Attr("reverse: bool = false")
     .Attr("constant_kernels: bool = false")
     .Doc("The gradient of AsterAttentionLstm.");
 
 template <typename T>
 class AttentionLstmOp : public AttentionOp {
  public:
-  using AttentionOp::AttentionOp;
+  explicit AttentionLstmOp(tf::OpKernelConstruction* context) : AttentionOp(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("reverse", &sizes_.reverse));
+  }
 
   void Compute(tf::OpKernelContext* context) override {
     const tf::Tensor& inputs = context->input(0);
-    OP_REQUIRES(context, inputs.dims() == 3, tf::errors::InvalidArgument("inputs must be [S, B, 4U]"));
+    OP_REQUIRES(context, inputs.dims() == 3, tf::errors::InvalidArgument("inputs must be [B, S, 4U]"));
     Sizes sizes = sizes_;
     OP_REQUIRES_OK(context, GetSizes(context->input(1), context->input(2), context->input(3), context->input(4),
-                                     inputs.dim_size(1), &sizes));
-    sizes.steps = inputs.dim_size(0);
+                                     inputs.dim_size(0), &sizes));
+    sizes.steps = inputs.dim_size(1);
     OP_REQUIRES(context, inputs.dim_size(2) == sizes.gates(),
                 tf::errors::InvalidArgument("inputs must have 4 values for each of ", sizes.units, " units"));
     const T* from[5];
@@ -84,7 +88,7 @@ class AttentionLstmOp : public AttentionOp {
     for (int i = 0; i < 5; ++i) {
       tf::Tensor* output;
       OP_REQUIRES_OK(context, context->allocate_output(
-          i, tf::TensorShape({sizes.steps, sizes.batch, widths[i]}), &output));
+          i, tf::TensorShape({sizes.batch, sizes.steps, widths[i]}), &output));
       from[i] = Data<T>(context->input(i));
       to[i] = Data<T>(output);
     }
@@ -118,22 +122,24 @@ class AttentionLstmOnCpu : public AttentionLstmOp<T> {
 template <typename T>
 class AttentionLstmGradOp : public AttentionOp {
  public:
-  using AttentionOp::AttentionOp;
+  explicit AttentionLstmGradOp(tf::OpKernelConstruction* context) : AttentionOp(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("reverse", &sizes_.reverse));
+  }
 
   void Compute(tf::OpKernelContext* context) override {
     const tf::Tensor& c = context->input(4);
-    OP_REQUIRES(context, c.dims() == 3, tf::errors::InvalidArgument("c must be [S, B, U]"));
+    OP_REQUIRES(context, c.dims() == 3, tf::errors::InvalidArgument("c must be [B, S, U]"));
     Sizes sizes = sizes_;
     OP_REQUIRES_OK(context, GetSizes(context->input(0), context->input(1), context->input(2), context->input(3),
-                                     c.dim_size(1), &sizes));
-    sizes.steps = c.dim_size(0);
+                                     c.dim_size(0), &sizes));
+    sizes.steps = c.dim_size(1);
     const int64_t widths[] = {sizes.units, sizes.gates(), sizes.queries(), sizes.num_values(), sizes.units};
     for (int i = 0; i < 5; ++i)
       OP_REQUIRES(context, context->input(4 + i).NumElements() == sizes.steps * sizes.batch * widths[i],
                   tf::errors::InvalidArgument("input ", 4 + i, " doesn't fit the others"));
     tf::Tensor *d_projection, *d_keys, *d_v;
     OP_REQUIRES_OK(context, context->allocate_output(
-        0, tf::TensorShape({sizes.steps, sizes.batch, sizes.projection()}), &d_projection));
+        0, tf::TensorShape({sizes.batch, sizes.steps, sizes.projection()}), &d_projection));
     OP_REQUIRES_OK(context, context->allocate_output(1, context->input(1).shape(), &d_keys));
     OP_REQUIRES_OK(context, context->allocate_output(
         2, tf::TensorShape({sizes.batch, static_cast<int64_t>(sizes.lengths.size()), sizes.attention_units}), &d_v));

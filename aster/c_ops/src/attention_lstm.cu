@@ -6,6 +6,11 @@ namespace aster {
 namespace gpu {
 namespace {
 
+// aster::Sizes::row.
+__device__ int64_t Row(const AttentionShape& shape, int64_t sample, int step) {
+  return sample * shape.steps + (shape.reverse ? shape.steps - 1 - step : step);
+}
+
 template <typename T>
 __global__ void AttentionLstmKernel(AttentionShape shape, const T* inputs, const T* state_kernel, const T* keys,
                                     const T* values, const T* v, T* h, T* c, T* gates, T* queries, T* alignments) {
@@ -16,7 +21,7 @@ __global__ void AttentionLstmKernel(AttentionShape shape, const T* inputs, const
   keys += sample * num_values * shape.attention_units;
   values += sample * num_values * num_gates;
   for (int t = 0; t < shape.steps; ++t) {
-    const int64_t row = static_cast<int64_t>(t) * shape.batch + sample, last = row - shape.batch;
+    const int64_t row = Row(shape, sample, t), last = Row(shape, sample, t - 1);
     T *sums = gates + row * num_gates, *query = queries + row * num_queries;
     const T* input = inputs + row * num_gates;
     for (int n = Thread(); n < num_gates + num_queries; n += kThreads) {
@@ -112,7 +117,7 @@ __global__ void AttentionLstmGradientKernel(AttentionShape shape, const T* trans
   for (int i = Thread(); i < 2 * units; i += kThreads) from_later[i] = 0;
   __syncthreads();
   for (int t = shape.steps - 1; t >= 0; --t) {
-    const int64_t row = static_cast<int64_t>(t) * shape.batch + sample, last = row - shape.batch;
+    const int64_t row = Row(shape, sample, t), last = Row(shape, sample, t - 1);
     T* out = d_projection + row * width;
     const T* gate = gates + row * num_gates;
     for (int n = Thread(); n < units; n += kThreads) {

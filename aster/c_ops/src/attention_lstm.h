@@ -21,7 +21,10 @@ struct Sizes {
   std::vector<int64_t> lengths;  // of the N memories; their sum is T
   float forget_bias;
   bool attend_first;  // whether the first step gets a glimpse
+  bool reverse;       // whether the steps go from the last to the first
 
+  // Where step number `step` of a sample stands among all.
+  int64_t row(int64_t sample, int64_t step) const { return sample * steps + (reverse ? steps - 1 - step : step); }
   int64_t num_values() const {
     int64_t sum = 0;
     for (int64_t length : lengths) sum += length;
@@ -113,23 +116,24 @@ template <typename T>
 struct AttentionLstm {
   const Sizes& sizes;
   const PackedMatrix<T>& state_kernel;  // [U, 4U + N A]
-  const T *inputs;                      // [S, B, 4U], biases included
+  const T *inputs;                      // [B, S, 4U], biases included
   const T *keys, *values, *v;           // [B, T, A], [B, T, 4U], [N, A]
-  // Results: [S, B, U], [S, B, U], [S, B, 4U] activated, [S, B, N A], [S, B, T].
+  // Results: [B, S, U], [B, S, U], [B, S, 4U] activated, [B, S, N A], [B, S, T].
   T *h, *c, *gates, *queries, *alignments;
   int64_t begin, end;
 
   template <int kBytes>
   ASTER_INLINE void Run() const {
-    const int64_t units = sizes.units, batch = sizes.batch, num_gates = sizes.gates();
+    const int64_t units = sizes.units, num_gates = sizes.gates();
     const int64_t num_queries = sizes.queries(), num_values = sizes.num_values();
     const int64_t width = sizes.projection(), count = end - begin;
     std::vector<T> projection(count * width), zeros(units);
     for (int64_t t = 0; t < sizes.steps; ++t) {
-      const int64_t first = t * batch + begin;
-      if (t > 0) Multiply<T, kBytes>(h + (first - batch) * units, count, state_kernel, projection.data());
+      if (t > 0)
+        Multiply<T, kBytes>(h + sizes.row(begin, t - 1) * units, sizes.steps * units, count, state_kernel,
+                            projection.data());
       for (int64_t b = 0; b < count; ++b) {
-        const int64_t row = first + b, sample = begin + b;
+        const int64_t sample = begin + b, row = sizes.row(sample, t);
         const T *projected = &projection[b * width], *input = inputs + row * num_gates;
         T* sums = gates + row * num_gates;
         for (int64_t n = 0; n < num_gates; ++n) sums[n] = input[n] + projected[n];
@@ -141,7 +145,7 @@ struct AttentionLstm {
         } else {
           std::fill_n(alignments + row * num_values, num_values, T(0));
         }
-        LstmCell<T, kBytes>(units, sizes.forget_bias, t > 0 ? c + (row - batch) * units : zeros.data(), sums,
+        LstmCell<T, kBytes>(units, sizes.forget_bias, t > 0 ? c + sizes.row(sample, t - 1) * units : zeros.data(), sums,
                             c + row * units, h + row * units);
       }
     }
@@ -155,31 +159,32 @@ struct AttentionLstmGradient {
   const PackedMatrix<T>& transposed_state_kernel;  // [4U + N A, U]
   const T *keys, *values, *v;
   const T *c, *gates, *queries, *alignments;  // as AttentionLstm left them
-  const T *d_h;                               // [S, B, U]
-  // Results: gradients of the state's projection [S, B, 4U + N A] (the inputs' are its first 4U), of the
+  const T *d_h;                               // [B, S, U]
+  // Results: gradients of the state's projection [B, S, 4U + N A] (the inputs' are its first 4U), of the
   // keys [B, T, A] and, sample by sample, of v [B, N A].
   T *d_projection, *d_keys, *d_v;
   int64_t begin, end;
 
   template <int kBytes>
   ASTER_INLINE void Run() const {
-    const int64_t units = sizes.units, batch = sizes.batch, count = end - begin;
+    const int64_t units = sizes.units, count = end - begin;
     const int64_t num_values = sizes.num_values(), width = sizes.projection();
     std::fill_n(d_keys + begin * num_values * sizes.attention_units, count * num_values * sizes.attention_units, T(0));
     std::fill_n(d_v + begin * sizes.queries(), count * sizes.queries(), T(0));
     std::vector<T> from_later(count * units), d_c(count * units), zeros(units), scratch(num_values);
     for (int64_t t = sizes.steps - 1; t >= 0; --t) {
-      const int64_t first = t * batch + begin;
       for (int64_t b = 0; b < count; ++b) {
-        const int64_t row = first + b;
+        const int64_t row = sizes.row(begin + b, t);
         T* out = d_projection + row * width;
-        Cell(gates + row * sizes.gates(), c + row * units, t > 0 ? c + (row - batch) * units : zeros.data(),
-             d_h + row * units, &from_later[b * units], &d_c[b * units], out);
+        Cell(gates + row * sizes.gates(), c + row * units,
+             t > 0 ? c + sizes.row(begin + b, t - 1) * units : zeros.data(), d_h + row * units,
+             &from_later[b * units], &d_c[b * units], out);
         T* d_queries = out + sizes.gates();
         std::fill_n(d_queries, sizes.queries(), T(0));
         if (t > 0 || sizes.attend_first) Glimpse<kBytes>(row, begin + b, out, d_queries, scratch.data());
       }
-      Multiply<T, kBytes>(d_projection + first * width, count, transposed_state_kernel, from_later.data());
+      Multiply<T, kBytes>(d_projection + sizes.row(begin, t) * width, sizes.steps * width, count,
+                          transposed_state_kernel, from_later.data());
     }
   }
 

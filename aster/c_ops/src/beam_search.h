@@ -91,7 +91,7 @@ struct BeamSearch {
                             &states.h[row * units]);
       }
       std::vector<T> logits(rows * num_labels);
-      Multiply<T, kBytes>(states.h.data(), rows, dense_kernel, logits.data());
+      Multiply<T, kBytes>(states.h.data(), units, rows, dense_kernel, logits.data());
       int64_t kept = 0;
       for (int64_t row = 0; row < rows; ++row) {
         const int64_t sample = states.samples[row];
@@ -180,7 +180,7 @@ struct BeamSearch {
     const int64_t num_values = sizes.num_values();
     std::vector<T> projection(rows * width), sums(rows * num_gates);
     alignments->resize(rows * num_values);
-    Multiply<T, kBytes>(states.h.data(), rows, state_kernel, projection.data());
+    Multiply<T, kBytes>(states.h.data(), sizes.units, rows, state_kernel, projection.data());
     for (int64_t row = 0; row < rows; ++row) {
       const T* projected = &projection[row * width];
       const int64_t sample = states.samples[row];
@@ -214,7 +214,7 @@ struct BeamSearch {
       }
     }
     std::vector<T> logits(row * num_labels);
-    Multiply<T, kBytes>(next->h.data(), row, dense_kernel, logits.data());
+    Multiply<T, kBytes>(next->h.data(), units, row, dense_kernel, logits.data());
     return logits;
   }
 

@@ -35,7 +35,7 @@ struct AttentionShape {
   int lengths[kMostMemories];
   int num_values;  // the sum of lengths
   float forget_bias;
-  bool attend_first;
+  bool attend_first, reverse;
 };
 template <typename T>
 int AttentionLstm(Stream stream, const AttentionShape& shape, const T* inputs, const T* state_kernel, const T* keys,

@@ -40,6 +40,7 @@ inline tensorflow::Status ShapeOf(const Sizes& sizes, gpu::AttentionShape* shape
   shape->num_values = sizes.num_values();
   shape->forget_bias = sizes.forget_bias;
   shape->attend_first = sizes.attend_first;
+  shape->reverse = sizes.reverse;
   return tensorflow::Status();
 }
 

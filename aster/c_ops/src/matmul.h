@@ -81,9 +81,9 @@ ASTER_INLINE void MultiplyPanels(const T* a, int64_t stride, const T* panel, int
   }
 }
 
-// out [rows, b.columns()] = a [rows, b.rows()] x b.
+// out [rows, b.columns()] = a [rows, b.rows()] x b. A row of `a` begins `stride` values after the last.
 template <typename T, int kBytes>
-ASTER_INLINE void Multiply(const T* a, int64_t rows, const PackedMatrix<T>& b, T* out) {
+ASTER_INLINE void Multiply(const T* a, int64_t stride, int64_t rows, const PackedMatrix<T>& b, T* out) {
   // Two accumulators a row, and 2 operands, in the 32 registers of AVX-512 or the 16 of others.
   const int kRows = kBytes == 64 ? 8 : 5;
   const int kPanels = 4;  // of a single row, whose 8 sums go on while others wait
@@ -91,7 +91,7 @@ ASTER_INLINE void Multiply(const T* a, int64_t rows, const PackedMatrix<T>& b, T
   int64_t n = 0;
   if (rows == 1) {
     for (; n + kPanels * width <= total; n += kPanels * width)
-      MultiplyPanels<T, kBytes, 1, kPanels>(a, depth, b.data() + n * depth, depth, out + n, total, kPanels * width);
+      MultiplyPanels<T, kBytes, 1, kPanels>(a, stride, b.data() + n * depth, depth, out + n, total, kPanels * width);
   }
   for (; n < total; n += width) {
     const T* panel = b.data() + n * depth;
@@ -99,16 +99,16 @@ ASTER_INLINE void Multiply(const T* a, int64_t rows, const PackedMatrix<T>& b, T
     for (int64_t m = 0, count; m < rows; m += count) {
       const int64_t left = rows - m, blocks = (left + kRows - 1) / kRows;
       count = (left + blocks - 1) / blocks;  // blocks alike: a row by itself costs as much as two of five
-      const T* from = a + m * depth;
+      const T* from = a + m * stride;
       T* to = out + m * total + n;
-      if (count == 8) MultiplyPanels<T, kBytes, 8, 1>(from, depth, panel, depth, to, total, columns);
-      if (count == 7) MultiplyPanels<T, kBytes, 7, 1>(from, depth, panel, depth, to, total, columns);
-      if (count == 6) MultiplyPanels<T, kBytes, 6, 1>(from, depth, panel, depth, to, total, columns);
-      if (count == 5) MultiplyPanels<T, kBytes, 5, 1>(from, depth, panel, depth, to, total, columns);
-      if (count == 4) MultiplyPanels<T, kBytes, 4, 1>(from, depth, panel, depth, to, total, columns);
-      if (count == 3) MultiplyPanels<T, kBytes, 3, 1>(from, depth, panel, depth, to, total, columns);
-      if (count == 2) MultiplyPanels<T, kBytes, 2, 1>(from, depth, panel, depth, to, total, columns);
-      if (count == 1) MultiplyPanels<T, kBytes, 1, 1>(from, depth, panel, depth, to, total, columns);
+      if (count == 8) MultiplyPanels<T, kBytes, 8, 1>(from, stride, panel, depth, to, total, columns);
+      if (count == 7) MultiplyPanels<T, kBytes, 7, 1>(from, stride, panel, depth, to, total, columns);
+      if (count == 6) MultiplyPanels<T, kBytes, 6, 1>(from, stride, panel, depth, to, total, columns);
+      if (count == 5) MultiplyPanels<T, kBytes, 5, 1>(from, stride, panel, depth, to, total, columns);
+      if (count == 4) MultiplyPanels<T, kBytes, 4, 1>(from, stride, panel, depth, to, total, columns);
+      if (count == 3) MultiplyPanels<T, kBytes, 3, 1>(from, stride, panel, depth, to, total, columns);
+      if (count == 2) MultiplyPanels<T, kBytes, 2, 1>(from, stride, panel, depth, to, total, columns);
+      if (count == 1) MultiplyPanels<T, kBytes, 1, 1>(from, stride, panel, depth, to, total, columns);
     }
   }
 }
