@@ -27,7 +27,7 @@ def num_gpus():
 
 
 def group_by_window(key, reduce, window_size):
-    """For Dataset.apply: elements of one key (int64) are collected, and `reduce` makes a dataset of window_size of them."""
+    """For Dataset.apply: collects elements of one key (int64); `reduce` makes a dataset of window_size of them."""
     data = _tensorflow.contrib.data if IS_TF1 else _tensorflow.data.experimental
     return data.group_by_window(key, reduce, window_size)
 

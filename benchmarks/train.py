@@ -12,14 +12,7 @@ from aster.training.loop import train_op
 
 def main(batch, precision="fp32", seconds=60):
     check_precision(precision)
-    config = demo_config()
-    with tf.Graph().as_default():
-        images = tf.Variable(random_images(batch), trainable=False)
-        data = Batch(images, tf.constant(texts(batch)), None, None)
-        clones = build_clones(build_model(config.model), data, ["/cpu:0"])
-        step, _ = train_op(clones, config.train_config, tf.train.get_or_create_global_step())
-        session = start(precision)
-    run = session.make_callable(step)
+    run = training_step(demo_config(), batch, precision)
     run()
     peak = peak_mb()
     with tf.Graph().as_default():
@@ -29,6 +22,16 @@ def main(batch, precision="fp32", seconds=60):
         trunk_session = start(precision)
     mine, alone = alternate([run, trunk_session.make_callable(alone)], seconds)
     report("train", batch, batch / mine, alone / mine, precision, peak, trunk_images_per_second=round(batch / alone, 1))
+
+
+def training_step(config, batch, precision="fp32", fused=True):
+    """A function that makes one step of the whole model."""
+    with tf.Graph().as_default():
+        images = tf.Variable(random_images(batch), trainable=False)
+        data = Batch(images, tf.constant(texts(batch)), None, None)
+        clones = build_clones(build_model(config.model, fused=fused), data, ["/cpu:0"])
+        step, _ = train_op(clones, config.train_config, tf.train.get_or_create_global_step())
+        return start(precision).make_callable(step)
 
 
 def start(precision):

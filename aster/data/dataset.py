@@ -190,8 +190,8 @@ def _control_points(record, num_points):
 def _batches(samples, batch_size, full_only):
     height, width, channels = samples.output_shapes[0].as_list()
     if batch_size > 1 and None in (height, channels):
-        raise ValueError("the preprocessing steps leave images of different heights, which can't be in one batch; add a "
-                         "resize_image or resize_image_keeping_aspect step")
+        raise ValueError("the preprocessing steps leave images of different heights, which can't be in one batch; add "
+                         "a resize_image or resize_image_keeping_aspect step")
     if width:
         batches = samples.batch(batch_size)
     elif full_only:

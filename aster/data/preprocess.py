@@ -29,8 +29,8 @@ def preprocess_image(steps, image, base_dir=None):
       base_dir: folder in which the modules of custom steps are looked up first.
 
     Returns:
-      float32 [H', W', C], with H' and W' static after a resize (W' not, where one keeps the aspect). A bicubic resize may leave values
-      a bit outside 0..255. Raises ValueError, with number and name, for a step that can't be done.
+      float32 [H', W', C], with H' and W' static after a resize (W' not, where one keeps the aspect). A bicubic resize
+      may leave values a bit outside 0..255. Raises ValueError, with number and name, for a step that can't be done.
     """
     result = _Image(tf.cast(image, tf.float32))
     for where, name, config in _each(steps):
@@ -113,8 +113,8 @@ def _resize_image_random_method(config, image):
 def _resize_image_keeping_aspect(config, image):
     height, widths = config.target_height, list(config.target_widths)
     if height < 1 or not widths or widths != sorted(set(widths)) or widths[0] < 1:
-        raise ValueError("target_height must be 1 or more, and target_widths one or more ascending widths, not %d and %s"
-                         % (height, widths))
+        raise ValueError("target_height must be 1 or more, and target_widths one or more ascending widths, not %d and "
+                         "%s" % (height, widths))
     size = tf.cast(tf.shape(image.values)[:2], tf.float32)
     width = tf.clip_by_value(tf.cast(tf.round(height * size[1] / size[0]), tf.int32), 1, widths[-1])
     values = tf.image.resize_images(image.values, tf.stack([height, width]))

@@ -24,7 +24,8 @@ _NUM_DIFFERENT = 60
 
 
 def make_report(folders, configs, data_sets):
-    """Reads all data sets with the latest checkpoint of each experiment folder -> {"html", "md", "csv", "json": text}."""
+    """Reads all data sets with the latest checkpoint of each experiment folder -> {"html", "md", "csv", "json": text}.
+    """
     results, ascii_only = [], True
     names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
     if len(set(names)) < len(names):

@@ -28,7 +28,7 @@ def build_model(config, base_dir=None, on_gpu=None, fused=True):
     predictors = [_predictor(predictor, base_dir, fused) for predictor in config.predictor]
     keypoint_weight = config.regression_loss.l2_regression_loss.weight if config.keypoint_supervision else None
     encoder = _encoder(config.feature_extractor, base_dir, fused)
-    return RecognitionModel(rectifier, encoder, predictors, keypoint_weight)
+    return RecognitionModel(rectifier, encoder, predictors, keypoint_weight, config.also_negatives)
 
 
 def _rectifier(config, base_dir, fused):

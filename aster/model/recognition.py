@@ -38,19 +38,29 @@ class TrainingPass(NamedTuple):
 
 
 class RecognitionModel:
-    """Rectifier (or None), encoder and predictors. Both methods make the same variables."""
+    """Rectifier (or None), encoder and predictors. Both methods make the same variables. `also_negatives`: of each
+    image and its negative the one that is read with the higher score counts."""
 
-    def __init__(self, rectifier, encoder, predictors, keypoint_loss_weight=None):
+    def __init__(self, rectifier, encoder, predictors, keypoint_loss_weight=None, also_negatives=False):
         self._rectifier = rectifier
         self._encoder = encoder
         self.predictors = predictors
         self._keypoint_loss_weight = keypoint_loss_weight
+        self._also_negatives = also_negatives
 
     def recognize(self, images, trees=None):
         """images [B, H, W, 3], 0..255 -> Recognition; of several predictors the one with the higher score wins.
 
         trees: for each predictor the prefix_tree.PrefixTree of the only texts that it may read.
         """
+        if not self._also_negatives:
+            return self._recognize(images, trees)
+        both = self._recognize(tf.concat([images, 255.0 - images], 0), trees)
+        count = tf.shape(images)[0]
+        negative = both.scores[count:] > both.scores[:count]
+        return _take(both, tf.range(count) + count * tf.cast(negative, tf.int32))
+
+    def _recognize(self, images, trees):
         preprocessed, rectification, sequences = self._encode(images, is_training=False)
         if trees:
             decoded = [predictor.decoder.search(sequences, tree) for predictor, tree in zip(self.predictors, trees)]
@@ -100,6 +110,15 @@ class RecognitionModel:
             rectification = self._rectifier(preprocessed, is_training)
             encoder_input = rectification.images
         return preprocessed, rectification, self._encoder(encoder_input, is_training)
+
+
+def _take(value, rows):
+    """Some rows of each tensor, in lists and tuples too."""
+    if isinstance(value, tf.Tensor):
+        return tf.gather(value, rows)
+    if isinstance(value, list):
+        return [_take(one, rows) for one in value]
+    return None if value is None else type(value)(*[_take(one, rows) for one in value])
 
 
 def character_labels(predictor, decoded):
