@@ -62,5 +62,16 @@ def write_config(folder, **options):
         stream.write(CONFIG % dict(DEFAULTS, **options))
 
 
+def read_lines(config, widths):
+    """Changes a configuration to one without rectifier, whose images keep their aspect ratio. Returns it."""
+    config.model.multi_predictors_recognition_model.ClearField("spatial_transformer")
+    for steps in config.train_config.data_augmentation_options, config.eval_config.data_preprocessing_steps:
+        del steps[:]
+        resize = steps.add().resize_image_keeping_aspect
+        resize.target_height = 32
+        resize.target_widths.extend(widths)
+    return config
+
+
 def random_images(count):
     return np.random.RandomState(0).uniform(0, 255, [count, 64, 256, 3]).astype(np.float32)

@@ -1,19 +1,22 @@
 """A SavedModel reads what the Recognizer reads, where there is nothing of ASTER."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
+from PIL import Image
 
 from aster import command, export
 from aster.compat import IS_TF1
-from aster.config import read_config
+from aster.config import CONFIG_IN_EXP_DIR, read_config
 from aster.models import ENGLISH, SAMPLES
 from aster.recognizer import Recognizer
 from aster.training.loop import train
-from experiment import WORDS, draw_word, make_experiment
+from experiment import WORDS, draw_word, make_experiment, read_lines
 
 # Loads a model in a process that has nothing of ASTER, not even its ops.
 READER = """
@@ -58,6 +61,25 @@ def test_a_saved_model_reads_as_the_recognizer(folder, tmp_path):
         expected = list(recognizer.recognize(paths))
     assert values["text"] == [reading.text for reading in expected]
     # TensorFlow's and Pillow's decoders differ by a grey level here and there
+    np.testing.assert_allclose(values["score"], [reading.score for reading in expected], atol=0.05)
+
+
+def test_a_saved_model_for_images_of_several_widths(folder, tmp_path):
+    lines = str(tmp_path / "lines")
+    shutil.copytree(folder, lines)
+    with open(os.path.join(lines, CONFIG_IN_EXP_DIR), "w") as stream:
+        stream.write(text_format.MessageToString(read_lines(read_config(folder), [90, 180])))
+    paths = write_words(tmp_path)
+    for path in paths[::2]:
+        Image.open(path).resize((128, 24)).save(path, "PNG")
+    output = str(tmp_path / "model")
+    export.export_saved_model(lines, output)
+    printed = subprocess.check_output([sys.executable, "-c", READER, output] + paths, universal_newlines=True)
+    values = json.loads(printed.splitlines()[-1])
+    with Recognizer.from_experiment(lines) as recognizer:
+        expected = list(recognizer.recognize(paths, details=True))
+    assert {reading.image.shape[1] for reading in expected} == {90, 180}
+    assert values["text"] == [reading.text for reading in expected]
     np.testing.assert_allclose(values["score"], [reading.score for reading in expected], atol=0.05)
 
 

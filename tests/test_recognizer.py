@@ -15,7 +15,7 @@ from aster.data.image import find_images, load_image
 from aster.recognizer import Recognizer
 from aster.training.loop import train
 from aster.visualize import draw_reading
-from experiment import WORDS, draw_word, make_experiment
+from experiment import WORDS, draw_word, make_experiment, read_lines
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +96,7 @@ def test_the_characters_of_a_reversed_text_are_in_reading_order(recognizer):
 
 def test_images_of_several_widths(folder, recognizer, tmp_path):
     """Each is read as it would be alone, and in order."""
-    config = read_config(folder)
-    model = config.model.multi_predictors_recognition_model
-    model.ClearField("spatial_transformer")
-    del config.eval_config.data_preprocessing_steps[:]
-    resize = config.eval_config.data_preprocessing_steps.add().resize_image_keeping_aspect
-    resize.target_height = 32
-    resize.target_widths.extend([40, 80, 160])
+    config = read_lines(read_config(folder), [40, 80, 160])
     images = [np.random.RandomState(i).randint(0, 256, [24, width, 3]).astype(np.uint8)
               for i, width in enumerate((20, 100, 50, 21, 400, 99))]
     with Recognizer(config, checkpoint.find_checkpoint(os.path.join(folder, "log")), folder) as lines:

@@ -1,8 +1,10 @@
 """Training on a few words: saving, resuming, signals, and what goes wrong."""
+import io
 import os
 import signal
 import tempfile
 import threading
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from aster.config import read_config
 from aster.data.example import Sample, parse, serialize
 from aster.training import TrainingStopped, progress
 from aster.training.loop import train
-from experiment import make_experiment, write_config
+from experiment import make_experiment, read_lines, write_config
 
 
 def run(folder, **options):
@@ -50,6 +52,23 @@ def test_train_save_resume(tmp_path, caplog):
     slots = checkpoint.read_shapes(os.path.join(folder, "log", "optimizer.ckpt-5"))
     assert "OptimizeClones/FeatureExtractor/Convnet/conv1/weights/Adam" in slots
     assert not set(slots) & set(names)
+
+
+def test_training_on_images_of_several_widths(tmp_path):
+    """Half of the words are drawn twice as wide; the loss falls over both widths."""
+    folder = make_experiment(tmp_path, num_steps=30, batch_size=2)
+    path = os.path.join(folder, "data", "words.tfrecord")
+    samples = [parse(record) for record in tf.python_io.tf_record_iterator(path)]
+    with tf.python_io.TFRecordWriter(path) as writer:
+        for i, sample in enumerate(samples):
+            stream = io.BytesIO()
+            Image.open(io.BytesIO(sample.encoded)).resize((64 << i % 2, 24)).save(stream, "PNG")
+            writer.write(serialize(sample._replace(encoded=stream.getvalue())))
+    config = read_lines(read_config(folder), [90, 180])
+    losses = []
+    with mock.patch.object(progress.Progress, "update", lambda self, step, loss, rate: losses.append(loss)):
+        assert train(config, folder) == 30
+    assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:8])
 
 
 def test_what_one_watches(tmp_path, monkeypatch):
