@@ -6,7 +6,7 @@ import os
 from aster import checkpoint, command
 from aster.compat import IS_TF1, tf
 from aster.config import read_config
-from aster.data.preprocess import preprocess_image
+from aster.data.preprocess import preprocess_image, preprocessed_shape
 from aster.model.beam_search import PAD_LABEL
 from aster.model.build import build_model
 from aster.model.recognition import character_labels
@@ -52,8 +52,7 @@ def export_saved_model(exp_dir, output, greedy=False):
             with checkpoint.constants(path, config.eval_config.use_moving_averages):
                 recognition = build_model(config.model, exp_dir, fused=False).recognize(images)
             return recognition.texts, recognition.scores
-        size = preprocess_image(config.eval_config.data_preprocessing_steps, tf.zeros([1, 1, 3]), exp_dir).shape
-        if size.is_fully_defined():
+        if None not in preprocessed_shape(config.eval_config.data_preprocessing_steps, exp_dir):
             texts, scores = read(tf.map_fn(prepare, encoded, dtype=tf.float32))
         else:  # images of different widths can't be in one batch
             texts, scores = tf.map_fn(lambda one: tuple(column[0] for column in read(prepare(one)[None])), encoded,
@@ -89,9 +88,7 @@ def export_onnx(exp_dir, output, greedy=False):
     except ImportError as error:
         raise ValueError("%s; run: pip install -e \".[export]\"" % error)
     config, path = _find(exp_dir, greedy)
-    with tf.Graph().as_default():
-        raw = tf.placeholder(tf.uint8, [None, None, 3])
-        size = preprocess_image(config.eval_config.data_preprocessing_steps, raw, exp_dir).shape.as_list()
+    size = preprocessed_shape(config.eval_config.data_preprocessing_steps, exp_dir)
     characters = []
 
     def read(images):

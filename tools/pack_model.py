@@ -20,7 +20,7 @@ from google.protobuf import text_format  # noqa: E402
 from aster import checkpoint, command  # noqa: E402
 from aster.compat import tf  # noqa: E402
 from aster.config import CONFIG_IN_EXP_DIR, read_config  # noqa: E402
-from aster.data.preprocess import preprocess_image  # noqa: E402
+from aster.data.preprocess import preprocessed_shape  # noqa: E402
 from aster.model.build import build_model  # noqa: E402
 
 
@@ -48,8 +48,8 @@ def main():
 def model_values(config, path, exp_dir):
     """{name: array} of all that reading needs."""
     with tf.Graph().as_default(), tf.Session() as session:
-        image = preprocess_image(config.eval_config.data_preprocessing_steps, tf.zeros([1, 1, 3]), exp_dir)
-        build_model(config.model, exp_dir).recognize(tf.placeholder(tf.float32, [1] + image.shape.as_list()))
+        shape = preprocessed_shape(config.eval_config.data_preprocessing_steps, exp_dir)
+        build_model(config.model, exp_dir).recognize(tf.placeholder(tf.float32, [1] + shape))
         variables = tf.global_variables()
         checkpoint.restore(session, path, variables, config.eval_config.use_moving_averages)
         return {variable.op.name: value for variable, value in zip(variables, session.run(variables))}

@@ -43,6 +43,13 @@ def preprocess_image(steps, image, base_dir=None):
     return result.values
 
 
+def preprocessed_shape(steps, base_dir=None):
+    """The shape [H', W', C] of what preprocess_image gives, None where it differs from image to image."""
+    with tf.Graph().as_default():
+        image = tf.placeholder(tf.uint8, [None, None, 3])
+        return preprocess_image(steps, image, base_dir).shape.as_list()
+
+
 def preprocess_text(steps, texts, base_dir=None):
     """Applies the PreprocessingStep messages, in order, to texts: UTF-8 strings of any shape.
 
