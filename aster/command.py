@@ -1,4 +1,5 @@
 """What the commands share: logging, and one clear line in place of a traceback."""
+import errno
 import json
 import logging
 import os
@@ -36,10 +37,15 @@ def write_text(path, write):
 def check_writable(path, is_folder=False):
     """Raises OSError before long work whose result could not be written to `path`."""
     folder = path if is_folder else os.path.dirname(path) or "."
-    if is_folder:
-        os.makedirs(folder, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    try:
+        if is_folder:
+            os.makedirs(folder, exist_ok=True)
+        elif os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file")
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except EnvironmentError as error:
+        raise type(error)(error.errno, "can't be written: %s" % error.strerror, path)
 
 
 def run(main):

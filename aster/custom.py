@@ -26,10 +26,13 @@ def build(config, base_dir=None, **more):
         value = getattr(argument, argument.WhichOneof("value"))
         keywords[argument.name] = int(value) if isinstance(value, float) and value.is_integer() else value
     try:
-        return function(**keywords)
+        part = function(**keywords)
     except TypeError as error:
         raise ValueError("factory %r does not take these arguments, %s (%s)"
                          % (config.factory, ", ".join(sorted(keywords)) or "none", error))
+    if part is None:
+        raise ValueError("factory %r returned nothing; it must return the part that it makes" % config.factory)
+    return part
 
 
 def _forget_namesake(name, folder):

@@ -33,7 +33,7 @@ def main():
     arguments = parser.parse_args()
 
     if bool(arguments.input_image) == (arguments.serve is not None):
-        parser.error("name images with --input_image, or --serve a page")
+        parser.error("name images with --input_image, or --serve a page, not both")
     command.read_experiment(arguments.exp_dir)
     is_page = arguments.serve is not None
     paths = [] if is_page else _find(arguments)
@@ -81,7 +81,8 @@ def _read(recognizer, paths, arguments):
         if reading.error:
             _log.error("%s", reading.error)
             continue
-        print("%-*s  %-20s  %8.3f" % (width, path, reading.text, reading.score))
+        turned = "  turned by %d" % reading.orientation if reading.orientation else ""
+        print("%-*s  %-20s  %8.3f%s" % (width, path, reading.text, reading.score, turned))
         results.append({"path": path, "text": reading.text, "score": reading.score})
         if len(arguments.orientations) > 1:
             results[-1]["orientation"] = reading.orientation

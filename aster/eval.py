@@ -25,7 +25,8 @@ def main():
     if not arguments.exp_dir and not arguments.compare:
         parser.error("name an experiment folder with --exp_dir")
     if bool(arguments.datasets) != bool(arguments.report) or arguments.compare and not arguments.datasets:
-        parser.error("--datasets, --report and --compare go together: the test sets, and a folder for the report")
+        parser.error("--datasets and --report go together: the test sets, and a folder for the report; --compare adds "
+                     "experiments to it")
     if arguments.datasets and arguments.json:
         parser.error("--report writes a report.json of its own; leave out --json")
     (_report if arguments.datasets else _follow)(arguments)

@@ -1,4 +1,5 @@
 """Recognizer: images in, text out."""
+import inspect
 import itertools
 import os
 from typing import Dict, NamedTuple, Optional, Tuple
@@ -9,7 +10,7 @@ from aster import checkpoint
 from aster.compat import session_config, tf
 from aster.config import read_config
 from aster.data.image import find_images, load_image
-from aster.data.lexicon import spellings
+from aster.data.lexicon import read_lexicon, spellings
 from aster.data.preprocess import preprocess_image
 from aster.model.build import build_model
 from aster.model.prefix_tree import prefix_tree
@@ -18,6 +19,7 @@ from aster.parallel import InParts
 
 BATCH_SIZE = 32
 ORIENTATIONS = (0, 90, 180, 270)
+_TALL = 1.5  # times as high as wide; such a word is turned, and letters by themselves are read out of it too surely
 
 
 class Reading(NamedTuple):
@@ -45,8 +47,9 @@ class Recognizer:
     """Reads images with the model of a configuration and the variables of a checkpoint.
 
     It has a graph and a session of its own, so it doesn't touch the caller's TensorFlow; threads may share it. Use it
-    in a `with`. With a `lexicon`, a list of words, it reads those only: the beam search stays in their prefix tree. A
-    word is then given as the lexicon spells it, also where the model lacks its capitals or punctuation.
+    in a `with`. With a `lexicon`, a list of words or the path of a file of them, it reads those only: the beam search
+    stays in their prefix tree. A word is then given as the lexicon spells it, also where the model lacks its capitals
+    or punctuation.
     """
 
     def __init__(self, config, checkpoint_path, base_dir=None, lexicon=None):
@@ -68,6 +71,7 @@ class Recognizer:
             self._details.update(control_points=recognition.rectification.control_points,
                                  rectified=recognition.rectification.images)
         self._in_parts = InParts(self._read)
+        self._closed = False
 
     @classmethod
     def from_experiment(cls, exp_dir=ENGLISH, lexicon=None):
@@ -77,8 +81,12 @@ class Recognizer:
 
     def _restrict(self, lexicon):
         """-> for each predictor, {text: word of the lexicon}; and its PrefixTree."""
+        lexicon = read_lexicon(lexicon) if isinstance(lexicon, (str, os.PathLike)) else lexicon
         known, found, trees = {}, [], []
         for predictor in self._model.predictors:
+            if "tree" not in inspect.signature(predictor.decoder.search).parameters:
+                raise ValueError("predictor %r can't be restricted to a lexicon: its search() takes no tree"
+                                 % predictor.decoder.name)
             key = predictor.charset.characters, predictor.decoder.max_characters
             if key not in known:
                 known[key] = spellings(lexicon, predictor.charset, predictor.decoder.max_characters)
@@ -111,6 +119,7 @@ class Recognizer:
             [H, W, 3], [H, W, 4], [H, W, 1] or [H, W].
           batch_size: texts don't depend on it; scores do by rounding, up to about 1e-3.
           orientations: each image is turned by so many degrees counterclockwise, a multiple of 90; the best score wins.
+            Those in which it is 1.5 times as high as wide are left out where there are others.
           details: give pictures, attention and both directions' texts too.
           on_error: what to do about an image that can't be read: "raise" a ValueError that names it, or "keep" its
             place, with a Reading that has an `error`.
@@ -121,8 +130,9 @@ class Recognizer:
             raise ValueError("on_error must be 'raise' or 'keep', not %r" % on_error)
         if batch_size < 1:
             raise ValueError("batch_size must be 1 or more, not %d" % batch_size)
-        if isinstance(images, (bytes, np.ndarray)) or hasattr(images, "convert"):
-            raise ValueError("expected a folder, or a list or other iterable of images; put a single image into a list")
+        if images is None or isinstance(images, (bytes, np.ndarray)) or hasattr(images, "convert"):
+            raise ValueError("expected a folder, or a list or other iterable of images; put a single image into a "
+                             "list, and give a batch in one array as list(array)")
         if isinstance(images, (str, os.PathLike)):
             images = find_images([images])
         return self._recognize(iter(images), batch_size, tuple(orientations), details, on_error)
@@ -133,6 +143,8 @@ class Recognizer:
             chunk = list(itertools.islice(images, batch_size))
             if not chunk:
                 return
+            if self._closed:
+                raise ValueError("this Recognizer is closed; read inside of its `with`, or before close()")
             loaded = list(self._in_parts.pool.map(lambda image: self._load(image, orientations), chunk))
             for i, result in enumerate(loaded):
                 if isinstance(result, ValueError):
@@ -140,24 +152,25 @@ class Recognizer:
                     loaded[i] = "%s: %s" % (name, result)
                     if on_error == "raise":
                         raise ValueError(loaded[i])
-            turned = [image for result in loaded if not isinstance(result, str) for image in result]
+            turned = [image for result in loaded if not isinstance(result, str) for _, image in result]
             readings = iter(self.read_prepared(turned, details) if turned else ())
             for result in loaded:
                 if isinstance(result, str):
                     yield Reading(error=result)
                     continue
-                found = [next(readings)._replace(orientation=degrees) for degrees in orientations]
+                found = [next(readings)._replace(orientation=degrees) for degrees, _ in result]
                 yield max(found, key=lambda reading: reading.score)
             number += len(chunk)
 
     def _load(self, image, orientations):
-        """-> prepared images, one for each orientation; or a ValueError, as a value."""
+        """-> (degrees, prepared image) for each orientation that may be; or a ValueError, as a value."""
         try:
             pixels = load_image(image)
         except ValueError as error:
             return error
-        return [self._session.run(self._prepared, {self._raw: np.rot90(pixels, degrees // 90)})
-                for degrees in orientations]
+        turned = [(degrees, np.rot90(pixels, degrees // 90)) for degrees in orientations]
+        lying = [one for one in turned if one[1].shape[0] < _TALL * one[1].shape[1]]
+        return [(degrees, self._session.run(self._prepared, {self._raw: image})) for degrees, image in lying or turned]
 
     def read_prepared(self, images, details=False):
         """Images [H, W, 3] as the configuration's preprocessing steps leave them -> list of Reading. Those of one width
@@ -194,6 +207,7 @@ class Recognizer:
             **{name: values[name][i] for name in ("control_points", "rectified") if name in values})
 
     def close(self):
+        self._closed = True
         self._in_parts.close()
         self._session.close()
 

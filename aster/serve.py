@@ -3,6 +3,7 @@ import base64
 import json
 import logging
 import os
+import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import ThreadingMixIn
 from urllib.parse import unquote
@@ -26,6 +27,13 @@ class Server(ThreadingMixIn, HTTPServer):
         except (OSError, OverflowError) as error:
             raise ValueError("can't serve at port %d (%s); name another: --serve %d"
                              % (port, getattr(error, "strerror", None) or error, PORT + 1))
+
+
+    def handle_error(self, request, client_address):
+        if isinstance(sys.exc_info()[1], ConnectionError):  # who asked has left
+            _log.debug("%s left", client_address)
+        else:
+            super(Server, self).handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -45,6 +45,8 @@ def test_every_part_trains_evaluates_and_reads(copy):
     with Recognizer.from_experiment(copy) as recognizer:
         reading, = recognizer.recognize([draw_word("12")], details=True)
         assert len(reading.attention) == len(reading.text) <= 6
+    with pytest.raises(ValueError, match="lexicon"):
+        Recognizer.from_experiment(copy, lexicon=["12"])
 
 
 def test_a_convnet_of_ones_own_before_the_libraries_encoder(copy):

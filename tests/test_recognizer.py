@@ -84,7 +84,7 @@ def test_details(recognizer):
 
 def test_the_characters_of_a_reversed_text_are_in_reading_order(recognizer):
     """The attention to a text's first character, read last by the backward predictor, is that of its last step."""
-    images = [recognizer._load(draw_word(word), (0,))[0] for word in WORDS]
+    images = [recognizer._load(draw_word(word), (0,))[0][1] for word in WORDS]
     values = recognizer._session.run(dict(recognizer._fetches, **recognizer._details), {recognizer._images: images})
     values["best"][:] = 1
     for i, image in enumerate(images):
@@ -119,8 +119,13 @@ def test_orientations(recognizer):
         expected, = recognizer.recognize([upright])
         assert alone.text == expected.text and abs(alone.score - expected.score) < 1e-3
         scores[degrees] = next(iter(recognizer.recognize([upright], orientations=(degrees,)))).score
-    best, = recognizer.recognize([upright], orientations=(0, 90, 180, 270))
-    assert best.orientation == max(scores, key=scores.get)
+    for turn in 0, 90:  # that in which the word would stand on its end is left out
+        best, = recognizer.recognize([np.rot90(upright, turn // 90)], orientations=(0, 90, 180, 270))
+        assert best.orientation == (max((0, 180), key=scores.get) - turn) % 360
+    square = upright[:, :24]
+    alone = [next(iter(recognizer.recognize([square], orientations=(degrees,)))) for degrees in (0, 90, 270)]
+    best, = recognizer.recognize([square], orientations=(0, 90, 270))
+    assert best.orientation == max(alone, key=lambda reading: reading.score).orientation
     with pytest.raises(ValueError, match="orientations"):
         recognizer.recognize([upright], orientations=(45,))
 
@@ -128,6 +133,7 @@ def test_orientations(recognizer):
 @pytest.mark.parametrize("bad, problem", [
     (b"", "empty"), (b"no image", "no image of a known format"), ("missing.png", "No such file"),
     (np.zeros([2, 2], np.float32), "uint8"), (np.zeros([0, 5, 3], np.uint8), "empty"), (None, "NoneType"),
+    (Image.new("RGB", (0, 5)), "empty"),
     (draw_word("tea")[:200], "damaged")], ids=lambda value: "")
 def test_bad_images(recognizer, bad, problem):
     with pytest.raises(ValueError, match=problem):
@@ -147,7 +153,28 @@ def test_with_a_lexicon_only_its_words_are_read(folder):
     assert all(set(reading.texts.values()) <= set(lexicon[:4]) for reading in readings)
 
 
-@pytest.mark.parametrize("arguments", [dict(images=b"x"), dict(images=np.zeros([4, 4, 3], np.uint8)),
+def test_a_lexicon_may_be_a_file(folder, tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_bytes(b"tea\nice\n")
+    for lexicon in path, str(path):
+        with Recognizer.from_experiment(folder, lexicon=lexicon) as recognizer:
+            assert next(iter(recognizer.recognize([draw_word("one")]))).text in ("tea", "ice")
+    with pytest.raises(ValueError, match="missing.txt"):
+        Recognizer.from_experiment(folder, lexicon="missing.txt")
+    with pytest.raises(ValueError, match="list of strings"):
+        Recognizer.from_experiment(folder, lexicon=[1, 2])
+
+
+def test_a_closed_recognizer_says_so(folder):
+    with Recognizer.from_experiment(folder) as closed:
+        readings = closed.recognize([draw_word("one")] * 3, batch_size=1)
+        next(readings)
+    for late in readings, closed.recognize([draw_word("one")]):
+        with pytest.raises(ValueError, match="closed"):
+            next(late)
+
+
+@pytest.mark.parametrize("arguments", [dict(images=None), dict(images=b"x"), dict(images=np.zeros([4, 4, 3], np.uint8)),
                                        dict(images=[], batch_size=0), dict(images=[], on_error="ignore"),
                                        dict(images=[], orientations=())])
 def test_bad_arguments(recognizer, arguments):

@@ -227,6 +227,8 @@ def _find_files(reader, base_dir, name):
 def _own_records(samples, factory):
     """Yields a Record of each Sample that the function of a custom reader gives."""
     for number, sample in enumerate(samples()):
+        if not isinstance(sample, example.Sample):
+            raise ValueError("factory %r: its function gave %r; expected aster.data.example.Sample" % (factory, sample))
         yield records.Record(example.serialize(sample), factory, number, None, None)
 
 

@@ -45,6 +45,8 @@ def load_image(source):
         if source.shape[2:] == (3,):
             return source
         source = Image.fromarray(source[..., 0] if source.shape[2:] == (1,) else source)
+    if hasattr(source, "convert") and 0 in source.size:
+        raise ValueError("the image is empty: %d x %d" % source.size)
     if not hasattr(source, "convert"):
         raise ValueError("expected a path, bytes of an image file, a PIL image or a uint8 array, got %s"
                          % type(source).__name__)
@@ -88,15 +90,16 @@ def _decode(encoded, use):
         raise ValueError("the image is empty (0 bytes)")
     try:
         image = Image.open(io.BytesIO(encoded), formats=_known_formats())
-    except Exception as error:  # Pillow's plugins raise many types for bytes they can't read
-        if isinstance(error, Image.DecompressionBombError):
-            raise ValueError(str(error))
+    except Image.DecompressionBombError:
+        raise ValueError("it has far more than %d pixels, as a decompression bomb; make it smaller" % MAX_PIXELS)
+    except Exception:  # Pillow's plugins raise many types for bytes they can't read
         raise ValueError("it is no image of a known format (%s), or its header is damaged"
                          % ", ".join(_known_formats()))
     width, height = image.size
-    if not 0 < width * height <= MAX_PIXELS:
-        raise ValueError("its size is %d x %d; expected 1 to %d pixels"
-                         % (width, height, MAX_PIXELS))
+    if width * height < 1:
+        raise ValueError("the image is empty: %d x %d" % (width, height))
+    if width * height > MAX_PIXELS:
+        raise ValueError("its size is %d x %d, more than %d pixels; make it smaller" % (width, height, MAX_PIXELS))
     try:
         return use(image)
     except Exception as error:

@@ -29,6 +29,8 @@ def spellings(words, charset, max_characters):
     """
     found, left_out = {}, []
     for word in words:
+        if not isinstance(word, str):
+            raise ValueError("the lexicon must be a list of strings, and holds %r" % (word,))
         text = _spell(word, charset)
         if text and len(text) <= max_characters:
             found.setdefault(text, word)

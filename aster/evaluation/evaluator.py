@@ -30,7 +30,7 @@ def evaluate(config, exp_dir, checkpoint_path):
     options = config.eval_config
     drawn = []
     with Recognizer(config, checkpoint_path, exp_dir) as recognizer:
-        report, judged = read_records(recognizer, config.eval_input_reader, options, exp_dir,
+        report, judged = read_records(recognizer, config.eval_input_reader, options.data_preprocessing_steps, exp_dir,
                                       details=options.num_visualizations > 0)
         metrics = RecognitionMetrics(recognizer.ascii_only)
         started = time.time()
@@ -51,16 +51,17 @@ def evaluate(config, exp_dir, checkpoint_path):
     return result
 
 
-def read_records(recognizer, reader, options, base_dir, field="eval_input_reader", details=False):
+def read_records(recognizer, reader, steps, base_dir, field="eval_input_reader", details=False):
     """-> (the ReadReport of an InputReader, which grows while it is read; an iterator of Judged).
 
+    Truths are the records' texts as the PreprocessingStep messages leave them.
     Raises what `dataset.check_inputs` raises.
     """
     graph = tf.Graph()
     with graph.as_default():
-        check_inputs([reader], options.data_preprocessing_steps, recognizer.charsets, base_dir, field,
+        check_inputs([reader], steps, recognizer.charsets, base_dir, field,
                      is_training=False, max_characters=recognizer.max_characters)
-        stream = make_dataset([reader], [BATCH_SIZE], options.data_preprocessing_steps, is_training=False,
+        stream = make_dataset([reader], [BATCH_SIZE], steps, is_training=False,
                               charsets=recognizer.charsets, base_dir=base_dir, field=field)
     return stream.report, _read(recognizer, graph, stream, details)
 

@@ -49,7 +49,7 @@ def render(results, table, comparisons, ascii_only=True):
         ["model", "test set", "subset", "words", "lexicon", "accuracy", "95 %", "NED", "paper"],
         [[row.experiment, row.data_set, row.subset, row.count, row.lexicon, _percent(row.accuracy),
           "%s to %s" % (_percent(row.low), _percent(row.high)), "%.4f" % row.ned,
-          "" if row.paper is None else "%.1f" % row.paper] for row in table]),
+          report.paper_text(row)] for row in table]),
         "<p>%s</p>" % html.escape(report.PROTOCOL)]
     if comparisons:
         parts += ["<h2>Side by side</h2>", _table(

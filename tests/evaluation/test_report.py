@@ -55,15 +55,23 @@ def test_subsets_are_named():
     rows = report.rows(report.Result("E", "ic13_test", tuple(words), (), 0))
     assert [(row.subset, row.count) for row in rows] == [("all", 4), ("alphanumeric", 3),
                                                          ("alphanumeric, 3 or longer", 2)]
-    assert rows[0].paper == 91.8 and rows[0].accuracy == 0.0
+    assert [row.paper for row in rows] == [0.918, None, None] and rows[0].accuracy == 0.0
+    assert report.paper_text(rows[0]) == "91.8 (1015 words)" and report.paper_text(rows[1]) == ""
 
 
-@pytest.mark.parametrize("name, paper", [("svt_test", 89.5), ("svt_train", None), ("own", None),
-                                         ("svt_perspective_test", 78.5), ("iiit5k_test", 93.4), ("iiit5k_train", None),
-                                         ("cute80", 79.5)])
+@pytest.mark.parametrize("name, paper", [("svt_test", 0.895), ("svt_train", None), ("own", None),
+                                         ("svt_perspective_test", 0.785), ("iiit5k_test", 0.934),
+                                         ("iiit5k_train", None), ("cute80", 0.795)])
 def test_published_figures_stand_beside_their_sets(name, paper):
     word = report.Word("a", "a", 0.0, True, "", 0, None)
     assert report.rows(report.Result("E", name, (word,), (), 0))[0].paper == paper
+
+
+def test_published_figures_stand_beside_their_subsets():
+    words = [report.Word(truth, "", 0.0, False, "", 2, "") for truth in ["a-b"] * 80 + ["abc"] * 1015]
+    rows = report.rows(report.Result("E", "ic13", tuple(words), (), 0))
+    assert [(row.count, row.lexicon, row.paper) for row in rows] == [
+        (1095, "none", None), (1095, "2 words", None), (1015, "none", 0.918), (1015, "2 words", None)]
 
 
 @pytest.fixture(scope="module")
