@@ -112,20 +112,18 @@ def test_images_of_several_widths(folder, recognizer, tmp_path):
 
 def test_orientations(recognizer):
     upright = np.array(Image.open(io.BytesIO(draw_word("tea"))))
-    scores = {}
     for degrees in 0, 90, 180, 270:
         alone, = recognizer.recognize([np.rot90(upright, -degrees // 90)], orientations=(degrees,))
         assert alone.orientation == degrees
         expected, = recognizer.recognize([upright])
         assert alone.text == expected.text and abs(alone.score - expected.score) < 1e-3
-        scores[degrees] = next(iter(recognizer.recognize([upright], orientations=(degrees,)))).score
-    for turn in 0, 90:  # that in which the word would stand on its end is left out
-        best, = recognizer.recognize([np.rot90(upright, turn // 90)], orientations=(0, 90, 180, 270))
-        assert best.orientation == (max((0, 180), key=scores.get) - turn) % 360
-    square = upright[:, :24]
-    alone = [next(iter(recognizer.recognize([square], orientations=(degrees,)))) for degrees in (0, 90, 270)]
-    best, = recognizer.recognize([square], orientations=(0, 90, 270))
-    assert best.orientation == max(alone, key=lambda reading: reading.score).orientation
+    # those in which the word would stand on its end are left out
+    for image, possible in (upright, (0, 180)), (np.rot90(upright), (90, 270)), (upright[:, :24], (0, 90, 180, 270)):
+        scores = {degrees: next(iter(recognizer.recognize([image], orientations=(degrees,)))).score
+                  for degrees in possible}
+        best, = recognizer.recognize([image], orientations=(0, 90, 180, 270))
+        assert best.score == pytest.approx(max(scores.values()), abs=1e-3)
+        assert best.score == pytest.approx(scores[best.orientation], abs=1e-3)
     with pytest.raises(ValueError, match="orientations"):
         recognizer.recognize([upright], orientations=(45,))
 
