@@ -45,11 +45,11 @@ def load_image(source):
         if source.shape[2:] == (3,):
             return source
         source = Image.fromarray(source[..., 0] if source.shape[2:] == (1,) else source)
-    if hasattr(source, "convert") and 0 in source.size:
-        raise ValueError("the image is empty: %d x %d" % source.size)
     if not hasattr(source, "convert"):
         raise ValueError("expected a path, bytes of an image file, a PIL image or a uint8 array, got %s"
                          % type(source).__name__)
+    if 0 in source.size:
+        raise ValueError("the image is empty: %d x %d" % source.size)
     try:
         return np.array(_to_rgb(ImageOps.exif_transpose(source)))
     except Exception as error:  # a lazily opened file can be damaged in many ways

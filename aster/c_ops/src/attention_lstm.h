@@ -20,8 +20,8 @@ struct Sizes {
   int64_t steps, batch, units, attention_units;
   std::vector<int64_t> lengths;  // of the N memories; their sum is T
   float forget_bias;
-  bool attend_first;  // whether the first step gets a glimpse
-  bool reverse;       // whether the steps go from the last to the first
+  bool attend_first;     // whether the first step gets a glimpse
+  bool reverse = false;  // whether the steps go from the last to the first
 
   // Where step number `step` of a sample stands among all.
   int64_t row(int64_t sample, int64_t step) const { return sample * steps + (reverse ? steps - 1 - step : step); }

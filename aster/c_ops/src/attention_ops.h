@@ -23,7 +23,6 @@ class AttentionOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("forget_bias", &sizes_.forget_bias));
     OP_REQUIRES_OK(context, context->GetAttr("attend_first", &sizes_.attend_first));
     OP_REQUIRES_OK(context, context->GetAttr("constant_kernels", &constant_kernels_));
-    sizes_.reverse = false;
     sizes_.lengths.assign(lengths.begin(), lengths.end());
     const bool as_keys = lengths.size() == 1 && lengths[0] == 0;
     for (int length : lengths)
