@@ -13,7 +13,7 @@ as it is, as far as the effect can) to 1 (hard to read).
 To add variety, write such a function and put it into EFFECTS.
 """
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageStat
 
 from synthetic import paint as _paint
 
@@ -92,8 +92,12 @@ def weigh(image, points, rng, strength):
     """Bolder or lighter letters."""
     if rng.random_sample() >= strength:
         return image, points
-    kind = ImageFilter.MaxFilter if rng.random_sample() < 0.7 else ImageFilter.MinFilter
-    return image.filter(kind(3)), points
+    if rng.random_sample() < 0.7:
+        return image.filter(ImageFilter.MaxFilter(3)), points
+    lighter = image.filter(ImageFilter.MinFilter(3))
+    # Hairlines would be gone, and E and H be bars.
+    kept = ImageStat.Stat(lighter).sum[0] > 0.5 * ImageStat.Stat(image).sum[0]
+    return lighter if kept else image, points
 
 
 def stretch(image, points, rng, strength):

@@ -9,12 +9,12 @@ def paint(mask, line, rng, strength, photos=None):
     """Mask (mode L) of a text line that is `line` pixels high -> picture (mode RGB). photos: see photos.py."""
     letters, ground = colour_pair(rng, 120 - 90 * strength * rng.random_sample())
     picture = background(mask.size, ground, rng, strength, photos)
+    if rng.random_sample() < 0.35 * strength:
+        picture = _cover(picture, shadow_mask(mask, line, rng), ground * rng.uniform(0.1, 0.7))
     kind = rng.random_sample()
-    if kind < 0.3 * strength:
-        picture = _cover(picture, shadow_mask(mask, line, rng), ground * rng.uniform(0.1, 0.6))
-    elif kind < 0.55 * strength:
+    if kind < 0.4 * strength:
         picture = _cover(picture, block_mask(mask, line, rng), letters * rng.uniform(0.1, 0.8))
-    elif kind < 0.65 * strength:
+    elif kind < 0.5 * strength:
         glow = mask.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.05, 0.2) * line)))
         picture = _cover(picture, glow, letters, rng.uniform(0.3, 1))
     if rng.random_sample() < 0.3 * strength:
@@ -32,15 +32,16 @@ def paint(mask, line, rng, strength, photos=None):
 
 
 def colour_pair(rng, contrast):
-    """Two float RGB colours, 0 to 255, whose luminances differ by `contrast` at least."""
+    """Two float RGB colours, 0 to 255, that differ by `contrast` at least: their luminances, or else their tones."""
     while True:
         pairs = rng.uniform(0, 255, size=[8, 2, 3])
-        # Towards gray: few things are as colourful as a random colour.
+        # Towards gray: few things are as colourful as a random colour, letters of signs more often than the rest.
         gray = pairs.dot(_LUMINANCE)[..., None]
-        pairs = gray + (pairs - gray) * 0.9 * rng.random_sample([8, 2, 1]) ** 1.5
+        pairs = gray + (pairs - gray) * rng.random_sample([8, 2, 1]) ** np.array([[1.2], [2]])
         # Their gray values are in the middle, those of print and paint often near the ends.
         pairs = np.clip(pairs + 0.5 * (gray - 128), 0, 255)
-        clear = np.abs(np.diff(pairs.dot(_LUMINANCE))) >= contrast
+        difference = (pairs[:, 0] - pairs[:, 1]).dot(_LUMINANCE), np.ptp(pairs[:, 0] - pairs[:, 1], axis=1)
+        clear = np.maximum(np.abs(difference[0]), 0.6 * difference[1]) >= contrast
         if clear.any():
             return pairs[clear.argmax()]
 
@@ -112,16 +113,18 @@ def clutter(image, colour, rng, strength):
 
 def shadow_mask(mask, line, rng):
     """The ink somewhat down and to a side, more or less soft."""
-    dx, dy = rng.choice([-1, 1]) * rng.uniform(0.02, 0.1) * line, rng.uniform(0.02, 0.1) * line
+    dx, dy = rng.choice([-1, 1]) * rng.uniform(0.02, 0.15) * line, rng.uniform(0.02, 0.15) * line
     shadow = mask.transform(mask.size, Image.AFFINE, (1, 0, -dx, 0, 1, -dy), Image.BILINEAR)
     return shadow.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 0.06) * line)))
 
 
 def block_mask(mask, line, rng):
     """The ink moved step by step to a side, as the depth of a block letter."""
-    dx, dy = rng.choice([-1, 1]) * rng.uniform(0.01, 0.03) * line, rng.uniform(-0.03, 0.03) * line
+    steps = 6
+    depth = rng.uniform(0.04, 0.25) * line / steps
+    dx, dy = rng.choice([-1, 1]) * depth, rng.uniform(-1, 1) * depth
     block = mask
-    for step in range(1, 5):
+    for step in range(1, steps + 1):
         moved = mask.transform(mask.size, Image.AFFINE, (1, 0, -step * dx, 0, 1, -step * dy), Image.BILINEAR)
         block = ImageChops.lighter(block, moved)
     return block

@@ -55,7 +55,8 @@ class Renderer(object):
         # Most photographs are easy to read, in one way or the other.
         strength = self.strength * rng.uniform(0.1, 1)
         if simple and rng.random_sample() < 0.3:
-            spacing = strength * rng.uniform(-0.06, 0.6) * FONT_SIZE
+            # mostly a little; letters on walls may stand further apart than they are high
+            spacing = strength * (2 * rng.random_sample() ** 3 - 0.06) * FONT_SIZE
         font = initial = fonts.load(face.path, FONT_SIZE, simple)
         if simple and text.isupper() and rng.random_sample() < 0.15:
             font = fonts.load(face.path, int(FONT_SIZE * rng.choice((0.7, 0.8))), simple)

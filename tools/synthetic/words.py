@@ -99,8 +99,9 @@ class TextSource(object):
     def _word(self, rng):
         if not self.words:
             return ""
-        # Squared: real text repeats the frequent words, which also are the short ones.
-        word = self.words[int(len(self.words) * rng.random_sample() ** 2)]
+        # Real text repeats the frequent words, which also are the short ones. By this power the first 3 % of the list
+        # are 42 % of the words; of the labelled photos' in the validation sets they are 45 %.
+        word = self.words[int(len(self.words) * rng.random_sample() ** 4)]
         changed = normalize(_pick(_SPELLINGS, rng)(word))
         # A charset may have small letters only.
         return changed if self.charset.issuperset(changed) else word
