@@ -93,11 +93,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 def read(recognizer, encoded):
     """Bytes of an image file -> what the page shows. Raises ValueError for bytes that are no image."""
-    from aster.visualize import draw_reading, encode_png
+    from aster.visualize import draw_reading, encode
     reading, = recognizer.recognize([encoded], details=True, on_error="keep")
     if reading.error:
         raise ValueError(reading.error.partition(": ")[2])
-    picture = base64.b64encode(encode_png(draw_reading(reading))).decode("ascii")
+    picture = base64.b64encode(encode(draw_reading(reading))).decode("ascii")
     return {"text": reading.text, "score": reading.score, "texts": reading.texts,
             "characters": list(zip(reading.text, reading.probabilities)),
             "picture": "data:image/png;base64," + picture}

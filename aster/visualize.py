@@ -110,18 +110,16 @@ def to_uint8(image):
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
-def encode_png(image):
-    """PIL image -> bytes."""
+def encode(image, kind="PNG"):
+    """PIL image -> bytes of a file; a JPEG is a fourth as large."""
     stream = io.BytesIO()
-    image.save(stream, "PNG")
+    image.save(stream, kind, quality=80)
     return stream.getvalue()
 
 
-def encode_jpeg(image):
-    """[H, W, 3], 0..255 -> bytes of a small picture."""
-    stream = io.BytesIO()
-    Image.fromarray(to_uint8(image)).resize(_THUMBNAIL, Image.BILINEAR).save(stream, "JPEG")
-    return stream.getvalue()
+def thumbnail(image):
+    """[H, W, 3], 0..255 -> bytes of a small JPEG."""
+    return encode(Image.fromarray(to_uint8(image)).resize(_THUMBNAIL, Image.BILINEAR), "JPEG")
 
 
 def _enlarge(picture, height=_HEIGHT):

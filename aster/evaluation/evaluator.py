@@ -11,7 +11,7 @@ from aster.data.dataset import check_inputs, make_dataset
 from aster.evaluation.lexicon import nearest_word
 from aster.evaluation.metrics import RecognitionMetrics
 from aster.recognizer import Reading, Recognizer
-from aster.visualize import draw_reading, encode_png
+from aster.visualize import draw_reading, encode
 
 _log = logging.getLogger(__name__)
 BATCH_SIZE = 32
@@ -112,7 +112,7 @@ def _write_summary(folder, result, drawn):
     for i, image in enumerate(drawn):
         value = summary.value.add(tag="recognition/%d" % i)
         value.image.height, value.image.width, value.image.colorspace = image.height, image.width, 3
-        value.image.encoded_image_string = encode_png(image)
+        value.image.encoded_image_string = encode(image)
     with tf.Graph().as_default():
         writer = tf.summary.FileWriter(folder)
         writer.add_summary(summary, result["global_step"])

@@ -9,7 +9,7 @@ from aster import checkpoint
 from aster.evaluation import report
 from aster.evaluation.metrics import align, comparable
 from aster.recognizer import Recognizer
-from aster.visualize import draw_reading, encode_png
+from aster.visualize import draw_reading, encode
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }
@@ -132,13 +132,13 @@ def _confusions(words, ascii_only):
 
 def _failures(result):
     return '<div class="pictures">%s</div>' % "".join(_figure(
-        encode_png(draw_reading(reading, word.truth)), "png", "%s, read as %s (%s %%) %s" % (
+        encode(draw_reading(reading, word.truth), "JPEG"), "%s, read as %s (%s %%) %s" % (
             word.truth, word.text or "nothing", _percent(math.exp(word.score)), word.filename))
         for word, reading in result.failures)
 
 
 def _differences(pair):
-    figures = [_figure(a.thumbnail, "jpeg", "%s: A %s, B %s" % (a.truth, a.text or "nothing", b.text or "nothing"))
+    figures = [_figure(a.thumbnail, "%s: A %s, B %s" % (a.truth, a.text or "nothing", b.text or "nothing"))
                for a, b in pair.different[:_NUM_DIFFERENT]]
     more = len(pair.different) - len(figures)
     return "<h3>%s: where A (%s) and B (%s) differ%s</h3><div class=\"pictures\">%s</div>" % (
@@ -146,6 +146,6 @@ def _differences(pair):
         ", the first %d of %d" % (len(figures), len(pair.different)) if more else "", "".join(figures))
 
 
-def _figure(encoded, kind, caption):
-    return '<figure><img alt="" src="data:image/%s;base64,%s"><figcaption>%s</figcaption></figure>' % (
-        kind, base64.b64encode(encoded).decode("ascii"), html.escape(caption))
+def _figure(jpeg, caption):
+    return '<figure><img alt="" src="data:image/jpeg;base64,%s"><figcaption>%s</figcaption></figure>' % (
+        base64.b64encode(jpeg).decode("ascii"), html.escape(caption))

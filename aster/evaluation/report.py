@@ -15,7 +15,7 @@ from aster.evaluation.evaluator import read_records
 from aster.evaluation.lexicon import nearest_word
 from aster.evaluation.metrics import RecognitionMetrics, comparable
 from aster.protos import input_reader_pb2
-from aster.visualize import encode_jpeg
+from aster.visualize import thumbnail
 
 _log = logging.getLogger(__name__)
 NUM_FAILURES = 24  # pictures in the page
@@ -103,7 +103,7 @@ def read_data_set(recognizer, experiment, data_set, options, base_dir, keep=NUM_
         truth = comparable(item.truth, recognizer.ascii_only)
         word = Word(item.truth, item.reading.text, item.reading.score,
                     comparable(item.reading.text, recognizer.ascii_only) == truth, item.filename, len(item.lexicon),
-                    corrected, encode_jpeg(item.reading.image) if thumbnails else b"")
+                    corrected, thumbnail(item.reading.image) if thumbnails else b"")
         words.append(word)
         if not word.right:
             heapq.heappush(worst, (word.score, next(order), word, item.reading))
