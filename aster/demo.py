@@ -24,8 +24,9 @@ def main():
     parser.add_argument("--input_image", nargs="+", metavar="PATH",
                         help="image files, folders of them, patterns, or - for a list on standard input, a path a line")
     parser.add_argument("--lexicon", metavar="F", help="read only words of this file, one a line")
-    parser.add_argument("--orientations", nargs="+", type=int, default=[0], metavar="DEGREES",
-                        help="turn each image by so much counterclockwise, and keep the best score: 0 90 270")
+    parser.add_argument("--orientations", nargs="+", type=int, metavar="DEGREES",
+                        help="turn each image by so much counterclockwise, and keep the best score (default: images that "
+                        "are 1.5 times as high as wide by 0, 90 and 270, others by 0)")
     parser.add_argument("--output_dir", metavar="D", help="save for each image a picture of its control points, the "
                         "rectified image and the attention for each character")
     parser.add_argument("--json", metavar="F", help="write path, text and score of each image to this file")
@@ -84,7 +85,7 @@ def _read(recognizer, paths, arguments):
         turned = "  turned by %d" % reading.orientation if reading.orientation else ""
         print("%-*s  %-20s  %8.3f%s" % (width, path, reading.text, reading.score, turned))
         results.append({"path": path, "text": reading.text, "score": reading.score})
-        if len(arguments.orientations) > 1:
+        if arguments.orientations:
             results[-1]["orientation"] = reading.orientation
         if arguments.output_dir:
             _save_picture(arguments.output_dir, len(results), path, reading)

@@ -111,7 +111,7 @@ class Recognizer:
         """Of the longest text that it can read."""
         return self._model.max_characters
 
-    def recognize(self, images, batch_size=BATCH_SIZE, orientations=(0,), details=False, on_error="raise"):
+    def recognize(self, images, batch_size=BATCH_SIZE, orientations=None, details=False, on_error="raise"):
         """Yields a Reading for each image, in order; only a batch of them is in memory.
 
         Args:
@@ -119,12 +119,13 @@ class Recognizer:
             [H, W, 3], [H, W, 4], [H, W, 1] or [H, W].
           batch_size: texts don't depend on it; scores do by rounding, up to about 1e-3.
           orientations: each image is turned by so many degrees counterclockwise, a multiple of 90; the best score wins.
-            Those in which it is 1.5 times as high as wide are left out where there are others.
+            Those in which it is 1.5 times as high as wide are left out where there are others. By default images are read
+            as they are, and such high ones by 90 and 270 degrees too, of which a single character doesn't count.
           details: give pictures, attention and both directions' texts too.
           on_error: what to do about an image that can't be read: "raise" a ValueError that names it, or "keep" its
             place, with a Reading that has an `error`.
         """
-        if not orientations or not set(orientations) <= set(ORIENTATIONS):
+        if orientations is not None and (not orientations or not set(orientations) <= set(ORIENTATIONS)):
             raise ValueError("orientations must be some of %s, not %s" % (list(ORIENTATIONS), list(orientations)))
         if on_error not in ("raise", "keep"):
             raise ValueError("on_error must be 'raise' or 'keep', not %r" % on_error)
@@ -135,7 +136,7 @@ class Recognizer:
                              "list, and give a batch in one array as list(array)")
         if isinstance(images, (str, os.PathLike)):
             images = find_images([images])
-        return self._recognize(iter(images), batch_size, tuple(orientations), details, on_error)
+        return self._recognize(iter(images), batch_size, orientations and tuple(orientations), details, on_error)
 
     def _recognize(self, images, batch_size, orientations, details, on_error):
         number = 0
@@ -159,6 +160,8 @@ class Recognizer:
                     yield Reading(error=result)
                     continue
                 found = [next(readings)._replace(orientation=degrees) for degrees, _ in result]
+                if not orientations:  # a character may be high, but then it isn't one when it is turned
+                    found = found[:1] + [reading for reading in found[1:] if len(reading.text) > 1]
                 yield max(found, key=lambda reading: reading.score)
             number += len(chunk)
 
@@ -168,9 +171,8 @@ class Recognizer:
             pixels = load_image(image)
         except ValueError as error:
             return error
-        turned = [(degrees, np.rot90(pixels, degrees // 90)) for degrees in orientations]
-        lying = [one for one in turned if one[1].shape[0] < _TALL * one[1].shape[1]]
-        return [(degrees, self._session.run(self._prepared, {self._raw: image})) for degrees, image in lying or turned]
+        return [(degrees, self._session.run(self._prepared, {self._raw: image}))
+                for degrees, image in _turn(pixels, orientations)]
 
     def read_prepared(self, images, details=False):
         """Images [H, W, 3] as the configuration's preprocessing steps leave them -> list of Reading. Those of one width
@@ -216,3 +218,12 @@ class Recognizer:
 
     def __exit__(self, *_):
         self.close()
+
+
+def _turn(pixels, orientations):
+    """-> [(degrees, pixels turned by them)] of all that Recognizer.recognize tries."""
+    def tall(image):
+        return image.shape[0] >= _TALL * image.shape[1]
+    turned = [(degrees, np.rot90(pixels, degrees // 90))
+              for degrees in orientations or ((0, 90, 270) if tall(pixels) else (0,))]
+    return orientations and [one for one in turned if not tall(one[1])] or turned

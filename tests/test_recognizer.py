@@ -124,6 +124,14 @@ def test_orientations(recognizer):
         best, = recognizer.recognize([image], orientations=(0, 90, 180, 270))
         assert best.score == pytest.approx(max(scores.values()), abs=1e-3)
         assert best.score == pytest.approx(scores[best.orientation], abs=1e-3)
+    # by default only high images are turned
+    standing = np.rot90(upright)
+    assert [reading.orientation for reading in recognizer.recognize([upright, upright[:, :24]])] == [0, 0]
+    expected = max((next(iter(recognizer.recognize([standing], orientations=(degrees,)))) for degrees in (0, 90, 270)),
+                   key=lambda one: one.score if one.orientation == 0 or len(one.text) > 1 else -np.inf)
+    found, = recognizer.recognize([standing])
+    assert (found.text, found.orientation) == (expected.text, expected.orientation)
+    assert found.score == pytest.approx(expected.score, abs=1e-3)
     with pytest.raises(ValueError, match="orientations"):
         recognizer.recognize([upright], orientations=(45,))
 
