@@ -35,6 +35,23 @@ def build(config, base_dir=None, **more):
     return part
 
 
+def build_network(config, result, base_dir=None):
+    """The same for a function (images, is_training), whose results are checked: a list of what `result` describes, for
+    example "feature sequences [B, T, C]"."""
+    network = build(config, base_dir)
+    rank = result.count(",") + 1
+
+    def call(images, is_training):
+        found = network(images, is_training)
+        ranks = [getattr(getattr(one, "shape", None), "ndims", None) for one in found] \
+            if isinstance(found, (list, tuple)) else []
+        if not ranks or set(ranks) != {rank}:
+            raise ValueError("factory %r must give a function that returns a list of %s, not %s"
+                             % (config.factory, result, found))
+        return found
+    return call
+
+
 def _forget_namesake(name, folder):
     """Python keeps modules by name: that of another experiment must not stand for the one in `folder`."""
     if not folder or name not in sys.modules:

@@ -71,7 +71,7 @@ class Recognizer:
             self._details.update(control_points=recognition.rectification.control_points,
                                  rectified=recognition.rectification.images)
         self._in_parts = InParts(self._read)
-        self._closed = False
+        self._closed, self._process = False, os.getpid()
 
     @classmethod
     def from_experiment(cls, exp_dir=ENGLISH, lexicon=None):
@@ -146,6 +146,8 @@ class Recognizer:
                 return
             if self._closed:
                 raise ValueError("this Recognizer is closed; read inside of its `with`, or before close()")
+            if self._process != os.getpid():  # TensorFlow would wait for threads that did not come along
+                raise ValueError("this Recognizer is another process's; make one in this process, after the fork")
             loaded = list(self._in_parts.pool.map(lambda image: self._load(image, orientations), chunk))
             for i, result in enumerate(loaded):
                 if isinstance(result, ValueError):

@@ -57,6 +57,16 @@ def test_a_convnet_of_ones_own_before_the_libraries_encoder(copy):
     assert train(read_config(copy), copy, clone_on_cpu=True) == 2
 
 
+@pytest.mark.parametrize("returned", ["tf.reduce_mean(images, axis=1)", "[images]", "[]", "[None]"])
+def test_an_encoder_must_give_sequences(copy, returned):
+    with open(os.path.join(copy, "wrong.py"), "w") as stream:
+        stream.write("from aster.compat import tf\n\n\n"
+                     "def encoder(channels):\n    return lambda images, is_training: %s\n" % returned)
+    edit(copy, ('"parts:encoder"', '"wrong:encoder"'))
+    with pytest.raises(ValueError, match=r"'wrong:encoder' must give .* a list of feature sequences \[B, T, C\]"):
+        train(read_config(copy), copy, clone_on_cpu=True)
+
+
 def build(text, base_dir=EXPERIMENT):
     return custom.build(text_format.Parse(text, custom_pb2.Custom()), base_dir)
 

@@ -180,6 +180,17 @@ def test_a_closed_recognizer_says_so(folder):
             next(late)
 
 
+def test_a_forked_process_says_so(recognizer):
+    child = os.fork()
+    if not child:
+        try:
+            list(recognizer.recognize([draw_word("one")]))
+        except ValueError as error:
+            os._exit(7 if "after the fork" in str(error) else 1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] >> 8 == 7
+
+
 @pytest.mark.parametrize("arguments", [dict(images=None), dict(images=b"x"), dict(images=np.zeros([4, 4, 3], np.uint8)),
                                        dict(images=[], batch_size=0), dict(images=[], on_error="ignore"),
                                        dict(images=[], orientations=())])
