@@ -5,6 +5,8 @@ import os
 import sys
 from importlib.machinery import PathFinder
 
+from aster.compat import tf
+
 
 def build(config, base_dir=None, **more):
     """protos.Custom -> what its function returns for its `args` and for `more`.
@@ -35,21 +37,22 @@ def build(config, base_dir=None, **more):
     return part
 
 
-def build_network(config, result, base_dir=None):
-    """The same for a function (images, is_training), whose results are checked: a list of what `result` describes, for
-    example "feature sequences [B, T, C]"."""
+def build_network(config, rank, result, base_dir=None):
+    """The same for a function (images, is_training), which must return a list of tensors of a rank; `result` says to
+    the user what they are."""
     network = build(config, base_dir)
-    rank = result.count(",") + 1
 
     def call(images, is_training):
         found = network(images, is_training)
-        ranks = [getattr(getattr(one, "shape", None), "ndims", None) for one in found] \
-            if isinstance(found, (list, tuple)) else []
-        if not ranks or set(ranks) != {rank}:
+        if not isinstance(found, (list, tuple)) or not found or not all(is_tensor(one, rank) for one in found):
             raise ValueError("factory %r must give a function that returns a list of %s, not %s"
                              % (config.factory, result, found))
         return found
     return call
+
+
+def is_tensor(value, rank):
+    return isinstance(value, tf.Tensor) and value.shape.ndims == rank
 
 
 def _forget_namesake(name, folder):

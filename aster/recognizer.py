@@ -226,6 +226,8 @@ def _turn(pixels, orientations):
     """-> [(degrees, pixels turned by them)] of all that Recognizer.recognize tries."""
     def tall(image):
         return image.shape[0] >= _TALL * image.shape[1]
-    turned = [(degrees, np.rot90(pixels, degrees // 90))
-              for degrees in orientations or ((0, 90, 270) if tall(pixels) else (0,))]
-    return orientations and [one for one in turned if not tall(one[1])] or turned
+    default = (0, 90, 270) if tall(pixels) else (0,)
+    turned = [(degrees, np.rot90(pixels, degrees // 90)) for degrees in orientations or default]
+    if orientations:
+        turned = [one for one in turned if not tall(one[1])] or turned
+    return turned

@@ -7,9 +7,10 @@ from google.protobuf import text_format
 
 from aster import custom
 from aster.config import CONFIG_IN_EXP_DIR, ConfigError, read_config
+from aster.data.preprocess import preprocessed_shape
 from aster.evaluation.evaluator import evaluate
 from aster.checkpoint import find_checkpoint
-from aster.protos import custom_pb2
+from aster.protos import custom_pb2, preprocessor_pb2
 from aster.recognizer import Recognizer
 from aster.training.loop import train
 from experiment import draw_word
@@ -65,6 +66,15 @@ def test_an_encoder_must_give_sequences(copy, returned):
     edit(copy, ('"parts:encoder"', '"wrong:encoder"'))
     with pytest.raises(ValueError, match=r"'wrong:encoder' must give .* a list of feature sequences \[B, T, C\]"):
         train(read_config(copy), copy, clone_on_cpu=True)
+
+
+@pytest.mark.parametrize("returned", ["None", "tf.reduce_mean(image, axis=2)"])
+def test_a_preprocessing_step_must_give_an_image(tmp_path, returned):
+    (tmp_path / "steps.py").write_text("from aster.compat import tf\n\n\n"
+                                       "def step():\n    return lambda image: %s\n" % returned)
+    step = text_format.Parse('custom { factory: "steps:step" }', preprocessor_pb2.PreprocessingStep())
+    with pytest.raises(ValueError, match=r"'steps:step' must give a function that returns an image \[H, W, C\]"):
+        preprocessed_shape([step], str(tmp_path))
 
 
 def build(text, base_dir=EXPERIMENT):

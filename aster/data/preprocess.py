@@ -86,9 +86,9 @@ def _string_filtering(config, texts, base_dir):
 
 def _custom(config, image, base_dir):
     values = custom.build(config, base_dir)(image.values)
-    if values.shape.ndims != 3:
+    if not custom.is_tensor(values, 3):
         raise ValueError("factory %r must give a function that returns an image [H, W, C], not %s"
-                         % (config.factory, values.shape))
+                         % (config.factory, values))
     return _Image(tf.cast(values, tf.float32), image.value_range)
 
 

@@ -43,7 +43,7 @@ def _rectifier(config, base_dir, fused):
 
 def _encoder(config, base_dir, fused):
     if config.HasField("custom"):
-        return custom.build_network(config.custom, "feature sequences [B, T, C]", base_dir)
+        return custom.build_network(config.custom, 3, "feature sequences [B, T, C]", base_dir)
     rnns = [_bidirectional_rnn(layer, fused) for layer in config.bidirectional_rnn]
     return Encoder(_convnet(config.convnet, base_dir), rnns)
 
@@ -52,7 +52,7 @@ def _convnet(config, base_dir, fold=True):
     kind = config.WhichOneof("convnet_oneof")
     net = getattr(config, kind)
     if kind == "custom":
-        return custom.build_network(net, "feature maps [B, H, W, C]", base_dir)
+        return custom.build_network(net, 4, "feature maps [B, H, W, C]", base_dir)
     style = _layer_style(net.conv_hyperparams)._replace(fold=fold)
     if kind == "stn_convnet":
         return convnets.StnConvnet(style, _channels(net, convnets.StnConvnet))

@@ -40,8 +40,8 @@ def colour_pair(rng, contrast):
         pairs = gray + (pairs - gray) * rng.random_sample([8, 2, 1]) ** np.array([[1.2], [2]])
         # Their gray values are in the middle, those of print and paint often near the ends.
         pairs = np.clip(pairs + 0.5 * (gray - 128), 0, 255)
-        difference = (pairs[:, 0] - pairs[:, 1]).dot(_LUMINANCE), np.ptp(pairs[:, 0] - pairs[:, 1], axis=1)
-        clear = np.maximum(np.abs(difference[0]), 0.6 * difference[1]) >= contrast
+        difference = pairs[:, 0] - pairs[:, 1]
+        clear = np.maximum(np.abs(difference.dot(_LUMINANCE)), 0.6 * np.ptp(difference, axis=1)) >= contrast
         if clear.any():
             return pairs[clear.argmax()]
 
