@@ -1,6 +1,7 @@
 """Rendered words: reproducible, with true keypoints, and never a test word in training."""
 import io
 import os
+import shutil
 import subprocess
 import sys
 
@@ -235,6 +236,15 @@ def test_a_font_that_lacks_a_character_is_not_used():
     renderer = render.Renderer(words.TextSource(["жa"], "жa"), [lacking, dejavu[0]], 0, 0.5)
     assert renderer.faces_for("жa") == [[dejavu[0]]]
     assert not renderer.can_write("中")
+
+
+@needs_fonts
+def test_fonts_of_a_family_are_found_by_their_names(tmp_path, monkeypatch):
+    some = fonts.find_paths()[0]
+    monkeypatch.setattr(fonts, "_PACKAGED", ())
+    for name in "Lato-Bold.ttf", "open-sans-latin-400-normal.woff", "open-sans-latin-700-italic.woff", "readme.txt":
+        shutil.copy(some, str(tmp_path / name))
+    assert [face.family for face in fonts.find_faces("a", [str(tmp_path)])] == ["Lato", "open-sans", "open-sans"]
 
 
 def test_missing_fonts_and_words(tmp_path, word_file, no_packages):

@@ -12,7 +12,7 @@ PACKAGES = "matplotlib font-roboto font-source-sans-pro font-source-serif-pro fo
 # Below a site-packages folder. Of matplotlib's fonts only DejaVu has all letters; the rest are
 # symbols for formulas, and one "font of last resort" that draws a box for everything.
 _PACKAGED = ("font_*/files/*", "matplotlib/mpl-data/fonts/ttf/DejaVu*")
-_EXTENSIONS = (".ttf", ".otf", ".ttc")
+_EXTENSIONS = (".ttf", ".otf", ".ttc", ".woff")
 _SMALL_CAPITALS = 0.83  # height of x to height of X from which x is a capital; usually 0.7 to 0.8
 _BASIC_LAYOUT = 0  # a constant whose name differs between versions of Pillow
 _PROBE_SIZE = 24  # pixels; enough to tell a character from the box that stands for a missing one
@@ -40,7 +40,7 @@ def find_paths(extra=()):
             below = [os.path.join(folder, name)
                      for folder, _, names in os.walk(place) for name in names]
             if not _fonts_only(below):
-                raise FontError("no .ttf, .otf or .ttc file below %s; give --fonts a folder "
+                raise FontError("no .ttf, .otf, .ttc or .woff file below %s; give --fonts a folder "
                                 "that has some" % place)
             found += below
         elif os.path.exists(place):
@@ -71,13 +71,18 @@ def find_faces(characters, extra=()):
         except FontError:
             continue  # one bad file in a folder, or one that has no outlines, such as emoji
         if covered:
-            # Faces of a family are named Family-Style in all collections that we know.
-            family = os.path.splitext(os.path.basename(path))[0].split("-")[0]
-            faces.append(Face(path, family, covered))
+            faces.append(Face(path, family_of(path), covered))
     if not faces:
         raise FontError("none of the %d fonts found can draw any character that is wanted; add "
                         "one that can with --fonts" % len(paths))
     return faces
+
+
+def family_of(path):
+    """A family's name: files are called Family-Style, those of Fontsource the-family-latin-weight-style."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    family, latin, _ = name.partition("-latin-")
+    return family if latin else name.split("-")[0]
 
 
 @functools.lru_cache(maxsize=None)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from synthetic import effects, fonts, words
 
-FONT_SIZE = 48  # pixels; words are drawn at this size and scaled at the end
+FONT_SIZE = 48  # pixels; words are drawn at this size, some at twice as much, and scaled at the end
 NUM_POINTS = 32  # along each of the two curves
 _PAD = 8
 _MAX_WEIGHT = 6  # of a family, as if it had so many faces
@@ -54,12 +54,13 @@ class Renderer(object):
         simple, spacing = is_simple(text), 0
         # Most photographs are easy to read, in one way or the other.
         strength = self.strength * rng.uniform(0.1, 1)
+        size = FONT_SIZE * (2 if rng.random_sample() < 0.15 * self.strength else 1)  # near ones are crisp
         if simple and rng.random_sample() < 0.3:
             # mostly a little; letters on walls may stand further apart than they are high
-            spacing = strength * (2 * rng.random_sample() ** 3 - 0.06) * FONT_SIZE
-        font = initial = fonts.load(face.path, FONT_SIZE, simple)
+            spacing = strength * (2 * rng.random_sample() ** 3 - 0.06) * size
+        font = initial = fonts.load(face.path, size, simple)
         if simple and text.isupper() and rng.random_sample() < 0.15:
-            font = fonts.load(face.path, int(FONT_SIZE * rng.choice((0.7, 0.8))), simple)
+            font = fonts.load(face.path, int(size * rng.choice((0.7, 0.8))), simple)
         image, points = draw_text(text, font, spacing, initial)
         if rng.random_sample() < 0.6 * self.strength:
             image, points = self._add_neighbours(image, points, font, face, rng)
