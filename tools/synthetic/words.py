@@ -134,7 +134,7 @@ class TextSource(object):
     def _random_string(self, rng):
         if not self._characters:
             return ""
-        return "".join(rng.choice(self._characters, rng.randint(2, 9)))
+        return "".join(rng.choice(self._characters, rng.randint(1, 9)))
 
 
 def _capitalize(word):
