@@ -16,5 +16,8 @@ class _Lazy(types.ModuleType):
         from aster.recognizer import Recognizer
         return Recognizer
 
+    def __dir__(self):
+        return super().__dir__() + ["Recognizer"]
+
 
 sys.modules[__name__].__class__ = _Lazy

@@ -1,4 +1,5 @@
 """What the commands share: logging, and one clear line in place of a traceback."""
+import contextlib
 import errno
 import json
 import logging
@@ -28,20 +29,31 @@ def write_json(path, value):
 
 
 def write_text(path, write):
-    """write(stream) beside the file, then renames, so that a failure leaves the old one whole."""
-    with open(path + ".tmp", "w", encoding="utf-8", newline="") as stream:
-        write(stream)
-    os.rename(path + ".tmp", path)
+    """write(stream) beside the file, then renames, so that a failure leaves the old one whole. Links are followed;
+    devices and pipes are written to. Names of files that are not UTF-8 get escapes, which JSON reads back."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+            return write(stream)
+    path = os.path.realpath(path)
+    try:
+        with open(path + ".tmp", "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+            write(stream)
+        os.rename(path + ".tmp", path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(path + ".tmp")
 
 
 def check_writable(path, is_folder=False):
     """Raises OSError before long work whose result could not be written to `path`."""
-    folder = path if is_folder else os.path.dirname(path) or "."
+    folder = path if is_folder else os.path.dirname(os.path.realpath(path))
     try:
         if is_folder:
             os.makedirs(folder, exist_ok=True)
-        elif os.path.isdir(path):
+        elif os.path.isdir(path) or path.endswith(os.sep):
             raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file")
+        elif os.path.exists(path) and not os.path.isfile(path):
+            return
         with tempfile.TemporaryFile(dir=folder):
             pass
     except EnvironmentError as error:

@@ -125,18 +125,21 @@ class Recognizer:
           on_error: what to do about an image that can't be read: "raise" a ValueError that names it, or "keep" its
             place, with a Reading that has an `error`.
         """
-        if orientations is not None and (not orientations or not set(orientations) <= set(ORIENTATIONS)):
-            raise ValueError("orientations must be some of %s, not %s" % (list(ORIENTATIONS), list(orientations)))
+        if orientations is not None:
+            given = orientations
+            orientations = tuple(given) if np.iterable(given) else ()
+            if not orientations or not set(orientations) <= set(ORIENTATIONS):
+                raise ValueError("orientations must be some of %s, not %s" % (list(ORIENTATIONS), given))
         if on_error not in ("raise", "keep"):
             raise ValueError("on_error must be 'raise' or 'keep', not %r" % on_error)
-        if batch_size < 1:
-            raise ValueError("batch_size must be 1 or more, not %d" % batch_size)
+        if batch_size != int(batch_size) or batch_size < 1:
+            raise ValueError("batch_size must be a whole number, 1 or more, not %s" % batch_size)
         if images is None or isinstance(images, (bytes, np.ndarray)) or hasattr(images, "convert"):
             raise ValueError("expected a folder, or a list or other iterable of images; put a single image into a "
                              "list, and give a batch in one array as list(array)")
         if isinstance(images, (str, os.PathLike)):
             images = find_images([images])
-        return self._recognize(iter(images), batch_size, orientations and tuple(orientations), details, on_error)
+        return self._recognize(iter(images), batch_size, orientations, details, on_error)
 
     def _recognize(self, images, batch_size, orientations, details, on_error):
         number = 0
@@ -151,7 +154,7 @@ class Recognizer:
             loaded = list(self._in_parts.pool.map(lambda image: self._load(image, orientations), chunk))
             for i, result in enumerate(loaded):
                 if isinstance(result, ValueError):
-                    name = chunk[i] if isinstance(chunk[i], str) else "image %d" % (number + i)
+                    name = chunk[i] if isinstance(chunk[i], (str, os.PathLike)) else "image %d" % (number + i)
                     loaded[i] = "%s: %s" % (name, result)
                     if on_error == "raise":
                         raise ValueError(loaded[i])

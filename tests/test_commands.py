@@ -95,6 +95,60 @@ def test_demo_names_what_it_cannot_read_and_reads_the_rest(trained, tmp_path, ca
         assert [result["path"] for result in json.load(stream)] == [good]
 
 
+def test_demo_keeps_what_it_has_read_when_it_is_stopped(trained, tmp_path, monkeypatch):
+    paths = [str(tmp_path / name) for name in ("a.jpg", "b.jpg")]
+    for path in paths:
+        with open(path, "wb") as stream:
+            stream.write(draw_word("sun"))
+    read = demo._read
+
+    def interrupted(*arguments):
+        yield next(read(*arguments))
+        raise KeyboardInterrupt
+    monkeypatch.setattr(demo, "_read", interrupted)
+    out = str(tmp_path / "texts.json")
+    assert run(demo, "--exp_dir", trained, "--input_image", *paths + ["--json", out]) == 130
+    with open(out) as stream:
+        assert [result["path"] for result in json.load(stream)] == paths[:1]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="file names are UTF-8 there")
+def test_demo_takes_names_that_are_not_utf8(trained, tmp_path, capsys):
+    path, out = os.path.join(os.fsencode(str(tmp_path)), b"bad\xff.jpg"), tmp_path / "texts.json"
+    with open(path, "wb") as stream:
+        stream.write(draw_word("sun"))
+    assert run(demo, "--exp_dir", trained, "--input_image", tmp_path, "--json", out, "--csv", tmp_path / "t.csv") is None
+    result, = json.loads(out.read_text())
+    assert os.fsencode(result["path"]) == path
+    assert "bad\\udcff.jpg" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments, problem", [
+    (["--serve", "8799", "--json", "x.json"], "takes no --json"),
+    (["--input_image", "x.png", "--json", "a", "--csv", "./a"], "the same file")])
+def test_demo_refuses_options_that_exclude_each_other(arguments, problem, capsys):
+    assert run(demo, *arguments) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_results_go_through_links_and_into_pipes(tmp_path):
+    path, link, pipe = [str(tmp_path / name) for name in ("a.json", "link.json", "pipe")]
+    os.symlink(path, link)
+    command.check_writable(link)
+    command.write_json(link, [1])
+    with open(path) as stream:
+        assert os.path.islink(link) and json.load(stream) == [1]
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    command.check_writable(pipe)
+    command.write_json(pipe, [2])
+    assert json.loads(os.read(reader, 100).decode()) == [2]
+    os.close(reader)
+    assert sorted(os.listdir(str(tmp_path))) == ["a.json", "link.json", "pipe"]
+    with pytest.raises(IsADirectoryError):
+        command.check_writable(str(tmp_path / "new") + "/")
+
+
 @pytest.mark.parametrize("module", [train_command, eval_command, demo])
 def test_a_missing_experiment(module, tmp_path):
     more = ("--input_image", "x.png") if module is demo else ()

@@ -121,7 +121,7 @@ def test_orientations(recognizer):
     for image, possible in (upright, (0, 180)), (np.rot90(upright), (90, 270)), (upright[:, :24], (0, 90, 180, 270)):
         scores = {degrees: next(iter(recognizer.recognize([image], orientations=(degrees,)))).score
                   for degrees in possible}
-        best, = recognizer.recognize([image], orientations=(0, 90, 180, 270))
+        best, = recognizer.recognize([image], orientations=iter((0, 90, 180, 270)))
         assert best.score == pytest.approx(max(scores.values()), abs=1e-3)
         assert best.score == pytest.approx(scores[best.orientation], abs=1e-3)
     # by default only high images are turned
@@ -139,7 +139,7 @@ def test_orientations(recognizer):
 @pytest.mark.parametrize("bad, problem", [
     (b"", "empty"), (b"no image", "no image of a known format"), ("missing.png", "No such file"),
     (np.zeros([2, 2], np.float32), "uint8"), (np.zeros([0, 5, 3], np.uint8), "empty"), (None, "NoneType"),
-    (Image.new("RGB", (0, 5)), "empty"),
+    (Image.new("RGB", (0, 5)), "empty"), (os.devnull, "a pipe or a device"),
     (draw_word("tea")[:200], "damaged")], ids=lambda value: "")
 def test_bad_images(recognizer, bad, problem):
     with pytest.raises(ValueError, match=problem):
@@ -192,7 +192,8 @@ def test_a_forked_process_says_so(recognizer):
 
 
 @pytest.mark.parametrize("arguments", [dict(images=None), dict(images=b"x"), dict(images=np.zeros([4, 4, 3], np.uint8)),
-                                       dict(images=[], batch_size=0), dict(images=[], on_error="ignore"),
+                                       dict(images=[], batch_size=0), dict(images=[], batch_size=1.5),
+                                       dict(images=[], orientations=90), dict(images=[], on_error="ignore"),
                                        dict(images=[], orientations=())])
 def test_bad_arguments(recognizer, arguments):
     with pytest.raises(ValueError):

@@ -57,25 +57,22 @@ def parse_arguments(arguments=None):
     return parser.parse_args(arguments)
 
 
-def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
+def _number(kind, low, high, expected):
+    """-> what turns an argument into a number of a kind within limits."""
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError("must be %s, not %r" % (expected, text))
+        return value
+    return parse
 
 
-def _seed(text):
-    value = int(text)
-    if not 0 <= value < 2 ** 32:
-        raise argparse.ArgumentTypeError("must be 0 to 2 ** 32 - 1")
-    return value
-
-
-def _fraction(text):
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError("must be 0 to 1")
-    return value
+_positive = _number(int, 1, float("inf"), "a whole number, 1 or more")
+_seed = _number(int, 0, 2 ** 32 - 1, "a whole number, 0 to 2 ** 32 - 1")
+_fraction = _number(float, 0, 1, "0 to 1")
 
 
 def make_renderer(arguments):
@@ -144,6 +141,8 @@ def run(arguments):
 
     paths = shard_paths(arguments.output_path, arguments.num_shards)
     preview = [arguments.preview] if arguments.preview else []
+    if arguments.preview in paths:
+        raise OutputError("--preview and --output_path name the same file, %s" % arguments.preview)
     first = []
 
     def watched(rendered):

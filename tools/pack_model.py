@@ -4,22 +4,26 @@
     python tools/pack_model.py --exp_dir experiments/english --output_dir aster/models/english
 
 The output is an experiment folder: its checkpoint has the moving averages only, as float16, and its configuration
-neither training nor readers. Of several experiments with one model it has the mean, which often reads better than each
-(Wortsman et al. 2022, "Model soups") where one was fine-tuned from the other.
+neither training nor readers; files of character sets come along. Of several experiments with one model it has the mean,
+which often reads better than each (Wortsman et al. 2022, "Model soups") where one was fine-tuned from the other.
 """
 import argparse
+import contextlib
+import glob
 import os
+import shutil
 import sys
 
 # The checkout serves where aster is not installed.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np  # noqa: E402
-from google.protobuf import text_format  # noqa: E402
+from google.protobuf import message, text_format  # noqa: E402
 
 from aster import checkpoint, command  # noqa: E402
 from aster.compat import tf  # noqa: E402
 from aster.config import CONFIG_IN_EXP_DIR, read_config  # noqa: E402
+from aster.data.charset import find_file  # noqa: E402
 from aster.data.preprocess import preprocessed_shape  # noqa: E402
 from aster.model.build import build_model  # noqa: E402
 
@@ -31,6 +35,10 @@ def main():
     parser.add_argument("--output_dir", required=True)
     arguments = parser.parse_args()
     config = read_config(arguments.exp_dir[0])
+    for folder in arguments.exp_dir[1:]:
+        if read_config(folder).model != config.model:
+            raise ValueError("%s: its model is configured otherwise than that of %s; their mean would mean nothing"
+                             % (folder, arguments.exp_dir[0]))
     paths = [checkpoint.find_checkpoint(os.path.join(folder, "log")) for folder in arguments.exp_dir]
     values = mean([model_values(config, path, arguments.exp_dir[0]) for path in paths])
     for field in ("train_config", "train_input_reader", "eval_input_reader"):
@@ -38,6 +46,7 @@ def main():
     config.eval_config.use_moving_averages = False
     for name in os.path.dirname(CONFIG_IN_EXP_DIR), "log":
         command.check_writable(os.path.join(arguments.output_dir, name), is_folder=True)
+    bring_character_sets(config, arguments.exp_dir[0], arguments.output_dir)
     command.write_text(os.path.join(arguments.output_dir, CONFIG_IN_EXP_DIR),
                        lambda stream: stream.write(text_format.MessageToString(config)))
     saved = save(values, os.path.join(arguments.output_dir, "log"), sum(map(checkpoint.global_step, paths)))
@@ -64,6 +73,18 @@ def mean(models):
     return values
 
 
+def bring_character_sets(part, exp_dir, output_dir):
+    """Copies the files that a configuration names, and names them as they lie in the folder of the output."""
+    for field, value in part.ListFields():
+        if field.full_name == "aster.protos.CharacterSet.text_file":
+            with contextlib.suppress(shutil.SameFileError):
+                shutil.copy(find_file(value, exp_dir), os.path.join(output_dir, os.path.basename(value)))
+            part.text_file = os.path.basename(value)
+        elif field.message_type:
+            for inner in [value] if isinstance(value, message.Message) else value:
+                bring_character_sets(inner, exp_dir, output_dir)
+
+
 def save(values, folder, step):
     with tf.Graph().as_default(), tf.Session() as session:
         variables = [tf.get_variable(name, initializer=tf.constant(value)) for name, value in values.items()]
@@ -74,6 +95,9 @@ def save(values, folder, step):
     # without the folder's place on this machine, which TensorFlow would write
     command.write_text(os.path.join(folder, "checkpoint"), lambda stream: stream.write(
         'model_checkpoint_path: "%s"\n' % os.path.basename(path)))
+    for old in glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*")):
+        if not old.startswith(path + "."):  # of an earlier release
+            os.remove(old)
     return path
 
 

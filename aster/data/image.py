@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 # Not every format that Pillow knows: some start other programs, and none of them is used for words.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm")
+_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MAX_PIXELS = 64 * 1000 * 1000  # more is taken for a decompression bomb
 
 
@@ -29,6 +29,8 @@ def load_image(source):
     """A path, bytes of an image file, a PIL image or a uint8 array [H, W, 3], [H, W, 4], [H, W, 1] or [H, W] -> uint8
     [H, W, 3], RGB, turned as EXIF says. Raises ValueError that says what is wrong."""
     if isinstance(source, (str, os.PathLike)):
+        if os.path.exists(str(source)) and not os.path.isfile(str(source)):
+            raise ValueError("it is a folder, a pipe or a device; expected a file")  # a pipe may never end
         try:
             with open(str(source), "rb") as stream:
                 source = stream.read()
@@ -117,7 +119,9 @@ def _to_rgb(image):
         values = np.clip(np.array(image), 0, 65535) // 256
         image = Image.fromarray(values.astype(np.uint8))
     elif image.mode == "F":
-        image = Image.fromarray(np.clip(np.nan_to_num(np.array(image)), 0, 255).astype(np.uint8))
+        values = np.nan_to_num(np.array(image))
+        # from 0 to 1 or to 255: both are in use
+        image = Image.fromarray(np.clip(values if values.max() > 1 else 255 * values, 0, 255).astype(np.uint8))
     if image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         page = Image.new("RGBA", image.size, "white")

@@ -4,7 +4,7 @@ import pytest
 from data_helpers import encode_image
 from PIL import Image
 
-from aster.data.image import decode_image
+from aster.data.image import decode_image, load_image
 
 PIXELS = np.random.RandomState(0).randint(0, 256, [6, 9, 3]).astype(np.uint8)
 RGB = Image.fromarray(PIXELS)
@@ -47,6 +47,12 @@ def test_16_bits():
     values = np.array([[0, 255, 256], [40000, 65280, 65535]], np.uint16)
     decoded = decode_image(encode_image(Image.fromarray(values)))
     np.testing.assert_array_equal(decoded, np.dstack([values // 256] * 3))
+
+
+def test_floats_of_either_range():
+    for scale in 1, 255:
+        image = Image.fromarray(np.array([[0, 0.5, 1]], np.float32) * scale)
+        assert load_image(image)[0, :, 0].tolist() == [0, 127, 255]
 
 
 def test_cmyk():

@@ -156,7 +156,7 @@ def test_neighbours_stand_around_the_word_and_not_on_it():
 
 
 @needs_fonts
-def test_photographs_as_backgrounds(tmp_path, word_file):
+def test_photographs_as_backgrounds(tmp_path, word_file, capfd):
     folder = tmp_path / "photos"
     folder.mkdir()
     assert "no photograph" in message_of("--output_path", tmp_path / "x", "--backgrounds", folder)
@@ -166,8 +166,13 @@ def test_photographs_as_backgrounds(tmp_path, word_file):
     assert piece.shape == (30, 50, 3) and piece[-1].mean() > piece[0].mean() + 3
     make(tmp_path, "x", "--words", word_file, "--num_images", 16, "--backgrounds", folder)
     (folder / "broken.jpg").write_bytes(b"no image")
-    assert "broken.jpg" in message_of("--output_path", tmp_path / "y", "--words", word_file, "--num_images", 64,
-                                      "--backgrounds", folder)
+    for seed in range(4):  # the next one stands in for it
+        again = photos.Photos(str(folder)).piece((50, 30), np.random.RandomState(seed))
+        assert again[-1].mean() > again[0].mean() + 3
+    assert capfd.readouterr().err.count("broken.jpg is left out") >= 1
+    (folder / "ramp.png").write_bytes(b"no image either")
+    with pytest.raises(photos.PhotoError, match="none of the 2"):
+        photos.Photos(str(folder)).piece((50, 30), np.random.RandomState(0))
 
 
 def test_punctuation_and_prices_only_where_the_charset_has_them():
@@ -245,6 +250,38 @@ def test_fonts_of_a_family_are_found_by_their_names(tmp_path, monkeypatch):
     for name in "Lato-Bold.ttf", "open-sans-latin-400-normal.woff", "open-sans-latin-700-italic.woff", "readme.txt":
         shutil.copy(some, str(tmp_path / name))
     assert [face.family for face in fonts.find_faces("a", [str(tmp_path)])] == ["Lato", "open-sans", "open-sans"]
+
+
+@needs_fonts
+def test_damaged_fonts_are_named(tmp_path, monkeypatch, capsys):
+    good, bad = fonts.find_paths()[0], tmp_path / "bad.woff"
+    bad.write_bytes(b"no font")
+    monkeypatch.setattr(fonts, "_PACKAGED", ())
+    shutil.copy(good, str(tmp_path / "Good.ttf"))
+    assert [face.family for face in fonts.find_faces("a", [str(tmp_path)])] == ["Good"]
+    assert "1 of 2 fonts left out; the first: %s" % bad in capsys.readouterr().err
+    with pytest.raises(fonts.FontError, match="bad.woff"):
+        fonts.find_faces("a", [good, str(bad)])
+
+    def damaged(*_, **__):
+        raise OSError("invalid outline")
+    monkeypatch.setattr(fonts.ImageDraw.ImageDraw, "text", damaged)
+    with pytest.raises(fonts.FontError, match="Good.ttf is a damaged font .invalid outline"):
+        fonts.find_faces("a", [str(tmp_path / "Good.ttf")])
+
+
+def test_bad_arguments(tmp_path, word_file, capsys):
+    for arguments, problem in ((("--num_images", "1.5"), "must be a whole number, 1 or more, not '1.5'"),
+                               (("--seed", "-1"), "0 to 2"), (("--difficulty", "2"), "must be 0 to 1, not '2'")):
+        with pytest.raises(SystemExit):
+            tool.parse_arguments(["--output_path", "x"] + list(arguments))
+        assert problem in capsys.readouterr().err
+
+
+@needs_fonts
+def test_a_preview_in_the_place_of_the_output(tmp_path, word_file):
+    assert "name the same file" in message_of("--output_path", tmp_path / "x", "--words", word_file,
+                                              "--preview", tmp_path / "x")
 
 
 def test_missing_fonts_and_words(tmp_path, word_file, no_packages):

@@ -39,6 +39,34 @@ def test_a_packed_model_reads_the_same(tmp_path, monkeypatch):
         assert str(tmp_path) not in stream.read()
 
 
+def test_character_sets_come_along_and_old_checkpoints_go(tmp_path, monkeypatch):
+    folder = make_experiment(tmp_path / "experiment")
+    path = os.path.join(folder, "config", "trainval.prototxt")
+    with open(path) as stream:
+        config = stream.read()
+    with open(path, "w") as stream:
+        stream.write(config.replace('built_in_set: LOWERCASE', 'text_file: "letters.txt"'))
+    with open(os.path.join(folder, "letters.txt"), "w") as stream:
+        stream.write("\n".join("onetwrdx1suaic2yk"[:13]))
+    train(read_config(folder), folder, clone_on_cpu=True)
+    packed = str(tmp_path / "packed")
+
+    def pack(*exp_dirs):
+        monkeypatch.setattr(sys, "argv", ["pack_model", "--exp_dir"] + list(exp_dirs) + ["--output_dir", packed])
+        command.run(tool.main)
+    pack(folder)
+    pack(folder, packed)  # a later step: the sum of both
+    os.rename(folder, folder + "-elsewhere")
+    with Recognizer.from_experiment(packed) as recognizer:
+        assert list(recognizer.recognize([draw_word("one")]))[0].text is not None
+    assert sorted(os.listdir(os.path.join(packed, "log"))) == [
+        "checkpoint", "model.ckpt-6.data-00000-of-00001", "model.ckpt-6.index"]
+
+    other = make_experiment(tmp_path / "other", norm="batch_norm { decay: 0.8 }")
+    with pytest.raises(SystemExit, match="configured otherwise"):
+        pack(packed, other)
+
+
 def test_the_mean():
     found = tool.mean([{"a": np.array([1.0, 2.0])}, {"a": np.array([3.0, 5.0])}])["a"]
     assert found.dtype == np.float16 and found.tolist() == [2.0, 3.5]

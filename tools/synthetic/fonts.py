@@ -64,14 +64,19 @@ def find_faces(characters, extra=()):
     if not paths:
         raise FontError("no fonts found; run: pip install %s   (or name a folder with --fonts)"
                         % PACKAGES)
-    faces = []
+    faces, bad = [], []
     for path in paths:
         try:
             covered = covered_characters(path, characters)
-        except FontError:
-            continue  # one bad file in a folder, or one that has no outlines, such as emoji
+        except FontError as error:  # one bad file in a folder, or one that has no outlines, such as emoji
+            if path in extra:
+                raise
+            bad.append(error)
+            continue
         if covered:
             faces.append(Face(path, family_of(path), covered))
+    if bad:
+        print("%d of %d fonts left out; the first: %s" % (len(bad), len(paths), bad[0]), file=sys.stderr)
     if not faces:
         raise FontError("none of the %d fonts found can draw any character that is wanted; add "
                         "one that can with --fonts" % len(paths))
@@ -124,7 +129,10 @@ def covered_characters(path, characters):
 
 def _drawn(font, character):
     image = Image.new("L", (2 * font.size, 2 * font.size))
-    ImageDraw.Draw(image).text((font.size // 2, font.size // 2), character, fill=255, font=font)
+    try:
+        ImageDraw.Draw(image).text((font.size // 2, font.size // 2), character, fill=255, font=font)
+    except OSError as error:
+        raise FontError("%s is a damaged font (%s); leave it out of --fonts" % (font.path, error))
     return image
 
 
