@@ -322,6 +322,11 @@ def _check_label_map(config):
             config.label_offset)
 
 
+def _check_word_list(config):
+    if not config.text_file:
+        yield "text_file", "is missing: a UTF-8 file, one word a line"
+
+
 def _check_bidirectional_rnn(config):
     if not config.HasField("fw_bw_rnn_cell"):
         yield "fw_bw_rnn_cell", "is missing"
@@ -346,6 +351,7 @@ _RULES = {
     "ExponentialDecayLearningRate": _at_least(initial_learning_rate=0, decay_factor=0, decay_steps=1),
     "Model": _one_of("model_oneof", "multi_predictors_recognition_model"),
     "MultiPredictorsRecognitionModel": _check_model,
+    "WordList": _all(_check_word_list, _at_least(bonus=0)),
     "SpatialTransformer": _all(_check_spatial_transformer, _at_least(
         localization_h=32, localization_w=32, output_h=2, output_w=2)),
     "FeatureExtractor": _check_feature_extractor,

@@ -19,6 +19,7 @@ from aster.parallel import InParts
 
 BATCH_SIZE = 32
 ORIENTATIONS = (0, 90, 180, 270)
+_CERTAIN = 0.98  # probability of a text that needs no word list
 _TALL = 1.5  # times as high as wide; such a word is turned, and letters by themselves are read out of it too surely
 
 
@@ -43,13 +44,20 @@ class Reading(NamedTuple):
     attention: Optional[np.ndarray] = None
 
 
+class _Search(NamedTuple):
+    """A search of all predictors. fetches, details: {name: tensor}; spellings: per predictor {text: word}, or None."""
+    fetches: Dict[str, tf.Tensor]
+    details: Dict[str, tf.Tensor]
+    spellings: Optional[list]
+
+
 class Recognizer:
     """Reads images with the model of a configuration and the variables of a checkpoint.
 
     It has a graph and a session of its own, so it doesn't touch the caller's TensorFlow; threads may share it. Use it
     in a `with`. With a `lexicon`, a list of words or the path of a file of them, it reads those only: the beam search
     stays in their prefix tree. A word is then given as the lexicon spells it, also where the model lacks its capitals
-    or punctuation.
+    or punctuation. Without a lexicon, the words of the configuration's `word_list` are preferred.
     """
 
     def __init__(self, config, checkpoint_path, base_dir=None, lexicon=None):
@@ -60,16 +68,12 @@ class Recognizer:
             self._images = tf.placeholder(tf.float32, [None] + self._prepared.shape.as_list())
             with checkpoint.constants(checkpoint_path, options.use_moving_averages):
                 self._model = build_model(config.model, base_dir)
-                self._spellings, trees = self._restrict(lexicon) if lexicon is not None else (None, None)
-                recognition = self._model.recognize(self._images, trees)
+                encoded = self._model.encode(self._images)
+                self._sequences = encoded.sequences
+                self._search, self._word_search = self._make_search(encoded, lexicon), None
+                if lexicon is None and self._model.word_list:
+                    self._word_search = self._make_search(encoded, self._in_all_cases(self._model.word_list.words))
             self._session = tf.Session(graph=graph, config=session_config(reading=True, bfloat16=options.bfloat16))
-        self._fetches = {"score": recognition.scores, "best": recognition.best, "texts": recognition.predictor_texts,
-                         "labels": [decoded.labels for decoded in recognition.decoded],
-                         "log_probs": [decoded.step_log_probs for decoded in recognition.decoded]}
-        self._details = {"attention": [decoded.alignments for decoded in recognition.decoded]}
-        if recognition.rectification:
-            self._details.update(control_points=recognition.rectification.control_points,
-                                 rectified=recognition.rectification.images)
         self._in_parts = InParts(self._read)
         self._closed, self._process = False, os.getpid()
 
@@ -78,6 +82,24 @@ class Recognizer:
         """The model of exp_dir/config/trainval.prototxt with the latest checkpoint in exp_dir/log; by default the one
         that comes with the library, for English words, which aster/models/english/README.md describes."""
         return cls(read_config(exp_dir), checkpoint.find_checkpoint(os.path.join(exp_dir, "log")), exp_dir, lexicon)
+
+    def _in_all_cases(self, words):
+        """The words, and as the models that know capitals may see them."""
+        if not any(map(str.isupper, itertools.chain(*(charset.characters for charset in self.charsets)))):
+            return words
+        return [case for word in words for case in (word, word.capitalize(), word.upper())]
+
+    def _make_search(self, encoded, lexicon):
+        spelled, trees = self._restrict(lexicon) if lexicon is not None else (None, None)
+        recognition = self._model.read(encoded, trees)
+        fetches = {"score": recognition.scores, "best": recognition.best, "texts": recognition.predictor_texts,
+                   "labels": [decoded.labels for decoded in recognition.decoded],
+                   "log_probs": [decoded.step_log_probs for decoded in recognition.decoded]}
+        details = {"attention": [decoded.alignments for decoded in recognition.decoded]}
+        if recognition.rectification:
+            details.update(control_points=recognition.rectification.control_points,
+                           rectified=recognition.rectification.images)
+        return _Search(fetches, details, spelled)
 
     def _restrict(self, lexicon):
         """-> for each predictor, {text: word of the lexicon}; and its PrefixTree."""
@@ -105,6 +127,11 @@ class Recognizer:
     def ascii_only(self):
         """Whether it knows no character beyond ASCII; then the benchmarks' protocol compares."""
         return all(max(charset.characters) < "\x80" for charset in self.charsets)
+
+    @property
+    def num_preferred_words(self):
+        """How many words the configuration's `word_list` has, where it is used."""
+        return len(self._model.word_list.words) if self._word_search else 0
 
     @property
     def max_characters(self):
@@ -192,18 +219,36 @@ class Recognizer:
         return readings
 
     def _read(self, images, details):
-        fetches = dict(self._fetches, **(self._details if details else {}))
-        values = self._session.run(fetches, {self._images: images})
-        return [self._reading(i, image, values, details) for i, image in enumerate(images)]
+        sequences = self._sequences if self._word_search else []
+        readings, sequences = self._run(self._search, images, details, {self._images: images}, sequences)
+        if not self._word_search:
+            return readings
+        bonus = self._model.word_list.bonus
+        doubtful = [i for i, reading in enumerate(readings) if _in_doubt(reading)]
+        if doubtful:
+            # their negatives too, which follow after all images
+            rows = [i for start in range(0, len(sequences[0]), len(images)) for i in np.add(doubtful, start)]
+            feed = dict(zip(self._sequences, [sequence[rows] for sequence in sequences]))
+            feed[self._images] = images[doubtful]
+            words, _ = self._run(self._word_search, images[doubtful], details, feed)
+            for i, word in zip(doubtful, words):
+                readings[i] = max(readings[i], word, key=lambda one: one.score + (bonus if one is word else 0))
+        return readings
 
-    def _reading(self, i, image, values, details):
+    def _run(self, search, images, details, feed, more=()):
+        """-> (list of Reading, values of more tensors)."""
+        fetches = dict(search.fetches, **(search.details if details else {}))
+        values, more = self._session.run((fetches, list(more)), feed)
+        return [self._reading(search, i, image, values, details) for i, image in enumerate(images)], more
+
+    def _reading(self, search, i, image, values, details):
         best = int(values["best"][i])
         predictor = self._model.predictors[best]
         steps = predictor.charset.character_steps(values["labels"][best][i])
         steps = steps[::-1] if predictor.decoder.reverse else steps
         texts = [column[i].decode("utf-8") for column in values["texts"]]
-        if self._spellings:
-            texts = [words[text] for words, text in zip(self._spellings, texts)]
+        if search.spellings:
+            texts = [words[text] for words, text in zip(search.spellings, texts)]
         reading = Reading(texts[best], float(values["score"][i]),
                           tuple(np.exp(values["log_probs"][best][i, steps]).tolist()))
         if not details:
@@ -223,6 +268,11 @@ class Recognizer:
 
     def __exit__(self, *_):
         self.close()
+
+
+def _in_doubt(reading):
+    """Whether a word of the list may be read in its place."""
+    return reading.score < np.log(_CERTAIN) and not any(map(str.isdigit, reading.text))
 
 
 def _turn(pixels, orientations):

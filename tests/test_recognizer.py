@@ -2,6 +2,7 @@
 import io
 import itertools
 import os
+import shutil
 import threading
 
 import numpy as np
@@ -85,10 +86,10 @@ def test_details(recognizer):
 def test_the_characters_of_a_reversed_text_are_in_reading_order(recognizer):
     """The attention to a text's first character, read last by the backward predictor, is that of its last step."""
     images = [recognizer._load(draw_word(word), (0,))[0][1] for word in WORDS]
-    values = recognizer._session.run(dict(recognizer._fetches, **recognizer._details), {recognizer._images: images})
+    values = recognizer._session.run(dict(recognizer._search.fetches, **recognizer._search.details), {recognizer._images: images})
     values["best"][:] = 1
     for i, image in enumerate(images):
-        reading = recognizer._reading(i, image, values, True)
+        reading = recognizer._reading(recognizer._search, i, image, values, True)
         labels = values["labels"][1][i].tolist()
         count = labels.index(1) if 1 in labels else len(labels)
         np.testing.assert_array_equal(reading.attention, values["attention"][1][i, :count][::-1])
@@ -169,6 +170,51 @@ def test_a_lexicon_may_be_a_file(folder, tmp_path):
         Recognizer.from_experiment(folder, lexicon="missing.txt")
     with pytest.raises(ValueError, match="list of strings"):
         Recognizer.from_experiment(folder, lexicon=[1, 2])
+
+
+@pytest.mark.parametrize("more", ["", "also_negatives: true "])
+def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
+    """Against two Recognizers: one of any text, one of the list's words only."""
+    monkeypatch.setattr("aster.recognizer._CERTAIN", 1)
+    copy = str(tmp_path / "copy")
+    shutil.copytree(folder, copy)
+    (tmp_path / "copy" / "words.txt").write_bytes("\n".join(["Tea", "ice", "bed", "zoo"]).encode())
+    path = os.path.join(copy, "config", "trainval.prototxt")
+    with open(path) as stream:
+        plain = stream.read().replace("} }\ntrain_config", more + "} }\ntrain_config")
+    images = [draw_word(word) for word in WORDS] + [Image.new("RGB", (60, 20), (30 * i, 0, 99)) for i in range(8)]
+
+    def read(config, **options):
+        with open(path, "w") as stream:
+            stream.write(config)
+        with Recognizer.from_experiment(copy, **options) as recognizer:
+            return list(recognizer.recognize(images, details=True)), recognizer.num_preferred_words
+    free, none = read(plain)
+    words, _ = read(plain, lexicon=["Tea", "ice", "bed", "zoo"])
+    gaps = sorted(one.score - word.score for one, word in zip(free, words))
+    widest = int(np.argmax(np.diff(gaps)))  # where rounding decides nothing
+    bonus = float(np.mean(gaps[widest:widest + 2]))
+    found, count = read(plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" bonus: %f } } }\ntrain_config'
+                                      % bonus))
+    monkeypatch.setattr("aster.recognizer._CERTAIN", 1e-30)
+    certain, _ = read(plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" } } }\ntrain_config'))
+    assert [one.text for one in certain] == [one.text for one in free]
+    assert (none, count) == (0, 4)
+    replaced = 0
+    for one, word, result in zip(free, words, found):
+        stays = any(map(str.isdigit, one.text)) or word.score + bonus < one.score
+        expected = one if stays else word
+        replaced += not stays
+        assert (result.text, result.texts) == (expected.text, expected.texts)
+        assert result.score == pytest.approx(expected.score, abs=1e-3)
+        np.testing.assert_allclose(result.rectified, expected.rectified, atol=1e-2)
+        np.testing.assert_allclose(result.attention, expected.attention, atol=1e-3)
+    assert 0 < replaced < len(images)
+    # a lexicon takes its place
+    assert read(plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" } } }\ntrain_config'),
+                lexicon=["zoo"])[1] == 0
+    with pytest.raises(ValueError, match="nowhere.txt"):
+        read(plain.replace("} }\ntrain_config", 'word_list { text_file: "nowhere.txt" } } }\ntrain_config'))
 
 
 def test_a_closed_recognizer_says_so(folder):

@@ -4,7 +4,7 @@
     python tools/pack_model.py --exp_dir experiments/english --output_dir aster/models/english
 
 The output is an experiment folder: its checkpoint has the moving averages only, as float16, and its configuration
-neither training nor readers; files of character sets come along. Of several experiments with one model it has the mean,
+neither training nor readers; files of character sets and words come along. Of several experiments with one model it has the mean,
 which often reads better than each (Wortsman et al. 2022, "Model soups") where one was fine-tuned from the other.
 """
 import argparse
@@ -46,7 +46,7 @@ def main():
     config.eval_config.use_moving_averages = False
     for name in os.path.dirname(CONFIG_IN_EXP_DIR), "log":
         command.check_writable(os.path.join(arguments.output_dir, name), is_folder=True)
-    bring_character_sets(config, arguments.exp_dir[0], arguments.output_dir)
+    bring_files(config, arguments.exp_dir[0], arguments.output_dir)
     command.write_text(os.path.join(arguments.output_dir, CONFIG_IN_EXP_DIR),
                        lambda stream: stream.write(text_format.MessageToString(config)))
     saved = save(values, os.path.join(arguments.output_dir, "log"), sum(map(checkpoint.global_step, paths)))
@@ -73,16 +73,16 @@ def mean(models):
     return values
 
 
-def bring_character_sets(part, exp_dir, output_dir):
+def bring_files(part, exp_dir, output_dir):
     """Copies the files that a configuration names, and names them as they lie in the folder of the output."""
     for field, value in part.ListFields():
-        if field.full_name == "aster.protos.CharacterSet.text_file":
+        if field.name == "text_file":  # of characters, or of words
             with contextlib.suppress(shutil.SameFileError):
                 shutil.copy(find_file(value, exp_dir), os.path.join(output_dir, os.path.basename(value)))
             part.text_file = os.path.basename(value)
         elif field.message_type:
             for inner in [value] if isinstance(value, message.Message) else value:
-                bring_character_sets(inner, exp_dir, output_dir)
+                bring_files(inner, exp_dir, output_dir)
 
 
 def save(values, folder, step):

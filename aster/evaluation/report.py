@@ -22,6 +22,7 @@ NUM_FAILURES = 24  # pictures in the page
 PROTOCOL = ("Word accuracy: the share of words whose letters and digits are all right, case and punctuation ignored. "
             "Intervals are of 95 % (Wilson). Every row names its subset, since rows of different subsets can't be "
             "compared. With a lexicon, the text is replaced by the nearest word of the record's own by edit distance. "
+            "Words preferred: the model's own list, the same for all test sets; other texts can be read too. "
             "\"Paper\": Shi et al., PAMI 2018, without a lexicon, and the number of words that it is of; others report "
             "857 or 1,095 words of IC13, 867 of IC03 and 1,811 or 2,077 of IC15.")
 # What a file's name has to hold, what the paper reports without a lexicon, and of how many words.
@@ -49,12 +50,14 @@ class DataSet(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a model read in a data set: all Words, and the failures it was surest of, (Word, Reading) with details."""
+    """What a model read in a data set: all Words, and the failures it was surest of, (Word, Reading) with details.
+    preferred_words: size of the word list that the model prefers."""
     experiment: str
     data_set: str
     words: Tuple[Word, ...]
     failures: Tuple[Any, ...]
     skipped: int
+    preferred_words: int = 0
 
 
 class Row(NamedTuple):
@@ -111,14 +114,14 @@ def read_data_set(recognizer, experiment, data_set, options, base_dir, keep=NUM_
                 heapq.heappop(worst)
     failures = tuple((word, reading) for _, _, word, reading in sorted(worst, reverse=True, key=lambda item: item[:2]))
     _log.info("%s: %s", data_set.name, report)
-    return Result(experiment, data_set.name, tuple(words), failures, report.skipped)
+    return Result(experiment, data_set.name, tuple(words), failures, report.skipped, recognizer.num_preferred_words)
 
 
 def rows(result, ascii_only=True):
     """The rows of a Result: subsets that the literature tells apart, without and with the records' lexicons."""
-    made = []
+    made, none = [], "none, %d words preferred" % result.preferred_words if result.preferred_words else "none"
     for subset, words in _subsets(result.words):
-        made.append(_row(result, subset, "none", [(word.text, word.truth) for word in words], ascii_only))
+        made.append(_row(result, subset, none, [(word.text, word.truth) for word in words], ascii_only))
         with_lexicon = [word for word in words if word.corrected is not None]
         if with_lexicon:
             sizes = sorted(word.lexicon_size for word in with_lexicon)
@@ -126,7 +129,7 @@ def rows(result, ascii_only=True):
                              [(word.corrected, word.truth) for word in with_lexicon], ascii_only))
     for pattern, paper, count in _PAPER:
         if re.search(pattern, result.data_set.lower()):
-            places = [i for i, row in enumerate(made) if row.lexicon == "none" and row.count == count] or [0]
+            places = [i for i, row in enumerate(made) if row.lexicon == none and row.count == count] or [0]
             made[places[0]] = made[places[0]]._replace(paper=paper, paper_words=count)
             break
     return made

@@ -4,18 +4,19 @@ import functools
 from aster import custom
 from aster.c_ops import ops
 from aster.compat import num_gpus, tf
-from aster.data.charset import Charset
+from aster.data.charset import Charset, find_file
+from aster.data.lexicon import read_lexicon
 from aster.model import convnets, layers, rnn
 from aster.model.decoder import AttentionDecoder
 from aster.model.encoder import Encoder
 from aster.model.localization import LocalizationNet
-from aster.model.recognition import Predictor, RecognitionModel
+from aster.model.recognition import Predictor, RecognitionModel, WordList
 from aster.model.rectifier import Rectifier
 from aster.protos import hyperparams_pb2
 
 
 def build_model(config, base_dir=None, on_gpu=None, fused=True):
-    """protos.Model, checked by `aster.config` -> RecognitionModel. A charset file that isn't found from the
+    """protos.Model, checked by `aster.config` -> RecognitionModel. A charset or word file that isn't found from the
     working directory is looked up in `base_dir`. `on_gpu`: whether it shall run on GPUs, by default where there are
     any. It uses ASTER's fused ops where they have kernels for its devices, otherwise standard ones, more slowly, and
     with `fused` False those everywhere."""
@@ -28,7 +29,10 @@ def build_model(config, base_dir=None, on_gpu=None, fused=True):
     predictors = [_predictor(predictor, base_dir, fused) for predictor in config.predictor]
     keypoint_weight = config.regression_loss.l2_regression_loss.weight if config.keypoint_supervision else None
     encoder = _encoder(config.feature_extractor, base_dir, fused)
-    return RecognitionModel(rectifier, encoder, predictors, keypoint_weight, config.also_negatives)
+    words = None
+    if config.HasField("word_list"):
+        words = WordList(read_lexicon(find_file(config.word_list.text_file, base_dir)), config.word_list.bonus)
+    return RecognitionModel(rectifier, encoder, predictors, keypoint_weight, config.also_negatives, words)
 
 
 def _rectifier(config, base_dir, fused):

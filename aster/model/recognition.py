@@ -30,6 +30,19 @@ class Recognition(NamedTuple):
     preprocessed_images: tf.Tensor
 
 
+class Encoded(NamedTuple):
+    """Images as the decoders see them; with negatives, those come after all images. sequences: [[n, T, C], ...]."""
+    preprocessed_images: tf.Tensor
+    rectification: Optional[Rectification]
+    sequences: List[tf.Tensor]
+
+
+class WordList(NamedTuple):
+    """Words that are preferred while reading, and by how much (protos/model.proto)."""
+    words: List[str]
+    bonus: float
+
+
 class TrainingPass(NamedTuple):
     """losses: scalars by the name of their predictor (and "keypoints"); teaching: per predictor."""
     losses: OrderedDict
@@ -39,29 +52,41 @@ class TrainingPass(NamedTuple):
 
 class RecognitionModel:
     """Rectifier (or None), encoder and predictors. Both methods make the same variables. `also_negatives`: of each
-    image and its negative the one that is read with the higher score counts."""
+    image and its negative the one that is read with the higher score counts. `word_list`: a WordList or None, for
+    who reads; see recognizer.py."""
 
-    def __init__(self, rectifier, encoder, predictors, keypoint_loss_weight=None, also_negatives=False):
+    def __init__(self, rectifier, encoder, predictors, keypoint_loss_weight=None, also_negatives=False, word_list=None):
         self._rectifier = rectifier
         self._encoder = encoder
         self.predictors = predictors
         self._keypoint_loss_weight = keypoint_loss_weight
         self._also_negatives = also_negatives
+        self.word_list = word_list
 
     def recognize(self, images, trees=None):
         """images [B, H, W, 3], 0..255 -> Recognition; of several predictors the one with the higher score wins.
 
         trees: for each predictor the prefix_tree.PrefixTree of the only texts that it may read.
         """
-        if not self._also_negatives:
-            return self._recognize(images, trees)
-        both = self._recognize(tf.concat([images, 255.0 - images], 0), trees)
-        count = tf.shape(images)[0]
-        negative = both.scores[count:] > both.scores[:count]
-        return _take(both, tf.range(count) + count * tf.cast(negative, tf.int32))
+        return self.read(self.encode(images), trees)
 
-    def _recognize(self, images, trees):
-        preprocessed, rectification, sequences = self._encode(images, is_training=False)
+    def encode(self, images):
+        """The first half of `recognize` -> Encoded."""
+        if self._also_negatives:
+            images = tf.concat([images, 255.0 - images], 0)
+        return self._encode(images, is_training=False)
+
+    def read(self, encoded, trees=None):
+        """The second half of `recognize` -> Recognition."""
+        read = self._search(encoded, trees)
+        if not self._also_negatives:
+            return read
+        count = tf.shape(read.scores)[0] // 2
+        negative = read.scores[count:] > read.scores[:count]
+        return _take(read, tf.range(count) + count * tf.cast(negative, tf.int32))
+
+    def _search(self, encoded, trees):
+        preprocessed, rectification, sequences = encoded
         if trees:
             decoded = [predictor.decoder.search(sequences, tree) for predictor, tree in zip(self.predictors, trees)]
         else:
@@ -109,7 +134,7 @@ class RecognitionModel:
         if self._rectifier:
             rectification = self._rectifier(preprocessed, is_training)
             encoder_input = rectification.images
-        return preprocessed, rectification, self._encoder(encoder_input, is_training)
+        return Encoded(preprocessed, rectification, self._encoder(encoder_input, is_training))
 
 
 def _take(value, rows):

@@ -67,6 +67,12 @@ def test_published_figures_stand_beside_their_sets(name, paper):
     assert report.rows(report.Result("E", name, (word,), (), 0))[0].paper == paper
 
 
+def test_rows_say_that_words_are_preferred():
+    word = report.Word("a", "a", 0.0, True, "", 0, None)
+    row, = report.rows(report.Result("E", "svt_test", (word,), (), 0, preferred_words=7))
+    assert (row.lexicon, row.paper) == ("none, 7 words preferred", 0.895)
+
+
 def test_published_figures_stand_beside_their_subsets():
     words = [report.Word(truth, "", 0.0, False, "", 2, "") for truth in ["a-b"] * 80 + ["abc"] * 1015]
     rows = report.rows(report.Result("E", "ic13", tuple(words), (), 0))
