@@ -104,7 +104,7 @@ class Recognizer:
     def _restrict(self, lexicon):
         """-> for each predictor, {text: word of the lexicon}; and its PrefixTree."""
         lexicon = read_lexicon(lexicon) if isinstance(lexicon, (str, os.PathLike)) else lexicon
-        known, found, trees = {}, [], []
+        known, found, labels, trees = {}, [], {}, []
         for predictor in self._model.predictors:
             if "tree" not in inspect.signature(predictor.decoder.search).parameters:
                 raise ValueError("predictor %r can't be restricted to a lexicon: its search() takes no tree"
@@ -112,10 +112,10 @@ class Recognizer:
             key = predictor.charset.characters, predictor.decoder.max_characters
             if key not in known:
                 known[key] = spellings(lexicon, predictor.charset, predictor.decoder.max_characters)
+                # tuples, which the garbage collector leaves alone
+                labels[key] = [tuple(predictor.charset.encode(text)) for text in known[key]]
             found.append(known[key])
-        for predictor, texts in zip(self._model.predictors, found):
-            labels = map(predictor.charset.encode, texts)
-            trees.append(prefix_tree([text[::-1] for text in labels] if predictor.decoder.reverse else list(labels)))
+            trees.append(prefix_tree([text[::-1] for text in labels[key]] if predictor.decoder.reverse else labels[key]))
         return found, trees
 
     @property

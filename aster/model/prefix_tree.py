@@ -1,4 +1,5 @@
 """A lexicon as a tree of label prefixes, for a beam search that reads only its words."""
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ def prefix_tree(texts):
         raise ValueError("a prefix tree needs one word or more")
     lengths = np.array([len(text) for text in texts])
     rows = np.full([len(texts), lengths.max() + 1], _PAD, np.int32)
-    rows[np.arange(rows.shape[1]) < lengths[:, None]] = np.concatenate([np.asarray(text, np.int32) for text in texts])
+    rows[np.arange(rows.shape[1]) < lengths[:, None]] = np.fromiter(itertools.chain.from_iterable(texts), np.int32)
     rows[np.arange(len(texts)), lengths] = END_LABEL
     # As bytes, which sort fast. The order doesn't matter, but that equal prefixes stand together.
     as_bytes = np.ascontiguousarray(rows).view([("", "V%d" % (4 * rows.shape[1]))]).ravel()
