@@ -23,12 +23,12 @@ def main():
     parser.add_argument("--serve", nargs="?", type=int, const=PORT, metavar="PORT",
                         help="open a page at this port of this machine (default: %d), on which to drop images" % PORT)
     parser.add_argument("--input_image", nargs="+", metavar="PATH",
-                        help="image files, folders of them (not folders below), patterns such as 'photos/**/*.jpg', or - for a "
-                        "list on standard input, a path a line")
+                        help="image files, folders of them (not folders below), patterns such as 'photos/**/*.jpg', or "
+                        "- for a list on standard input, a path a line")
     parser.add_argument("--lexicon", metavar="F", help="read only words of this file, one a line")
     parser.add_argument("--orientations", nargs="+", type=int, metavar="DEGREES",
-                        help="turn each image by so much counterclockwise, and keep the best score (default: images that "
-                        "are 1.5 times as high as wide by 0, 90 and 270, others by 0)")
+                        help="turn each image by so much counterclockwise, and keep the best score (default: images "
+                        "that are 1.5 times as high as wide by 0, 90 and 270, others by 0)")
     parser.add_argument("--output_dir", metavar="D", help="save for each image a picture of its control points, the "
                         "rectified image and the attention for each character")
     parser.add_argument("--json", metavar="F", help="write path, text and score of each image that could be read to "
@@ -38,8 +38,9 @@ def main():
 
     if bool(arguments.input_image) == (arguments.serve is not None):
         parser.error("name images with --input_image, or --serve a page, not both")
-    if arguments.serve is not None and (arguments.json or arguments.csv or arguments.output_dir or arguments.orientations):
-        parser.error("--serve shows what it reads on its page, and takes no --json, --csv, --output_dir or --orientations")
+    if arguments.serve is not None and (arguments.json or arguments.csv or arguments.output_dir or
+                                        arguments.orientations):
+        parser.error("--serve shows on its page what it reads; it takes no --json, --csv, --output_dir, --orientations")
     if arguments.json and arguments.csv and os.path.realpath(arguments.json) == os.path.realpath(arguments.csv):
         parser.error("--json and --csv name the same file")
     command.read_experiment(arguments.exp_dir)

@@ -115,7 +115,8 @@ class Recognizer:
                 # tuples, which the garbage collector leaves alone
                 labels[key] = [tuple(predictor.charset.encode(text)) for text in known[key]]
             found.append(known[key])
-            trees.append(prefix_tree([text[::-1] for text in labels[key]] if predictor.decoder.reverse else labels[key]))
+            step = -1 if predictor.decoder.reverse else 1
+            trees.append(prefix_tree([text[::step] for text in labels[key]]))
         return found, trees
 
     @property
@@ -146,8 +147,8 @@ class Recognizer:
             [H, W, 3], [H, W, 4], [H, W, 1] or [H, W].
           batch_size: texts don't depend on it; scores do by rounding, up to about 1e-3.
           orientations: each image is turned by so many degrees counterclockwise, a multiple of 90; the best score wins.
-            Those in which it is 1.5 times as high as wide are left out where there are others. By default images are read
-            as they are, and such high ones by 90 and 270 degrees too, of which a single character doesn't count.
+            Those in which it is 1.5 times as high as wide are left out where there are others. By default images are
+            read as they are, and such high ones by 90 and 270 degrees too, of which a single character doesn't count.
           details: give pictures, attention and both directions' texts too.
           on_error: what to do about an image that can't be read: "raise" a ValueError that names it, or "keep" its
             place, with a Reading that has an `error`.

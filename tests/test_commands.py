@@ -117,7 +117,8 @@ def test_demo_takes_names_that_are_not_utf8(trained, tmp_path, capsys):
     path, out = os.path.join(os.fsencode(str(tmp_path)), b"bad\xff.jpg"), tmp_path / "texts.json"
     with open(path, "wb") as stream:
         stream.write(draw_word("sun"))
-    assert run(demo, "--exp_dir", trained, "--input_image", tmp_path, "--json", out, "--csv", tmp_path / "t.csv") is None
+    assert run(demo, "--exp_dir", trained, "--input_image", tmp_path, "--json", out,
+               "--csv", tmp_path / "t.csv") is None
     result, = json.loads(out.read_text())
     assert os.fsencode(result["path"]) == path
     assert "bad\\udcff.jpg" in capsys.readouterr().out

@@ -86,10 +86,11 @@ def test_details(recognizer):
 def test_the_characters_of_a_reversed_text_are_in_reading_order(recognizer):
     """The attention to a text's first character, read last by the backward predictor, is that of its last step."""
     images = [recognizer._load(draw_word(word), (0,))[0][1] for word in WORDS]
-    values = recognizer._session.run(dict(recognizer._search.fetches, **recognizer._search.details), {recognizer._images: images})
+    search = recognizer._search
+    values = recognizer._session.run(dict(search.fetches, **search.details), {recognizer._images: images})
     values["best"][:] = 1
     for i, image in enumerate(images):
-        reading = recognizer._reading(recognizer._search, i, image, values, True)
+        reading = recognizer._reading(search, i, image, values, True)
         labels = values["labels"][1][i].tolist()
         count = labels.index(1) if 1 in labels else len(labels)
         np.testing.assert_array_equal(reading.attention, values["attention"][1][i, :count][::-1])
@@ -194,8 +195,8 @@ def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
     gaps = sorted(one.score - word.score for one, word in zip(free, words))
     widest = int(np.argmax(np.diff(gaps)))  # where rounding decides nothing
     bonus = float(np.mean(gaps[widest:widest + 2]))
-    found, count = read(plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" bonus: %f } } }\ntrain_config'
-                                      % bonus))
+    word_list = 'word_list { text_file: "words.txt" bonus: %f } } }\ntrain_config' % bonus
+    found, count = read(plain.replace("} }\ntrain_config", word_list))
     monkeypatch.setattr("aster.recognizer._CERTAIN", 1e-30)
     certain, _ = read(plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" } } }\ntrain_config'))
     assert [one.text for one in certain] == [one.text for one in free]

@@ -4,8 +4,9 @@
     python tools/pack_model.py --exp_dir experiments/english --output_dir aster/models/english
 
 The output is an experiment folder: its checkpoint has the moving averages only, as float16, and its configuration
-neither training nor readers; files of character sets and words come along. Of several experiments with one model it has the mean,
-which often reads better than each (Wortsman et al. 2022, "Model soups") where one was fine-tuned from the other.
+neither training nor readers; files of character sets and words come along. Of several experiments with one model it has
+the mean, which often reads better than each (Wortsman et al. 2022, "Model soups") where one was fine-tuned from the
+other.
 """
 import argparse
 import contextlib
