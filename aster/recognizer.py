@@ -70,9 +70,9 @@ class Recognizer:
                 self._model = build_model(config.model, base_dir)
                 encoded = self._model.encode(self._images)
                 self._sequences = encoded.sequences
-                self._search, self._word_search = self._make_search(encoded, lexicon), None
+                self._search, self._word_search, self.num_preferred_words = self._make_search(encoded, lexicon), None, 0
                 if lexicon is None and self._model.word_list:
-                    self._word_search = self._make_search(encoded, self._in_all_cases(self._model.word_list.words))
+                    self._word_search = self._search_words(encoded)
             self._session = tf.Session(graph=graph, config=session_config(reading=True, bfloat16=options.bfloat16))
         self._in_parts = InParts(self._read)
         self._closed, self._process = False, os.getpid()
@@ -83,11 +83,16 @@ class Recognizer:
         that comes with the library, for English words, which aster/models/english/README.md describes."""
         return cls(read_config(exp_dir), checkpoint.find_checkpoint(os.path.join(exp_dir, "log")), exp_dir, lexicon)
 
-    def _in_all_cases(self, words):
-        """The words, and as the models that know capitals may see them."""
-        if not any(map(str.isupper, itertools.chain(*(charset.characters for charset in self.charsets)))):
-            return words
-        return [case for word in words for case in (word, word.capitalize(), word.upper())]
+    def _search_words(self, encoded):
+        """The _Search of the model's word list."""
+        try:
+            words = read_lexicon(self._model.word_list.path)
+            self.num_preferred_words = len(words)
+            if any(map(str.isupper, itertools.chain(*(charset.characters for charset in self.charsets)))):
+                words = [case for word in words for case in (word, word.capitalize(), word.upper())]
+            return self._make_search(encoded, words)
+        except ValueError as error:
+            raise ValueError("word_list of the configuration, %s: %s" % (self._model.word_list.path, error))
 
     def _make_search(self, encoded, lexicon):
         spelled, trees = self._restrict(lexicon) if lexicon is not None else (None, None)
@@ -128,11 +133,6 @@ class Recognizer:
     def ascii_only(self):
         """Whether it knows no character beyond ASCII; then the benchmarks' protocol compares."""
         return all(max(charset.characters) < "\x80" for charset in self.charsets)
-
-    @property
-    def num_preferred_words(self):
-        """How many words the configuration's `word_list` has, where it is used."""
-        return len(self._model.word_list.words) if self._word_search else 0
 
     @property
     def max_characters(self):

@@ -211,11 +211,15 @@ def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
         np.testing.assert_allclose(result.rectified, expected.rectified, atol=1e-2)
         np.testing.assert_allclose(result.attention, expected.attention, atol=1e-3)
     assert 0 < replaced < len(images)
-    # a lexicon takes its place
-    assert read(plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" } } }\ntrain_config'),
-                lexicon=["zoo"])[1] == 0
-    with pytest.raises(ValueError, match="nowhere.txt"):
-        read(plain.replace("} }\ntrain_config", 'word_list { text_file: "nowhere.txt" } } }\ntrain_config'))
+    # a lexicon takes its place, and its file need not be there
+    nowhere = plain.replace("} }\ntrain_config", 'word_list { text_file: "nowhere.txt" } } }\ntrain_config')
+    assert read(nowhere, lexicon=["zoo"])[1] == 0
+    with pytest.raises(ValueError, match="word_list of the configuration, nowhere.txt"):
+        read(nowhere)
+    # the experiment's own file, whatever the working directory has
+    (tmp_path / "words.txt").write_bytes(b"one\n")
+    monkeypatch.chdir(tmp_path)
+    assert read(plain.replace("} }\ntrain_config", word_list))[1] == 4
 
 
 def test_a_closed_recognizer_says_so(folder):

@@ -24,7 +24,7 @@ from google.protobuf import message, text_format  # noqa: E402
 from aster import checkpoint, command  # noqa: E402
 from aster.compat import tf  # noqa: E402
 from aster.config import CONFIG_IN_EXP_DIR, read_config  # noqa: E402
-from aster.data.charset import find_file  # noqa: E402
+from aster.data.charset import find_beside, find_file  # noqa: E402
 from aster.data.preprocess import preprocessed_shape  # noqa: E402
 from aster.model.build import build_model  # noqa: E402
 
@@ -47,7 +47,7 @@ def main():
     config.eval_config.use_moving_averages = False
     for name in os.path.dirname(CONFIG_IN_EXP_DIR), "log":
         command.check_writable(os.path.join(arguments.output_dir, name), is_folder=True)
-    bring_files(config, arguments.exp_dir[0], arguments.output_dir)
+    bring_files(config, arguments.exp_dir[0], arguments.output_dir, {})
     command.write_text(os.path.join(arguments.output_dir, CONFIG_IN_EXP_DIR),
                        lambda stream: stream.write(text_format.MessageToString(config)))
     saved = save(values, os.path.join(arguments.output_dir, "log"), sum(map(checkpoint.global_step, paths)))
@@ -74,16 +74,21 @@ def mean(models):
     return values
 
 
-def bring_files(part, exp_dir, output_dir):
-    """Copies the files that a configuration names, and names them as they lie in the folder of the output."""
+def bring_files(part, exp_dir, output_dir, brought):
+    """Copies the files that a configuration names, and names them as they lie in the folder of the output. brought:
+    {name: source} of those copied already."""
     for field, value in part.ListFields():
         if field.name == "text_file":  # of characters, or of words
-            with contextlib.suppress(shutil.SameFileError):
-                shutil.copy(find_file(value, exp_dir), os.path.join(output_dir, os.path.basename(value)))
+            source = (find_beside if part.DESCRIPTOR.name == "WordList" else find_file)(value, exp_dir)
             part.text_file = os.path.basename(value)
+            if os.path.realpath(brought.setdefault(part.text_file, source)) != os.path.realpath(source):
+                raise ValueError("%s and %s would be one file of %s; rename one of them"
+                                 % (brought[part.text_file], source, output_dir))
+            with contextlib.suppress(shutil.SameFileError):
+                shutil.copy(source, os.path.join(output_dir, part.text_file))
         elif field.message_type:
             for inner in [value] if isinstance(value, message.Message) else value:
-                bring_files(inner, exp_dir, output_dir)
+                bring_files(inner, exp_dir, output_dir, brought)
 
 
 def save(values, folder, step):

@@ -35,6 +35,12 @@ def find_file(path, base_dir=None):
     return path
 
 
+def find_beside(path, base_dir=None):
+    """The path beside `base_dir`, or the path itself where that doesn't exist."""
+    beside = os.path.join(base_dir or "", path)
+    return beside if os.path.exists(beside) else path
+
+
 def load_characters(character_set, base_dir=None):
     """The characters of a CharacterSet message, in label order, as a tuple of strings.
 

@@ -4,8 +4,7 @@ import functools
 from aster import custom
 from aster.c_ops import ops
 from aster.compat import num_gpus, tf
-from aster.data.charset import Charset, find_file
-from aster.data.lexicon import read_lexicon
+from aster.data.charset import Charset, find_beside
 from aster.model import convnets, layers, rnn
 from aster.model.decoder import AttentionDecoder
 from aster.model.encoder import Encoder
@@ -16,7 +15,7 @@ from aster.protos import hyperparams_pb2
 
 
 def build_model(config, base_dir=None, on_gpu=None, fused=True):
-    """protos.Model, checked by `aster.config` -> RecognitionModel. A charset or word file that isn't found from the
+    """protos.Model, checked by `aster.config` -> RecognitionModel. A charset file that isn't found from the
     working directory is looked up in `base_dir`. `on_gpu`: whether it shall run on GPUs, by default where there are
     any. It uses ASTER's fused ops where they have kernels for its devices, otherwise standard ones, more slowly, and
     with `fused` False those everywhere."""
@@ -31,7 +30,7 @@ def build_model(config, base_dir=None, on_gpu=None, fused=True):
     encoder = _encoder(config.feature_extractor, base_dir, fused)
     words = None
     if config.HasField("word_list"):
-        words = WordList(read_lexicon(find_file(config.word_list.text_file, base_dir)), config.word_list.bonus)
+        words = WordList(find_beside(config.word_list.text_file, base_dir), config.word_list.bonus)
     return RecognitionModel(rectifier, encoder, predictors, keypoint_weight, config.also_negatives, words)
 
 

@@ -38,8 +38,8 @@ class Encoded(NamedTuple):
 
 
 class WordList(NamedTuple):
-    """Words that are preferred while reading, and by how much (protos/model.proto)."""
-    words: List[str]
+    """The file of the words that are preferred while reading, and by how much (protos/model.proto)."""
+    path: str
     bonus: float
 
 

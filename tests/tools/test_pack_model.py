@@ -1,5 +1,6 @@
 """A packed model reads as the experiment that it comes from."""
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -61,6 +62,18 @@ def test_character_sets_come_along_and_old_checkpoints_go(tmp_path, monkeypatch)
         assert list(recognizer.recognize([draw_word("one")]))[0].text is not None
     assert sorted(os.listdir(os.path.join(packed, "log"))) == [
         "checkpoint", "model.ckpt-6.data-00000-of-00001", "model.ckpt-6.index"]
+
+    two = str(tmp_path / "two")
+    shutil.copytree(packed, two)
+    os.mkdir(os.path.join(two, "more"))
+    shutil.copy(os.path.join(two, "letters.txt"), os.path.join(two, "more"))
+    with open(os.path.join(two, "config", "trainval.prototxt")) as stream:
+        config = stream.read()
+    with open(os.path.join(two, "config", "trainval.prototxt"), "w") as stream:
+        stream.write(config.replace("multi_predictors_recognition_model {", "multi_predictors_recognition_model { "
+                                    'word_list { text_file: "more/letters.txt" }'))
+    with pytest.raises(SystemExit, match="would be one file"):
+        pack(two)
 
     other = make_experiment(tmp_path / "other", norm="batch_norm { decay: 0.8 }")
     with pytest.raises(SystemExit, match="configured otherwise"):
