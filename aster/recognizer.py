@@ -233,7 +233,8 @@ class Recognizer:
             feed[self._images] = images[doubtful]
             words, _ = self._run(self._word_search, images[doubtful], details, feed)
             for i, word in zip(doubtful, words):
-                readings[i] = max(readings[i], word, key=lambda one: one.score + (bonus if one is word else 0))
+                if word.score + bonus > readings[i].score:
+                    readings[i] = word
         return readings
 
     def _run(self, search, images, details, feed, more=()):
