@@ -19,7 +19,7 @@ from aster.parallel import InParts
 
 BATCH_SIZE = 32
 ORIENTATIONS = (0, 90, 180, 270)
-_CERTAIN = 0.98  # probability of a text that needs no word list
+_CERTAIN = 0.98  # probability of a text that needs neither negative nor word list
 _TALL = 1.5  # times as high as wide; such a word is turned, and letters by themselves are read out of it too surely
 
 
@@ -220,28 +220,41 @@ class Recognizer:
         return readings
 
     def _read(self, images, details):
-        sequences = self._sequences if self._word_search else []
-        readings, sequences = self._run(self._search, images, details, {self._images: images}, sequences)
-        if not self._word_search:
-            return readings
-        bonus = self._model.word_list.bonus
-        doubtful = [i for i, reading in enumerate(readings) if _in_doubt(reading)]
-        if doubtful:
-            # their negatives too, which follow after all images
-            rows = [i for start in range(0, len(sequences[0]), len(images)) for i in np.add(doubtful, start)]
-            feed = dict(zip(self._sequences, [sequence[rows] for sequence in sequences]))
-            feed[self._images] = images[doubtful]
-            words, _ = self._run(self._word_search, images[doubtful], details, feed)
-            for i, word in zip(doubtful, words):
-                if word.score + bonus > readings[i].score:
-                    readings[i] = word
+        readings, sequences = self._run(self._search, images, details)
+        places = [i for i, reading in enumerate(readings) if reading.score < np.log(_CERTAIN)]
+        views, sequences = images[places], [sequence[places] for sequence in sequences]
+        if places and self._model.also_negatives:
+            negatives = 255 - views
+            found, more = self._run(self._search, negatives, details)
+            for i, reading in zip(places, found):
+                if reading.score > readings[i].score:
+                    readings[i] = reading._replace(image=readings[i].image)
+            places, views = 2 * places, np.concatenate([views, negatives])
+            sequences = [np.concatenate(both) for both in zip(sequences, more)]
+        if self._word_search:
+            self._prefer_words(readings, places, views, sequences, details)
         return readings
 
-    def _run(self, search, images, details, feed, more=()):
-        """-> (list of Reading, values of more tensors)."""
+    def _prefer_words(self, readings, places, views, sequences, details):
+        """Puts words into `readings`, at the places of which the views (images or their negatives) are."""
+        rows = [row for row, i in enumerate(places) if _may_be_word(readings[i])]
+        if not rows:
+            return
+        words, _ = self._run(self._word_search, views[rows], details, [sequence[rows] for sequence in sequences])
+        best = {}
+        for row, word in zip(rows, words):
+            best[places[row]] = max(best.get(places[row], word), word, key=lambda reading: reading.score)
+        for i, word in best.items():
+            if word.score + self._model.word_list.bonus > readings[i].score:
+                readings[i] = word._replace(image=readings[i].image)
+
+    def _run(self, search, images, details, sequences=None):
+        """-> (list of Reading, sequences). The sequences of the images are made where they are not given."""
+        feed = dict(zip(self._sequences, sequences or ()))
+        feed[self._images] = images
         fetches = dict(search.fetches, **(search.details if details else {}))
-        values, more = self._session.run((fetches, list(more)), feed)
-        return [self._reading(search, i, image, values, details) for i, image in enumerate(images)], more
+        values, sequences = self._session.run((fetches, self._sequences), feed)
+        return [self._reading(search, i, image, values, details) for i, image in enumerate(images)], sequences
 
     def _reading(self, search, i, image, values, details):
         best = int(values["best"][i])
@@ -272,8 +285,7 @@ class Recognizer:
         self.close()
 
 
-def _in_doubt(reading):
-    """Whether a word of the list may be read in its place."""
+def _may_be_word(reading):
     return reading.score < np.log(_CERTAIN) and not any(map(str.isdigit, reading.text))
 
 

@@ -173,6 +173,38 @@ def test_a_lexicon_may_be_a_file(folder, tmp_path):
         Recognizer.from_experiment(folder, lexicon=[1, 2])
 
 
+def test_negatives_are_read_where_there_is_doubt(folder, tmp_path, monkeypatch):
+    """Against readings of the images and of their negatives, by a Recognizer that has no negatives."""
+    copy = str(tmp_path / "copy")
+    shutil.copytree(folder, copy)
+    path = os.path.join(copy, "config", "trainval.prototxt")
+    with open(path) as stream:
+        plain = stream.read()
+    images = [draw_word(word) for word in WORDS] + [Image.new("RGB", (60, 20), (30 * i, 0, 99)) for i in range(8)]
+    with Recognizer.from_experiment(copy) as recognizer:
+        prepared = [reading.image for reading in recognizer.recognize(images, details=True)]
+        sides = [recognizer.read_prepared(some, details=True) for some in (prepared, [255 - one for one in prepared])]
+    losing = sorted(one.score for one, negative in zip(*sides) if negative.score > one.score)
+    widest = int(np.argmax(np.diff(losing)))  # where rounding decides nothing
+    doubtful = float(np.exp(np.mean(losing[widest:widest + 2])))
+    with open(path, "w") as stream:
+        stream.write(plain.replace("} }\ntrain_config", "also_negatives: true } }\ntrain_config"))
+    taken = []
+    for limit in 1, doubtful, 1e-300:
+        monkeypatch.setattr("aster.recognizer._CERTAIN", limit)
+        with Recognizer.from_experiment(copy) as recognizer:
+            found = recognizer.read_prepared(prepared, details=True)
+        taken.append(0)
+        for one, negative, result in zip(sides[0], sides[1], found):
+            better = negative if one.score < np.log(limit) and negative.score > one.score else one
+            taken[-1] += better is negative
+            assert (result.text, result.texts) == (better.text, better.texts)
+            assert result.score == pytest.approx(better.score, abs=1e-3)
+            np.testing.assert_allclose(result.rectified, better.rectified, atol=1e-2)
+            np.testing.assert_array_equal(result.image, one.image)
+    assert taken == [len(losing), widest + 1, 0]
+
+
 @pytest.mark.parametrize("more", ["", "also_negatives: true "])
 def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
     """Against two Recognizers: one of any text, one of the list's words only."""
@@ -199,7 +231,7 @@ def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
     found, count = read(plain.replace("} }\ntrain_config", word_list))
     monkeypatch.setattr("aster.recognizer._CERTAIN", 1e-30)
     certain, _ = read(plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" } } }\ntrain_config'))
-    assert [one.text for one in certain] == [one.text for one in free]
+    assert [one.text for one in certain] == [one.text for one in read(plain)[0]]
     assert (none, count) == (0, 4)
     replaced = 0
     for one, word, result in zip(free, words, found):

@@ -31,7 +31,7 @@ class Recognition(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """Images as the decoders see them; with negatives, those come after all images. sequences: [[n, T, C], ...]."""
+    """Images as the decoders see them. sequences: [[n, T, C], ...]."""
     preprocessed_images: tf.Tensor
     rectification: Optional[Rectification]
     sequences: List[tf.Tensor]
@@ -51,16 +51,16 @@ class TrainingPass(NamedTuple):
 
 
 class RecognitionModel:
-    """Rectifier (or None), encoder and predictors. Both methods make the same variables. `also_negatives`: of each
+    """Rectifier (or None), encoder and predictors. All methods make the same variables. `also_negatives`: of each
     image and its negative the one that is read with the higher score counts. `word_list`: a WordList or None, for
-    who reads; see recognizer.py."""
+    who reads; see recognizer.py, which reads the negatives by itself too, of few images."""
 
     def __init__(self, rectifier, encoder, predictors, keypoint_loss_weight=None, also_negatives=False, word_list=None):
         self._rectifier = rectifier
         self._encoder = encoder
         self.predictors = predictors
         self._keypoint_loss_weight = keypoint_loss_weight
-        self._also_negatives = also_negatives
+        self.also_negatives = also_negatives
         self.word_list = word_list
 
     def recognize(self, images, trees=None):
@@ -68,24 +68,19 @@ class RecognitionModel:
 
         trees: for each predictor the prefix_tree.PrefixTree of the only texts that it may read.
         """
-        return self.read(self.encode(images), trees)
+        if not self.also_negatives:
+            return self.read(self.encode(images), trees)
+        both = self.read(self.encode(tf.concat([images, 255.0 - images], 0)), trees)
+        count = tf.shape(both.scores)[0] // 2
+        negative = both.scores[count:] > both.scores[:count]
+        return _take(both, tf.range(count) + count * tf.cast(negative, tf.int32))
 
     def encode(self, images):
-        """The first half of `recognize` -> Encoded."""
-        if self._also_negatives:
-            images = tf.concat([images, 255.0 - images], 0)
+        """The first half of reading images as they are -> Encoded."""
         return self._encode(images, is_training=False)
 
     def read(self, encoded, trees=None):
-        """The second half of `recognize` -> Recognition."""
-        read = self._search(encoded, trees)
-        if not self._also_negatives:
-            return read
-        count = tf.shape(read.scores)[0] // 2
-        negative = read.scores[count:] > read.scores[:count]
-        return _take(read, tf.range(count) + count * tf.cast(negative, tf.int32))
-
-    def _search(self, encoded, trees):
+        """The second half of reading images as they are -> Recognition."""
         preprocessed, rectification, sequences = encoded
         if trees:
             decoded = [predictor.decoder.search(sequences, tree) for predictor, tree in zip(self.predictors, trees)]
