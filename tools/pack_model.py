@@ -37,7 +37,7 @@ def main():
     arguments = parser.parse_args()
     config = read_config(arguments.exp_dir[0])
     for folder in arguments.exp_dir[1:]:
-        if read_config(folder).model != config.model:
+        if network(folder) != network(arguments.exp_dir[0]):
             raise ValueError("%s: its model is configured otherwise than that of %s; their mean would mean nothing"
                              % (folder, arguments.exp_dir[0]))
     paths = [checkpoint.find_checkpoint(os.path.join(folder, "log")) for folder in arguments.exp_dir]
@@ -53,6 +53,13 @@ def main():
     saved = save(values, os.path.join(arguments.output_dir, "log"), sum(map(checkpoint.global_step, paths)))
     size = sum(value.nbytes for value in values.values())
     print("%s: %d values, %.1f MB" % (saved, sum(value.size for value in values.values()), size / 1e6))
+
+
+def network(exp_dir):
+    """The configuration of a model without its words, which no weight depends on."""
+    model = read_config(exp_dir).model
+    model.multi_predictors_recognition_model.ClearField("word_list")
+    return model
 
 
 def model_values(config, path, exp_dir):
