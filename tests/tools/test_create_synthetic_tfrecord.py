@@ -2,6 +2,7 @@
 import io
 import os
 import shutil
+import string
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "to
 sys.path.append(TOOLS)
 
 import create_synthetic_tfrecord as tool  # noqa: E402
-from synthetic import effects, fonts, photos, render, words  # noqa: E402
+from synthetic import effects, fonts, paint, photos, render, words  # noqa: E402
 
 ENGLISH = ["street", "market", "Coffee", "exit", "Golden", "pharmacy", "jungle", "Quay"]
 
@@ -90,9 +91,10 @@ def test_records_and_preview(tmp_path, word_file):
 
 @needs_fonts
 @pytest.mark.parametrize("spacing", [0, 12.5])
-def test_keypoints_of_a_straight_word_are_the_edges_of_its_ink(spacing):
+@pytest.mark.parametrize("sizes", [(48, 48, 48), (48, 36, 36), (36, 36, 96)], ids=str)
+def test_keypoints_of_a_straight_word_are_the_edges_of_its_ink(sizes, spacing):
     face = fonts.find_faces("Hxg")[0]
-    image, points = render.draw_text("Hxg", fonts.load(face.path, render.FONT_SIZE), spacing)
+    image, points = render.draw_text("Hxg", [fonts.load(face.path, size) for size in sizes], spacing)
     left, top, right, bottom = image.getbbox()
     assert np.allclose(points.min(axis=0), [left, top])
     assert np.allclose(points.max(axis=0), [right, bottom])
@@ -113,7 +115,7 @@ def test_points_move_with_the_ink(effect, strength):
     points = np.concatenate([np.column_stack([x, np.full(32, y)]) for y in (10.0, 50.0)])
     for seed in range(5):
         image, moved = effect(bar, points, np.random.RandomState(seed), strength)
-        low, high = moved.min(axis=0), moved.max(axis=0)
+        low, high = np.clip([moved.min(axis=0), moved.max(axis=0)], 0, image.size)  # a crop may cut some off
         # The margin is for the antialiased edge; cells of a curve are straight.
         assert np.abs(np.subtract(image.point(lambda v: 255 * (v > 127)).getbbox(),
                                   np.concatenate([low, high]))).max() < 2
@@ -144,7 +146,7 @@ def test_photograph_effects_keep_points_in_place():
 @needs_fonts
 def test_neighbours_stand_around_the_word_and_not_on_it():
     font = fonts.load(fonts.find_faces("HANDLE")[0].path, render.FONT_SIZE)
-    word, points = render.draw_text("HANDLE", font)
+    word, points = render.draw_text("HANDLE", 6 * [font])
     picture, moved = render.surround(word, points, font, ["AN", "HEN", "LAND", "HEAD"], np.random.RandomState(0))
     left, top, right, bottom = moved[[0, 0, -1, -1], [0, 1, 0, 1]].astype(int)
     ink = np.asarray(picture)
@@ -173,6 +175,35 @@ def test_photographs_as_backgrounds(tmp_path, word_file, capfd):
     (folder / "ramp.png").write_bytes(b"no image either")
     with pytest.raises(photos.PhotoError, match="none of the 2"):
         photos.Photos(str(folder)).piece((50, 30), np.random.RandomState(0))
+
+
+def test_words_joined_to_one():
+    source = words.TextSource(["Sing", "Tel", "a" * 17], string.ascii_letters)
+    rng = np.random.RandomState(0)
+    drawn = {source._joined(rng).lower() for _ in range(200)}
+    assert {"singtel", "telsing"} <= drawn and max(map(len, drawn)) <= 20
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_stripes_are_as_far_apart_as_the_line_says(seed):
+    size, line = (400, 300), 50
+    field = paint.stripes(size, line, np.random.RandomState(seed))
+    assert field.shape == (300, 400) and field.dtype == np.float32
+    assert -1 <= field.min() < -0.9 and 0.9 < field.max() <= 1
+    # over a row, or a column, from one bar to the next
+    jumps = max([np.flatnonzero(np.abs(np.diff(lines)) > 0.5) for lines in (field[150], field[:, 200])], key=len)
+    assert 0.08 * line - 2 < np.diff(jumps[::2]).mean() < 2 * 0.8 * line
+
+
+def test_glare_lights_what_is_beside_bright_letters():
+    pixels = np.full([60, 120, 3], 20, np.uint8)
+    pixels[20:40, 30:90] = 250
+    points = np.array([[30, 20], [90, 20], [30, 40], [90, 40]], float)
+    image = Image.fromarray(pixels)
+    dark, lit = [np.asarray(effects.glare(image, points, np.random.RandomState(0), strength)[0], float)
+                 for strength in (0, 1)]
+    np.testing.assert_array_equal(dark, pixels)
+    assert lit[18, 60].mean() > pixels[18, 60].mean() + 20 and lit[0, 0].mean() < 40
 
 
 def test_punctuation_and_prices_only_where_the_charset_has_them():

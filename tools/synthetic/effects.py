@@ -161,7 +161,8 @@ def perspective(image, points, rng, strength):
 
 def rotate(image, points, rng, strength):
     """A sign that hangs askew, or a camera that does."""
-    angle = strength * np.radians(rng.uniform(-25, 25)) * _straightness(points)
+    # Mostly a little, some of them by half a right angle and more.
+    angle = strength * np.radians(np.clip(rng.normal(0, 18), -60, 60)) * _straightness(points)
     cos, sin = np.cos(angle), np.sin(angle)
     return project(image, points, np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]))
 
@@ -169,7 +170,7 @@ def rotate(image, points, rng, strength):
 def crop(image, points, rng, strength):
     """The box around the word with a margin of its own on each side, at a random scale."""
     line = thickness(points)
-    before, after = line * strength * rng.uniform(-0.06, 0.5, size=[2, 2])
+    before, after = line * strength * rng.uniform(-0.1, 0.5, size=[2, 2])
     low = np.floor(points.min(axis=0) - before).astype(int)
     high = np.ceil(points.max(axis=0) + after).astype(int)
     zoom = min(rng.uniform(0.45, 1.15), _MAX_WIDTH / (high - low)[0])
@@ -212,6 +213,15 @@ def uneven_light(image, points, rng, strength):
     return _paint.to_image(pixels + strength * rng.uniform(-30, 30)), points
 
 
+def glare(image, points, rng, strength):
+    """A lit sign at night: more light than the sensor takes, which spills over."""
+    pixels = np.asarray(image, np.float32)
+    bright = _paint.to_image((pixels - 128) * 2)
+    spill = bright.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.03, 0.25) * thickness(points))))
+    gain, amount = 1 + strength * rng.uniform(-0.2, 0.8), 1.5 * strength * rng.random_sample()
+    return _paint.to_image(gain * pixels + amount * np.asarray(spill, np.float32)), points
+
+
 def blur(image, points, rng, strength):
     """Out of focus."""
     radius = strength * rng.uniform(0, 0.1) * thickness(points)
@@ -219,11 +229,14 @@ def blur(image, points, rng, strength):
 
 
 def shake(image, points, rng, strength):
-    """A camera that moved: the mean of the picture and of itself elsewhere."""
-    reach = strength * 0.12 * thickness(points)
-    dx, dy = np.round(rng.uniform(-reach, reach, size=2)).astype(int).tolist()
-    pictures = [ImageChops.offset(image, i * dx // 2, i * dy // 2) for i in (-1, 0, 1)]
-    return Image.blend(Image.blend(pictures[0], pictures[2], 0.5), pictures[1], 1 / 3.), points
+    """A camera that moved: the mean of the picture and of itself elsewhere, twice, since once shows ghosts."""
+    reach = strength * rng.uniform(0.05, 0.25) * thickness(points)
+    way = rng.uniform(-reach, reach, size=2)
+    for share in (0.66, 0.33):
+        dx, dy = np.round(share * way).astype(int).tolist()
+        pictures = [ImageChops.offset(image, i * dx // 2, i * dy // 2) for i in (-1, 0, 1)]
+        image = Image.blend(Image.blend(pictures[0], pictures[2], 0.5), pictures[1], 1 / 3.)
+    return image, points
 
 
 def haze(image, points, rng, strength):
@@ -276,6 +289,7 @@ EFFECTS = (
     (1.0, paint),
     (0.08, hide),
     (0.5, uneven_light),
+    (0.12, glare),
     (0.4, blur),
     (0.2, shake),
     (0.6, shrink),

@@ -8,7 +8,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])
 def paint(mask, line, rng, strength, photos=None):
     """Mask (mode L) of a text line that is `line` pixels high -> picture (mode RGB). photos: see photos.py."""
     letters, ground = colour_pair(rng, 120 - 90 * strength * rng.random_sample())
-    picture = background(mask.size, ground, rng, strength, photos)
+    picture = background(mask.size, ground, line, rng, strength, photos)
     if rng.random_sample() < 0.35 * strength:
         picture = _cover(picture, shadow_mask(mask, line, rng), ground * rng.uniform(0.1, 0.7))
     kind = rng.random_sample()
@@ -53,10 +53,12 @@ def two_colours(width, letters, ground, rng):
     return np.where(np.arange(width)[None, :, None] < place, letters, other)
 
 
-def background(size, colour, rng, strength, photos=None):
-    """float32 [height, width, 3] around a colour: a plain one, gradients, grain, things, photographs."""
+def background(size, colour, line, rng, strength, photos=None):
+    """float32 [height, width, 3] around a colour: a plain one, stripes, gradients, grain, things, photographs."""
     picture = np.empty([size[1], size[0], 3], np.float32)
     picture[:] = colour
+    if rng.random_sample() < 0.25 * strength:
+        picture += 80 * strength * rng.uniform(-1, 1) * stripes(size, line, rng)[..., None]
     if photos and rng.random_sample() < 0.5:
         photo = photos.piece(size, rng)
         # Its colours keep their distance from that of the letters, more or less.
@@ -79,6 +81,18 @@ def ramp(size, rng):
     x = np.linspace(-0.5, 0.5, size[0], dtype=np.float32) * np.float32(np.cos(angle))
     y = np.linspace(-0.5, 0.5, size[1], dtype=np.float32) * np.float32(np.sin(angle))
     return x[None, :] + y[:, None]
+
+
+def stripes(size, line, rng):
+    """float32 [height, width] from -1 to 1: siding, shutters, fences, at a distance of up to a text line."""
+    angle = rng.choice([0, np.pi / 2]) + rng.normal(0, 0.15)
+    period = line * rng.uniform(0.08, 0.8)
+    x = np.arange(size[0], dtype=np.float32) * np.float32(np.cos(angle) / period)
+    y = np.arange(size[1], dtype=np.float32) * np.float32(np.sin(angle) / period)
+    place = (x[None, :] + y[:, None] + np.float32(rng.random_sample())) % 1
+    if rng.random_sample() < 0.5:
+        return 2 * place - 1  # boards, each a slope
+    return np.where(place < rng.uniform(0.1, 0.5), np.float32(1), np.float32(-1))
 
 
 def texture(size, rng):

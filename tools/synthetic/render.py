@@ -58,10 +58,16 @@ class Renderer(object):
         if simple and rng.random_sample() < 0.3:
             # mostly a little; letters on walls may stand further apart than they are high
             spacing = strength * (2 * rng.random_sample() ** 3 - 0.06) * size
-        font = initial = fonts.load(face.path, size, simple)
+        font = fonts.load(face.path, size, simple)
+        styles = [font] * len(text)
         if simple and text.isupper() and rng.random_sample() < 0.15:
             font = fonts.load(face.path, int(size * rng.choice((0.7, 0.8))), simple)
-        image, points = draw_text(text, font, spacing, initial)
+            styles[1:] = [font] * (len(text) - 1)
+        elif simple and len(text) > 3 and rng.random_sample() < 0.06:
+            # as in names of shops
+            place = rng.randint(1, len(text))
+            styles[place:] = [fonts.load(self._draw_face(text, rng).path, size, simple)] * (len(text) - place)
+        image, points = draw_text(text, styles, spacing)
         if rng.random_sample() < 0.6 * self.strength:
             image, points = self._add_neighbours(image, points, font, face, rng)
         image, points = effects.apply_effects(image, points, rng, strength, self.effects)
@@ -99,23 +105,22 @@ class Renderer(object):
         return [family for family in families if family]
 
 
-def draw_text(text, font, spacing=0, initial=None):
+def draw_text(text, styles, spacing=0):
     """A straight word -> ink (mode L), points (see effects.py) at the edges of the ink.
 
-    spacing: pixels between letters, beyond what the font gives. initial: a larger font, for the first letter.
+    styles: a font for each letter. spacing: pixels between letters, beyond what the fonts give.
     """
-    initial = initial or font
-    steps = [(0, text)]
-    if spacing or initial is not font:
-        ends = np.cumsum([(font if place else initial).getlength(letter) + spacing
-                          for place, letter in enumerate(text)])
-        steps = list(zip([0] + ends.tolist(), text))
-    left, top, right, bottom = initial.getbbox(text, anchor="ls")
+    steps = [(0, text, styles[0])]
+    if spacing or len(set(styles)) > 1:
+        ends = np.cumsum([font.getlength(letter) + spacing for letter, font in zip(text, styles)])
+        steps = list(zip([0] + ends.tolist(), text, styles))
+    boxes = np.array([font.getbbox(text, anchor="ls") for font in set(styles)])
+    (left, top), (right, bottom) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     size = int(right - min(left, 0) + steps[-1][0]) + 2 * _PAD, int(bottom - top) + 2 * _PAD
     image = Image.new("L", size)
     draw = ImageDraw.Draw(image)
-    for x, part in steps:
-        draw.text((_PAD + x - min(left, 0), _PAD - top), part, fill=255, font=font if x else initial, anchor="ls")
+    for x, part, font in steps:
+        draw.text((_PAD + x - min(left, 0), _PAD - top), part, fill=255, font=font, anchor="ls")
     left, top, right, bottom = image.getbbox()
     x = np.linspace(left, right, NUM_POINTS)
     points = [np.column_stack([x, np.full(NUM_POINTS, y)]) for y in (top, bottom)]
@@ -134,7 +139,7 @@ def surround(image, points, font, neighbours, rng):
     for side, text in enumerate(neighbours):
         if not text:
             continue
-        word, box = draw_text(text, font)
+        word, box = draw_text(text, [font] * len(text))
         word = word.crop(box[0].astype(int).tolist() + box[-1].astype(int).tolist())
         x, y = ((left - gap[0] - word.width, bottom - word.height), (right + gap[1], bottom - word.height),
                 (left + rng.uniform(-1, 0.5) * line, top - gap[2] - word.height),

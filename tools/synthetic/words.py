@@ -10,6 +10,7 @@ MAX_LENGTH = 40  # characters; longer lines of a word list are no words
 
 _DEFAULT_COUNT = 100000  # words of the default list, the most frequent ones
 _DEFAULT_LENGTHS = range(1, 17)
+_MAX_JOINED = 20  # characters
 _TRIES = 1000
 
 
@@ -79,8 +80,8 @@ class TextSource(object):
         self._characters = sorted(character for character in self.charset
                                   if unicodedata.category(character)[0] not in "MZ")
         self._digits = sorted(self.charset & set(string.digits))
-        self.kinds = ((0.68, self._word), (0.08, self._punctuated), (0.08, self._misspelled), (0.1, self._number),
-                      (0.06, self._random_string))
+        self.kinds = ((0.65, self._word), (0.03, self._joined), (0.08, self._punctuated), (0.08, self._misspelled),
+                      (0.1, self._number), (0.06, self._random_string))
 
     def draw(self, rng, accept=bool):
         """A text that `accept` likes, or WordError after many tries."""
@@ -105,6 +106,11 @@ class TextSource(object):
         changed = normalize(_pick(_SPELLINGS, rng)(word))
         # A charset may have small letters only.
         return changed if self.charset.issuperset(changed) else word
+
+    def _joined(self, rng):
+        """Two words as one, as in names of shops."""
+        text = self._word(rng) + self._word(rng)
+        return text if len(text) <= _MAX_JOINED else self._word(rng)
 
     def _punctuated(self, rng):
         """A word with marks, as far as the charset has them."""
