@@ -126,6 +126,17 @@ def test_points_move_with_the_ink(effect, strength):
         assert not _at(ink, top - tenth).any() and not _at(ink, bottom + tenth).any()
 
 
+def test_the_narrowest_word_keeps_most_of_its_ink():
+    """An I, as narrow as a stroke; a comma, as low as one."""
+    for width, height in (2, 60), (60, 2):
+        bar = Image.new("L", (width + 20, height + 20), 255)
+        points = np.array([[10, 10], [10 + width, 10], [10, 10 + height], [10 + width, 10 + height]], float)
+        for seed in range(50):
+            image, moved = effects.crop(bar, points, np.random.RandomState(seed), 1)
+            shown = np.clip(moved[3], 0, image.size) - np.clip(moved[0], 0, image.size)
+            assert (shown > 0.7 * (moved[3] - moved[0])).all()
+
+
 def _at(ink, points):
     """Whether there is ink at each point; points outside of the image have none."""
     padded = np.pad(ink, 50, mode="constant")

@@ -170,9 +170,10 @@ def rotate(image, points, rng, strength):
 def crop(image, points, rng, strength):
     """The box around the word with a margin of its own on each side, at a random scale."""
     line = thickness(points)
-    before, after = line * strength * rng.uniform(-0.1, 0.5, size=[2, 2])
-    low = np.floor(points.min(axis=0) - before).astype(int)
-    high = np.ceil(points.max(axis=0) + after).astype(int)
+    low, high = points.min(axis=0), points.max(axis=0)
+    # What is cut off is a fourth at most: an I may be as narrow as a stroke.
+    before, after = np.maximum(line * strength * rng.uniform(-0.1, 0.5, size=[2, 2]), (low - high) / 8)
+    low, high = np.floor(low - before).astype(int), np.ceil(high + after).astype(int)
     zoom = min(rng.uniform(0.45, 1.15), _MAX_WIDTH / (high - low)[0])
     zoom = max(zoom, _MIN_THICKNESS / line)
     size = np.round((high - low) * zoom).astype(int) + 1
