@@ -32,6 +32,16 @@ def group_by_window(key, reduce, window_size):
     return data.group_by_window(key, reduce, window_size)
 
 
+def without_autotune(dataset):
+    """TensorFlow 2 would tune the pipeline in a thread of its own, and closing the session wait for its next look, up
+    to a minute later."""
+    if IS_TF1:
+        return dataset
+    options = _tensorflow.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
 def session_config(num_cpus=1, reading=False, bfloat16=False):
     """ConfigProto of a session.
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from aster import custom
 from aster.c_ops import ops
-from aster.compat import group_by_window, tf
+from aster.compat import group_by_window, tf, without_autotune
 from aster.data import example, records
 from aster.data.image import decode_image
 from aster.data.preprocess import preprocess_image, preprocess_text
@@ -131,7 +131,7 @@ def make_dataset(readers, batch_sizes, steps, is_training, num_control_points=No
                                  "input_path of one" % field)
         dataset = tf.data.Dataset.zip(tuple(parts)).map(
             lambda *shares: tuple(tf.concat(values, 0) for values in zip(*shares)))
-        iterator = dataset.prefetch(prefetch).make_initializable_iterator()
+        iterator = without_autotune(dataset.prefetch(prefetch)).make_initializable_iterator()
         batch = Batch(*iterator.get_next())
     if is_training:
         for tensor in filter(lambda t: t is not None, batch):

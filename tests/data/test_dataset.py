@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from data_helpers import encode_image, gray_image, reader, serialize, steps, write_records
 
-from aster.compat import tf
+from aster.compat import IS_TF1, tf
 from aster.data import dataset, source
 from aster.data.charset import Charset
 
@@ -329,3 +329,17 @@ def test_other_kinds_of_reader():
     with pytest.raises(ValueError) as error:
         dataset.check_inputs([message])
     assert "tf_record_input_reader" in str(error.value)
+
+
+@pytest.mark.skipif(IS_TF1, reason="1.4 does not tune")
+def test_nothing_tunes_the_pipeline(tmp_path):
+    """Closing a session would wait for it, for as long as the session has lasted, or a minute."""
+    from tensorflow.core.framework.dataset_options_pb2 import Options
+    path = write_records(tmp_path / "a", [serialize("x")])
+    with tf.Graph().as_default() as graph:
+        dataset.make_dataset([reader(path)], [1], RESIZE, True)
+        nodes = graph.as_graph_def().node
+    iterator, = [node for node in nodes if node.op == "MakeIterator"]
+    last, = [node for node in nodes if node.name == iterator.input[0]]
+    options = Options.FromString(last.attr["serialized_options"].s)
+    assert options.autotune_options.WhichOneof("optional_enabled") and not options.autotune_options.enabled
