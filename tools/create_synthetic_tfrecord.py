@@ -54,7 +54,11 @@ def parse_arguments(arguments=None):
                         "keypoints and their texts")
     parser.add_argument("--num_workers", type=_positive, metavar="N",
                         default=os.cpu_count(), help="default: all cores")
-    return parser.parse_args(arguments)
+    arguments = parser.parse_args(arguments)
+    if arguments.num_shards > arguments.num_images:
+        parser.error("--num_shards %d: %d images are not enough for as many files"
+                     % (arguments.num_shards, arguments.num_images))
+    return arguments
 
 
 def _number(kind, low, high, expected):

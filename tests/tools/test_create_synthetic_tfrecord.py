@@ -314,7 +314,9 @@ def test_damaged_fonts_are_named(tmp_path, monkeypatch, capsys):
 
 def test_bad_arguments(tmp_path, word_file, capsys):
     for arguments, problem in ((("--num_images", "1.5"), "must be a whole number, 1 or more, not '1.5'"),
-                               (("--seed", "-1"), "0 to 2"), (("--difficulty", "2"), "must be 0 to 1, not '2'")):
+                               (("--seed", "-1"), "0 to 2"),
+                               (("--num_images", "3", "--num_shards", "4"), "3 images are not enough"),
+                               (("--difficulty", "2"), "must be 0 to 1, not '2'")):
         with pytest.raises(SystemExit):
             tool.parse_arguments(["--output_path", "x"] + list(arguments))
         assert problem in capsys.readouterr().err
