@@ -57,7 +57,7 @@ build-tf2 build-tf1: build-%: .venv-%/ready
 
 # Every claim of the README, in some minutes.
 bench: build-tf2
-	for case in "read 32" "read 1" "read 32 bf16" "train 32" "train 32 bf16" "input 32" "demo" "decoder 32"; do \
+	for case in "read 32" "read 1" "read 32 bf16" "train 32" "train 32 bf16" "input 32" "demo" "photos" "decoder 32"; do \
 	  set -- $$case; $(PYTHON) benchmarks/$$1.py $$2 $$3 2>/dev/null || exit 1; \
 	done | tee benchmarks/results.jsonl
 
