@@ -20,7 +20,8 @@ def main(folder=SAMPLES, seconds=10):
             while time.time() < start + seconds:
                 count += len(list(recognizer.recognize(paths, batch)))
             taken = (time.time() - start) / count
-            report("photos", batch, 1 / taken, milliseconds=round(1000 * taken, 2), folder=os.path.relpath(folder, ROOT))
+            report("photos", batch, 1 / taken, milliseconds=round(1000 * taken, 2),
+                   folder=os.path.relpath(folder, ROOT))
 
 
 if __name__ == "__main__":
