@@ -29,8 +29,8 @@ class Reading(NamedTuple):
     score: the text's summed log-probability. probabilities: of each character read. orientation: degrees by which the
     image was turned counterclockwise to be read. The rest is None unless details are asked for: the texts of all
     predictors by their name; the image as the model saw it [H, W, 3], 0..255; where the model rectifies, control_points
-    [K, 2] (fractions of its width and height) and rectified [h, w, 3], -1..1, of its negative if that was read better;
-    attention [characters, T], where along the rectified image each character was read.
+    [K, 2] (fractions of its width and height) and rectified [h, w, 3], -1..1, of its negative if that is where the text
+    was read; attention [characters, T], where along the rectified image each character was read.
     """
     text: Optional[str] = None
     score: Optional[float] = None
@@ -221,6 +221,8 @@ class Recognizer:
 
     def _read(self, images, details):
         readings, sequences = self._run(self._search, images, details)
+        if not self._model.also_negatives and not self._word_search:
+            return readings
         places = [i for i, reading in enumerate(readings) if reading.score < np.log(_CERTAIN)]
         views, sequences = images[places], [sequence[places] for sequence in sequences]
         if places and self._model.also_negatives:

@@ -88,8 +88,9 @@ def make_renderer(arguments):
     renderer = render.Renderer(texts, fonts.find_faces(sorted(texts.charset), arguments.fonts),
                                arguments.seed, arguments.difficulty,
                                photos.Photos(arguments.backgrounds) if arguments.backgrounds else None)
-    texts.words = [word for word in texts.words if renderer.can_write(word)]
-    if not texts.words:
+    allowed = texts.words
+    texts.words = [word for word in allowed if renderer.can_write(word)]
+    if allowed and not texts.words:
         raise words.WordError("no font can write any of the %d words with the characters of "
                               "--charset; add fonts with --fonts" % len(listed))
     if len(texts.words) < len(listed):

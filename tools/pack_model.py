@@ -32,7 +32,8 @@ from aster.model.build import build_model  # noqa: E402
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--exp_dir", required=True, nargs="+", metavar="E",
-                        help="a trained experiment, whose latest checkpoint is taken; of several the mean")
+                        help="a trained experiment, whose latest checkpoint is taken; of several the mean, with the "
+                        "words and the preprocessing of the first")
     parser.add_argument("--output_dir", required=True)
     arguments = parser.parse_args()
     config = read_config(arguments.exp_dir[0])

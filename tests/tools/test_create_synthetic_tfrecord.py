@@ -193,6 +193,13 @@ def test_words_joined_to_one():
     rng = np.random.RandomState(0)
     drawn = {source._joined(rng).lower() for _ in range(200)}
     assert {"singtel", "telsing"} <= drawn and max(map(len, drawn)) <= 20
+    spelled = {words.TextSource(["Sing"], string.ascii_letters)._joined(rng) for _ in range(200)}
+    assert spelled == {"SingSing", "SINGSING", "singsing"}
+    for split in "train", "test":
+        source = words.TextSource(["Sing", "Tel", "Red", "Bank", "Inn"], string.ascii_letters, split)
+        source._word = lambda rng: source.words[rng.randint(5)]  # as listed
+        for text in {source._joined(rng) for _ in range(200)} - {""}:
+            assert {words.in_test_split(word) for word in source.words if word in text} == {split == "test"}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -254,7 +261,20 @@ def test_no_text_is_in_both_splits(tmp_path):
         texts[split] = {source.draw(rng).lower() for _ in range(2000)}
         assert len(texts[split]) > 50
     assert not texts["train"] & texts["test"]
-    assert words.in_test_split("STREET") == words.in_test_split("street")
+    assert len({words.in_test_split(text) for text in ("STREET", "street", "(Street)", "Street!")}) == 1
+
+
+@needs_fonts
+@pytest.mark.parametrize("max_words", [1, 3])
+@pytest.mark.parametrize("charset", ["αβγδεζηθικλμνξοπρστυφχψω", words.LATIN + ".!'"], ids=["greek", "latin"])
+def test_texts_are_made_of_words_of_their_split(charset, max_words):
+    """Also where there are no digits for numbers; and nothing but single spaces is between words."""
+    listed = ["λογος", "κοσμε", "θαλασσα"] if "α" in charset else ENGLISH
+    drawn = {split: [words.TextSource(listed * 9, charset, split, max_words).draw(np.random.RandomState(seed))
+                     for seed in range(300)] for split in ("train", "test")}
+    for split, texts in drawn.items():
+        assert all(text == " ".join(text.split()) for text in texts)
+        assert {words.in_test_split(part) for text in texts for part in text.split(" ")} == {split == "test"}
 
 
 def test_share_of_the_test_split():
@@ -310,6 +330,21 @@ def test_damaged_fonts_are_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(fonts.ImageDraw.ImageDraw, "text", damaged)
     with pytest.raises(fonts.FontError, match="Good.ttf is a damaged font .invalid outline"):
         fonts.find_faces("a", [str(tmp_path / "Good.ttf")])
+
+
+@needs_fonts
+def test_numbers_alone(tmp_path):
+    path = make(tmp_path, "numbers", "--num_images", 20, "--charset", "0123456789")
+    assert all(sample.text.isdigit() for sample in read(path))
+
+
+def test_shaking_brings_nothing_in_from_the_other_side():
+    pixels = np.full([40, 100, 3], 20, np.uint8)
+    pixels[:, -4:] = 250
+    points = np.array([[5, 0], [95, 0], [5, 40], [95, 40]], float)
+    for seed in range(9):
+        shaken = np.asarray(effects.shake(Image.fromarray(pixels), points, np.random.RandomState(seed), 1)[0])
+        assert shaken.shape == pixels.shape and (shaken[:, :50] == 20).all() and shaken[:, -1].min() > 100
 
 
 def test_bad_arguments(tmp_path, word_file, capsys):

@@ -217,6 +217,8 @@ def uneven_light(image, points, rng, strength):
 def glare(image, points, rng, strength):
     """A lit sign at night: more light than the sensor takes, which spills over."""
     pixels = np.asarray(image, np.float32)
+    if pixels.mean() > 128:  # a bright ground would swallow dark letters
+        return image, points
     bright = _paint.to_image((pixels - 128) * 2)
     spill = bright.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.03, 0.25) * thickness(points))))
     gain, amount = 1 + strength * rng.uniform(-0.2, 0.8), 1.5 * strength * rng.random_sample()
@@ -232,12 +234,14 @@ def blur(image, points, rng, strength):
 def shake(image, points, rng, strength):
     """A camera that moved: the mean of the picture and of itself elsewhere, twice, since once shows ghosts."""
     reach = strength * rng.uniform(0.05, 0.25) * thickness(points)
-    way = rng.uniform(-reach, reach, size=2)
+    way, margin = rng.uniform(-reach, reach, size=2), int(reach) + 1
+    box = margin, margin, margin + image.width, margin + image.height
+    image = Image.fromarray(np.pad(np.asarray(image), ((margin, margin), (margin, margin), (0, 0)), mode="edge"))
     for share in (0.66, 0.33):
         dx, dy = np.round(share * way).astype(int).tolist()
         pictures = [ImageChops.offset(image, i * dx // 2, i * dy // 2) for i in (-1, 0, 1)]
         image = Image.blend(Image.blend(pictures[0], pictures[2], 0.5), pictures[1], 1 / 3.)
-    return image, points
+    return image.crop(box), points
 
 
 def haze(image, points, rng, strength):

@@ -1,5 +1,6 @@
 """What to write: words of a list, with punctuation, numbers of many forms and random strings."""
 import hashlib
+import itertools
 import string
 import unicodedata
 
@@ -54,10 +55,12 @@ def read_words(path):
 def in_test_split(text):
     """Whether a text is one of the TEST_FRACTION that training must not see.
 
-    The same on every machine, for text of any kind, and for all spellings in upper and lower
-    case.
+    The same on every machine, for text of any kind, for all spellings in upper and lower case, and whatever marks are
+    around a word.
     """
-    digest = hashlib.md5(normalize(text.lower()).encode("utf-8")).digest()
+    text = normalize(text.lower())
+    text = "".join(filter(str.isalnum, text)) or text
+    digest = hashlib.md5(text.encode("utf-8")).digest()
     return int.from_bytes(digest[:4], "big") < TEST_FRACTION * 2 ** 32
 
 
@@ -66,7 +69,7 @@ class TextSource(object):
 
     words: list of strings, the more frequent first: those near the end are drawn less often.
     charset: the characters that a text may have.
-    split: "all", "train" or "test"; the last two never have a text in common.
+    split: "all", "train" or "test"; the last two never have a word in common.
     max_words: each text is a line of 1 to so many words, with spaces between them.
     """
 
@@ -85,14 +88,15 @@ class TextSource(object):
 
     def draw(self, rng, accept=bool):
         """A text that `accept` likes, or WordError after many tries."""
-        for _ in range(_TRIES):
-            count = rng.randint(1, self._max_words + 1)
-            text = normalize(" ".join(_pick(self.kinds, rng)(rng) for _ in range(count)))
-            if text and self.charset.issuperset(text) and self._in_split(text) and accept(text):
+        tries = _TRIES * self._max_words
+        parts = filter(self._in_split, filter(None, (_pick(self.kinds, rng)(rng) for _ in range(tries))))
+        while True:
+            text = normalize(" ".join(itertools.islice(parts, rng.randint(1, self._max_words + 1))))
+            if not text:
+                raise WordError("of %d words drawn, none could be used (%d words are listed, the split is %r); check "
+                                "--words, --charset, --fonts and --split" % (tries, len(self.words), self.split))
+            if self.charset.issuperset(text) and accept(text):
                 return text
-        raise WordError("of %d texts drawn, none could be used (%d words are listed, the split is "
-                        "%r); check --words, --charset, --fonts and --split"
-                        % (_TRIES, len(self.words), self.split))
 
     def _in_split(self, text):
         return self.split == "all" or in_test_split(text) == (self.split == "test")
@@ -108,9 +112,13 @@ class TextSource(object):
         return changed if self.charset.issuperset(changed) else word
 
     def _joined(self, rng):
-        """Two words as one, as in names of shops."""
-        text = self._word(rng) + self._word(rng)
-        return text if len(text) <= _MAX_JOINED else self._word(rng)
+        """Two words as one, as in names of shops: SingTel, SINGTEL or singtel."""
+        first, second = self._word(rng), self._word(rng)
+        if len(first + second) > _MAX_JOINED or not (self._in_split(first) and self._in_split(second)):
+            return ""
+        if first.isupper():
+            return first + second.upper()
+        return first + (_capitalize if first[:1].isupper() else str)(second.lower())
 
     def _punctuated(self, rng):
         """A word with marks, as far as the charset has them."""
