@@ -69,10 +69,10 @@ class Recognizer:
             with checkpoint.constants(checkpoint_path, options.use_moving_averages):
                 self._model = build_model(config.model, base_dir)
                 encoded = self._model.encode(self._images)
-                self._sequences = encoded.sequences
                 self._search, self._word_search, self.num_preferred_words = self._make_search(encoded, lexicon), None, 0
                 if lexicon is None and self._model.word_list:
                     self._word_search = self._search_words(encoded)
+                self._sequences = encoded.sequences if self._word_search else []  # for a second search
             self._session = tf.Session(graph=graph, config=session_config(reading=True, bfloat16=options.bfloat16))
         self._in_parts = InParts(self._read)
         self._closed, self._process = False, os.getpid()
@@ -223,7 +223,7 @@ class Recognizer:
         readings, sequences = self._run(self._search, images, details)
         if not self._model.also_negatives and not self._word_search:
             return readings
-        places = [i for i, reading in enumerate(readings) if reading.score < np.log(_CERTAIN)]
+        places = [i for i, reading in enumerate(readings) if _in_doubt(reading)]
         views, sequences = images[places], [sequence[places] for sequence in sequences]
         if places and self._model.also_negatives:
             negatives = 255 - views
@@ -239,7 +239,8 @@ class Recognizer:
 
     def _prefer_words(self, readings, places, views, sequences, details):
         """Puts words into `readings`, at the places of which the views (images or their negatives) are."""
-        rows = [row for row, i in enumerate(places) if _may_be_word(readings[i])]
+        rows = [row for row, i in enumerate(places)
+                if _in_doubt(readings[i]) and not any(map(str.isdigit, readings[i].text))]
         if not rows:
             return
         words, _ = self._run(self._word_search, views[rows], details, [sequence[rows] for sequence in sequences])
@@ -287,8 +288,8 @@ class Recognizer:
         self.close()
 
 
-def _may_be_word(reading):
-    return reading.score < np.log(_CERTAIN) and not any(map(str.isdigit, reading.text))
+def _in_doubt(reading):
+    return reading.score < np.log(_CERTAIN)
 
 
 def _turn(pixels, orientations):

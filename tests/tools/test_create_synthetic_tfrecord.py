@@ -196,10 +196,11 @@ def test_words_joined_to_one():
     spelled = {words.TextSource(["Sing"], string.ascii_letters)._joined(rng) for _ in range(200)}
     assert spelled == {"SingSing", "SINGSING", "singsing"}
     for split in "train", "test":
-        source = words.TextSource(["Sing", "Tel", "Red", "Bank", "Inn"], string.ascii_letters, split)
-        source._word = lambda rng: source.words[rng.randint(5)]  # as listed
-        for text in {source._joined(rng) for _ in range(200)} - {""}:
-            assert {words.in_test_split(word) for word in source.words if word in text} == {split == "test"}
+        source = words.TextSource(["Sing", "Tel", "Red", "Bank", "Inn"], string.ascii_letters + ".'", split)
+        made = [kind(rng) for _ in range(200) for kind in (source._joined, source._punctuated)]
+        for text in map(str.lower, filter(None, made)):  # also in inn's and www.inn.com
+            assert {words.in_test_split(word) for word in source.words if word.lower() in text} == {split == "test"}
+    assert not words.TextSource([], "0123456789.-")._punctuated(rng)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -102,11 +102,14 @@ class TextSource(object):
         return self.split == "all" or in_test_split(text) == (self.split == "test")
 
     def _word(self, rng):
+        """One of this split, for all that is made of words; "" for one of the other."""
         if not self.words:
             return ""
         # Real text repeats the frequent words, which also are the short ones. By this power the first 3 % of the list
         # are 42 % of the words; of the labelled photos' in the validation sets they are 45 %.
         word = self.words[int(len(self.words) * rng.random_sample() ** 4)]
+        if not self._in_split(word):
+            return ""
         changed = normalize(_pick(_SPELLINGS, rng)(word))
         # A charset may have small letters only.
         return changed if self.charset.issuperset(changed) else word
@@ -114,7 +117,7 @@ class TextSource(object):
     def _joined(self, rng):
         """Two words as one, as in names of shops: SingTel, SINGTEL or singtel."""
         first, second = self._word(rng), self._word(rng)
-        if len(first + second) > _MAX_JOINED or not (self._in_split(first) and self._in_split(second)):
+        if not (first and second) or len(first + second) > _MAX_JOINED:
             return ""
         if first.isupper():
             return first + second.upper()
@@ -124,7 +127,7 @@ class TextSource(object):
         """A word with marks, as far as the charset has them."""
         word = self._word(rng)
         text = _PUNCTUATED[rng.randint(len(_PUNCTUATED))] % word
-        return text if self.charset.issuperset(text) else word
+        return text if word and self.charset.issuperset(text) else word
 
     def _misspelled(self, rng):
         """A word with another letter in it, as names and brands are: who has learnt to guess, reads it wrong."""
