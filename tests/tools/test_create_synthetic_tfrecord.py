@@ -400,3 +400,15 @@ def test_an_error_leaves_no_file(tmp_path, word_file, monkeypatch):
 def test_workers_do_not_need_tensorflow():
     code = "import sys, create_synthetic_tfrecord; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.call([sys.executable, "-c", code], cwd=TOOLS) == 0
+
+
+def test_an_image_that_fails_is_named(monkeypatch):
+    class Renderer(object):
+        seed = 7
+
+        def __call__(self, index):
+            return index / (index - 3)
+
+    monkeypatch.setattr(render, "_renderer", Renderer())
+    with pytest.raises(render.RenderError, match="image 3 of --seed 7 failed: ZeroDivisionError.*another --seed"):
+        render.render_chunk(range(5))

@@ -17,6 +17,10 @@ _MAX_WEIGHT = 6  # of a family, as if it had so many faces
 _TRIES = 20
 
 
+class RenderError(Exception):
+    """An image that the renderer fails at, which is a mistake of its own."""
+
+
 class Rendered(NamedTuple):
     """A JPEG file, its size in pixels, its text, and float32 [2 * NUM_POINTS, 2] keypoints."""
     encoded: bytes
@@ -169,5 +173,13 @@ def start_worker(renderer):
 
 
 def render_chunk(indices):
-    """A list of Rendered."""
-    return [_renderer(index) for index in indices]
+    """A list of Rendered. RenderError for an image that can't be rendered."""
+    return [_render_one(index) for index in indices]
+
+
+def _render_one(index):
+    try:
+        return _renderer(index)
+    except Exception as error:
+        raise RenderError("image %d of --seed %d failed: %s: %s; please report it, and try another --seed"
+                          % (index, _renderer.seed, type(error).__name__, error))
