@@ -412,3 +412,15 @@ def test_an_image_that_fails_is_named(monkeypatch):
     monkeypatch.setattr(render, "_renderer", Renderer())
     with pytest.raises(render.RenderError, match="image 3 of --seed 7 failed: ZeroDivisionError.*another --seed"):
         render.render_chunk(range(5))
+
+
+def test_default_words_have_those_of_signs_among_the_first():
+    pytest.importorskip("spellchecker")
+    listed = words.default_words()
+    assert len(listed) == len(set(listed)) == 100000
+    assert listed[:4] == ["the", "hotel", "you", "sale"]
+    rng = np.random.RandomState(1)
+    source, first = words.TextSource(listed, words.LATIN), set(listed[:3000])
+    drawn = [source._word(rng).lower() for _ in range(20000)]
+    assert 0.018 < drawn.count("the") / 20000.0 < 0.026
+    assert 0.28 < sum(word in first for word in drawn) / 20000.0 < 0.35
