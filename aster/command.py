@@ -74,7 +74,8 @@ def run(main):
         logging.getLogger(__name__).error("%s", stopped)
         sys.exit(stopped.status)
     except (ValueError, EnvironmentError, ImportError) as error:
-        sys.exit("error: %s" % error)
+        named = isinstance(error, EnvironmentError) and error.filename and error.strerror
+        sys.exit("error: %s" % ("%s: %s" % (error.filename, error.strerror) if named else error))
     except Exception as error:
         if "tensorflow" not in type(error).__module__:  # a mistake of ours: the traceback is needed
             raise

@@ -138,7 +138,7 @@ def write_records(rendered, paths):
 
 def run(arguments):
     renderer = make_renderer(arguments)
-    renderer(0)  # an error in its ways is best seen here
+    render.render_one(renderer, 0)  # an error in its ways is best seen here
 
     def label_font(text):
         families = sorted(renderer.faces_for(text), key=lambda faces: "Sans" not in faces[0].family)
@@ -173,7 +173,7 @@ def main(arguments=None):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; nothing was written"))
     try:
         run(arguments)
-    except (fonts.FontError, words.WordError, photos.PhotoError, OutputError) as error:
+    except (fonts.FontError, words.WordError, photos.PhotoError, render.RenderError, OutputError) as error:
         sys.exit("create_synthetic_tfrecord: %s" % error)
     except KeyboardInterrupt:
         sys.exit("stopped; nothing was written")

@@ -394,7 +394,7 @@ def test_an_error_leaves_no_file(tmp_path, word_file, monkeypatch):
     monkeypatch.setattr(tool, "write_records", interrupted)
     message = message_of("--output_path", tmp_path / "out" / "x.tfrecord", "--words", word_file)
     assert "nothing was written" in message
-    assert not list((tmp_path / "out").iterdir())
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_workers_do_not_need_tensorflow():
@@ -402,16 +402,25 @@ def test_workers_do_not_need_tensorflow():
     assert subprocess.call([sys.executable, "-c", code], cwd=TOOLS) == 0
 
 
-def test_an_image_that_fails_is_named(monkeypatch):
-    class Renderer(object):
-        seed = 7
+@needs_fonts
+@pytest.mark.parametrize("number", [0, 40])
+def test_an_image_that_fails_is_named(tmp_path, word_file, monkeypatch, number):
+    call = render.Renderer.__call__
+    monkeypatch.setattr(render.Renderer, "__call__", lambda self, index: 1 // (index != number) and call(self, index))
+    message = message_of("--output_path", tmp_path / "out" / "x.tfrecord", "--words", word_file, "--seed", 7,
+                         "--num_images", 64, "--num_workers", 2)
+    assert "image %d of --seed 7 failed: ZeroDivisionError" % number in message
+    assert os.path.basename(__file__) in message
+    assert not list((tmp_path / "out").glob("*"))
 
-        def __call__(self, index):
-            return index / (index - 3)
 
-    monkeypatch.setattr(render, "_renderer", Renderer())
-    with pytest.raises(render.RenderError, match="image 3 of --seed 7 failed: ZeroDivisionError.*another --seed"):
-        render.render_chunk(range(5))
+@needs_fonts
+def test_an_error_in_what_was_given_is_told_as_it_is(tmp_path, word_file):
+    (tmp_path / "photo.png").write_bytes(b"none")
+    for seed in range(4):  # in the first image, or in a later one, which a worker renders
+        message = message_of("--output_path", tmp_path / "x.tfrecord", "--words", word_file, "--seed", seed,
+                             "--num_images", 64, "--num_workers", 2, "--backgrounds", tmp_path)
+        assert message == "create_synthetic_tfrecord: none of the 1 photographs of --backgrounds can be read"
 
 
 def test_default_words_have_those_of_signs_among_the_first():

@@ -2,6 +2,7 @@
 import functools
 import io
 import signal
+import traceback
 import unicodedata
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from synthetic import effects, fonts, words
+from synthetic.photos import PhotoError
 
 FONT_SIZE = 48  # pixels; words are drawn at this size, some at twice as much, and scaled at the end
 NUM_POINTS = 32  # along each of the two curves
@@ -173,13 +175,17 @@ def start_worker(renderer):
 
 
 def render_chunk(indices):
-    """A list of Rendered. RenderError for an image that can't be rendered."""
-    return [_render_one(index) for index in indices]
+    """A list of Rendered."""
+    return [render_one(_renderer, index) for index in indices]
 
 
-def _render_one(index):
+def render_one(renderer, index):
+    """Rendered, or RenderError that says which image failed, and where."""
     try:
-        return _renderer(index)
+        return renderer(index)
+    except (fonts.FontError, words.WordError, PhotoError):
+        raise  # of what it was given
     except Exception as error:
-        raise RenderError("image %d of --seed %d failed: %s: %s; please report it, and try another --seed"
-                          % (index, _renderer.seed, type(error).__name__, error))
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise RenderError("image %d of --seed %d failed: %s: %s (%s, line %d); please report it, and try another --seed"
+                          % (index, renderer.seed, type(error).__name__, error, place[0], place[1]))
