@@ -173,7 +173,7 @@ def main(arguments=None):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; nothing was written"))
     try:
         run(arguments)
-    except (fonts.FontError, words.WordError, photos.PhotoError, render.RenderError, OutputError) as error:
+    except render.INPUT_ERRORS + (render.RenderError, OutputError) as error:
         sys.exit("create_synthetic_tfrecord: %s" % error)
     except KeyboardInterrupt:
         sys.exit("stopped; nothing was written")

@@ -17,6 +17,7 @@ NUM_POINTS = 32  # along each of the two curves
 _PAD = 8
 _MAX_WEIGHT = 6  # of a family, as if it had so many faces
 _TRIES = 20
+INPUT_ERRORS = (fonts.FontError, words.WordError, PhotoError)  # of what the renderer was given
 
 
 class RenderError(Exception):
@@ -183,9 +184,9 @@ def render_one(renderer, index):
     """Rendered, or RenderError that says which image failed, and where."""
     try:
         return renderer(index)
-    except (fonts.FontError, words.WordError, PhotoError):
-        raise  # of what it was given
+    except INPUT_ERRORS:
+        raise
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise RenderError("image %d of --seed %d failed: %s: %s (%s, line %d); please report it, and try another --seed"
-                          % (index, renderer.seed, type(error).__name__, error, place[0], place[1]))
+                          % (index, renderer.seed, type(error).__name__, error, place.filename, place.lineno))
