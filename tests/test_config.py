@@ -1,5 +1,8 @@
 import os
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -22,6 +25,14 @@ def test_the_experiments_in_the_box_are_valid():
         folder = os.path.join(ROOT, "experiments", name)
         if os.path.isdir(folder):
             assert unused_fields(read_config(folder)) == []
+
+
+def test_a_checkout_that_is_not_built_says_how_to_build_it(tmp_path):
+    shutil.copytree(os.path.join(ROOT, "aster"), str(tmp_path / "aster"), ignore=shutil.ignore_patterns("*_pb2.py*"))
+    done = subprocess.run([sys.executable, "-m", "aster.demo"], cwd=str(tmp_path), universal_newlines=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("not built; in ASTER's checkout run: python setup.py build_ext --inplace")
 
 
 @pytest.mark.parametrize("old, new, field, problem", [

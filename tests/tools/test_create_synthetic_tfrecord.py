@@ -103,6 +103,20 @@ def test_keypoints_of_a_straight_word_are_the_edges_of_its_ink(sizes, spacing):
     assert (np.diff(upper[:, 0]) > 0).all() and (upper[:, 1] < lower[:, 1]).all()
 
 
+@needs_fonts
+def test_an_o_may_be_a_disc():
+    font = fonts.load(fonts.find_faces("GOD")[0].path, 48)
+    plain, _ = render.draw_text("GOD", 3 * [font], spacing=1)
+    image, points = render.draw_text("GOD", 3 * [font], spacing=1, discs={1: 100})
+    changed = np.asarray(image) != np.asarray(plain)
+    box = Image.fromarray(changed).getbbox()
+    middle = np.asarray(image.crop(box))
+    assert 0.3 < (box[0] + box[2]) / 2 / image.width < 0.7 and box[2] - box[0] < image.width / 2
+    assert np.mean(middle == 100) > 0.6  # pi / 4 of its box, but for the antialiased rim
+    right, bottom = points.max(axis=0)
+    assert image.getbbox()[2:] == (right, bottom)
+
+
 @pytest.mark.parametrize("effect", [effects.stretch, effects.slant, effects.arc, effects.wave,
                                     effects.perspective, effects.rotate, effects.crop],
                          ids=lambda effect: effect.__name__)

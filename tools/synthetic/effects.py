@@ -162,7 +162,7 @@ def perspective(image, points, rng, strength):
 def rotate(image, points, rng, strength):
     """A sign that hangs askew, or a camera that does."""
     # Mostly a little, some of them by half a right angle and more.
-    angle = strength * np.radians(np.clip(rng.normal(0, 18), -60, 60)) * _straightness(points)
+    angle = strength * np.radians(np.clip(rng.laplace(0, 20), -70, 70)) * _straightness(points)
     cos, sin = np.cos(angle), np.sin(angle)
     return project(image, points, np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]))
 
@@ -294,7 +294,7 @@ EFFECTS = (
     (1.0, paint),
     (0.08, hide),
     (0.5, uneven_light),
-    (0.12, glare),
+    (0.2, glare),
     (0.4, blur),
     (0.2, shake),
     (0.6, shrink),

@@ -74,7 +74,11 @@ class Renderer(object):
             # as in names of shops
             place = rng.randint(1, len(text))
             styles[place:] = [fonts.load(self._draw_face(text, rng).path, size, simple)] * (len(text) - place)
-        image, points = draw_text(text, styles, spacing)
+        rounds = [place for place, letter in enumerate(text) if letter in "oO0"] if simple else []
+        if rounds and rng.random_sample() < 0.05:
+            image, points = draw_text(text, styles, spacing, {rng.choice(rounds): rng.randint(100, 256)})
+        else:
+            image, points = draw_text(text, styles, spacing)
         if rng.random_sample() < 0.6 * self.strength:
             image, points = self._add_neighbours(image, points, font, face, rng)
         image, points = effects.apply_effects(image, points, rng, strength, self.effects)
@@ -112,13 +116,14 @@ class Renderer(object):
         return [family for family in families if family]
 
 
-def draw_text(text, styles, spacing=0):
+def draw_text(text, styles, spacing=0, discs=()):
     """A straight word -> ink (mode L), points (see effects.py) at the edges of the ink.
 
     styles: a font for each letter. spacing: pixels between letters, beyond what the fonts give.
+    discs: {place: ink} of letters that are filled discs, as the o may be in names of shops.
     """
     steps = [(0, text, styles[0])]
-    if spacing or len(set(styles)) > 1:
+    if spacing or discs or len(set(styles)) > 1:
         ends = np.cumsum([font.getlength(letter) + spacing for letter, font in zip(text, styles)])
         steps = list(zip([0] + ends.tolist(), text, styles))
     boxes = np.array([font.getbbox(text, anchor="ls") for font in set(styles)])
@@ -126,8 +131,12 @@ def draw_text(text, styles, spacing=0):
     size = int(right - min(left, 0) + steps[-1][0]) + 2 * _PAD, int(bottom - top) + 2 * _PAD
     image = Image.new("L", size)
     draw = ImageDraw.Draw(image)
-    for x, part, font in steps:
-        draw.text((_PAD + x - min(left, 0), _PAD - top), part, fill=255, font=font, anchor="ls")
+    for place, (x, part, font) in enumerate(steps):
+        origin = _PAD + x - min(left, 0), _PAD - top
+        if place in discs:
+            draw.ellipse(draw.textbbox(origin, part, font, anchor="ls"), fill=int(discs[place]))
+        else:
+            draw.text(origin, part, fill=255, font=font, anchor="ls")
     left, top, right, bottom = image.getbbox()
     x = np.linspace(left, right, NUM_POINTS)
     points = [np.column_stack([x, np.full(NUM_POINTS, y)]) for y in (top, bottom)]
