@@ -351,7 +351,7 @@ _RULES = {
     "ExponentialDecayLearningRate": _at_least(initial_learning_rate=0, decay_factor=0, decay_steps=1),
     "Model": _one_of("model_oneof", "multi_predictors_recognition_model"),
     "MultiPredictorsRecognitionModel": _check_model,
-    "WordList": _all(_check_word_list, _at_least(bonus=0)),
+    "WordList": _all(_check_word_list, _at_least(bonus_per_character=0)),
     "SpatialTransformer": _all(_check_spatial_transformer, _at_least(
         localization_h=32, localization_w=32, output_h=2, output_w=2)),
     "FeatureExtractor": _check_feature_extractor,

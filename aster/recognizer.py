@@ -240,15 +240,19 @@ class Recognizer:
     def _prefer_words(self, readings, places, views, sequences, details):
         """Puts words into `readings`, at the places of which the views (images or their negatives) are."""
         rows = [row for row, i in enumerate(places)
-                if _in_doubt(readings[i]) and not any(map(str.isdigit, readings[i].text))]
+                if _in_doubt(readings[i]) and not _is_number(readings[i].text)]
         if not rows:
             return
         words, _ = self._run(self._word_search, views[rows], details, [sequence[rows] for sequence in sequences])
+
+        def preference(word):
+            return word.score + self._model.word_list.bonus_per_character * len(word.probabilities)
+
         best = {}
         for row, word in zip(rows, words):
-            best[places[row]] = max(best.get(places[row], word), word, key=lambda reading: reading.score)
+            best[places[row]] = max(best.get(places[row], word), word, key=preference)
         for i, word in best.items():
-            if word.score + self._model.word_list.bonus > readings[i].score:
+            if preference(word) > readings[i].score:
                 readings[i] = word._replace(image=readings[i].image)
 
     def _run(self, search, images, details, sequences=None):
@@ -290,6 +294,10 @@ class Recognizer:
 
 def _in_doubt(reading):
     return reading.score < np.log(_CERTAIN)
+
+
+def _is_number(text):
+    return 2 * sum(map(str.isdigit, text)) >= max(1, len(text))
 
 
 def _turn(pixels, orientations):

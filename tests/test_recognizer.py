@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from aster import checkpoint
 from aster.compat import tf
@@ -207,36 +207,45 @@ def test_negatives_are_read_where_there_is_doubt(folder, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("more", ["", "also_negatives: true "])
 def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
-    """Against two Recognizers: one of any text, one of the list's words only."""
+    """Against Recognizers of any text, and of the list's words only."""
     monkeypatch.setattr("aster.recognizer._CERTAIN", 1)
+    monkeypatch.setattr("aster.recognizer._is_number", lambda text: False)
     copy = str(tmp_path / "copy")
     shutil.copytree(folder, copy)
-    (tmp_path / "copy" / "words.txt").write_bytes("\n".join(["Tea", "ice", "bed", "zoo"]).encode())
+    word_list = ["Tea", "ice", "bread", "at"]
+    (tmp_path / "copy" / "words.txt").write_bytes("\n".join(word_list).encode())
     path = os.path.join(copy, "config", "trainval.prototxt")
     with open(path) as stream:
-        plain = stream.read().replace("} }\ntrain_config", more + "} }\ntrain_config")
-    images = [draw_word(word) for word in WORDS] + [Image.new("RGB", (60, 20), (30 * i, 0, 99)) for i in range(8)]
+        simple = stream.read()
+    plain = simple.replace("} }\ntrain_config", more + "} }\ntrain_config")
+    images = [Image.open(io.BytesIO(draw_word(word))) for word in WORDS]
+    images += [Image.new("RGB", (60, 20), (30 * i, 0, 99)) for i in range(8)]
 
-    def read(config, **options):
+    def read(config, images=images, **options):
         with open(path, "w") as stream:
             stream.write(config)
         with Recognizer.from_experiment(copy, **options) as recognizer:
             return list(recognizer.recognize(images, details=True)), recognizer.num_preferred_words
     free, none = read(plain)
-    words, _ = read(plain, lexicon=["Tea", "ice", "bed", "zoo"])
-    gaps = sorted(one.score - word.score for one, word in zip(free, words))
-    widest = int(np.argmax(np.diff(gaps)))  # where rounding decides nothing
-    bonus = float(np.mean(gaps[widest:widest + 2]))
-    word_list = 'word_list { text_file: "words.txt" bonus: %f } } }\ntrain_config' % bonus
-    found, count = read(plain.replace("} }\ntrain_config", word_list))
+    views = [images] + ([[ImageChops.invert(image) for image in images]] if more else [])
+    words = list(zip(*[read(simple, view, lexicon=word_list)[0] for view in views]))
+
+    # by which the word wins, of each image
+    needed = [min((one.score - word.score) / len(word.probabilities) for word in some)
+              for one, some in zip(free, words)]
+    widest = int(np.argmax(np.diff(sorted(needed))))  # where rounding decides nothing
+    bonus = float(np.mean(sorted(needed)[widest:widest + 2]))
+    preferring = plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" bonus_per_character: %f } } }\n'
+                               'train_config' % bonus)
+    found, count = read(preferring)
     monkeypatch.setattr("aster.recognizer._CERTAIN", 1e-30)
     certain, _ = read(plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" } } }\ntrain_config'))
     assert [one.text for one in certain] == [one.text for one in read(plain)[0]]
     assert (none, count) == (0, 4)
     replaced = 0
-    for one, word, result in zip(free, words, found):
-        stays = any(map(str.isdigit, one.text)) or word.score + bonus < one.score
-        expected = one if stays else word
+    for one, some, least, result in zip(free, words, needed, found):
+        stays = bonus < least
+        expected = one if stays else max(some, key=lambda word: word.score + bonus * len(word.probabilities))
         replaced += not stays
         assert (result.text, result.texts) == (expected.text, expected.texts)
         assert result.score == pytest.approx(expected.score, abs=1e-3)
@@ -251,7 +260,37 @@ def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
     # the experiment's own file, whatever the working directory has
     (tmp_path / "words.txt").write_bytes(b"one\n")
     monkeypatch.chdir(tmp_path)
-    assert read(plain.replace("} }\ntrain_config", word_list))[1] == 4
+    assert read(preferring)[1] == 4
+
+
+def test_which_texts_give_way_to_words(folder, tmp_path, monkeypatch):
+    """With readings made up."""
+    copy = str(tmp_path / "copy")
+    shutil.copytree(folder, copy)
+    (tmp_path / "copy" / "words.txt").write_bytes(b"tea\n")
+    path = os.path.join(copy, "config", "trainval.prototxt")
+    with open(path) as stream:
+        plain = stream.read()
+    with open(path, "w") as stream:
+        stream.write(plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" } } }\ntrain_config'))
+    run, made_up = Recognizer._run, {}
+
+    def run_made_up(self, search, *more):
+        (reading,), sequences = run(self, search, *more)
+        text, score = made_up[search is self._search]
+        return [reading._replace(text=text, score=score, probabilities=(1,) * len(text))], sequences
+
+    monkeypatch.setattr(Recognizer, "_run", run_made_up)
+    with Recognizer.from_experiment(copy) as recognizer:
+        for text, word, wins in (
+                (("sushl", -1), ("sushi", -3.9), True), (("sushl", -1), ("sushi", -4.1), False),
+                (("ao", -1), ("at", -2.1), True), (("ao", -1), ("at", -2.3), False),  # a short word is worth less
+                (("sush1", -1), ("sushi", -3), True), (("4us", -1), ("bus", -2), True),
+                (("s1", -1), ("so", -2), False), (("40", -1), ("do", -1.1), False),  # numbers
+                (("", -1), ("sushi", -3), True), (("sushl", -0.01), ("sushi", -0.02), False)):  # beyond doubt
+            made_up.update({True: text, False: word})
+            reading, = recognizer.recognize([draw_word("tea")])
+            assert (reading.text, reading.score) == (word if wins else text), (text, word)
 
 
 def test_a_closed_recognizer_says_so(folder):

@@ -30,7 +30,7 @@ def build_model(config, base_dir=None, on_gpu=None, fused=True):
     encoder = _encoder(config.feature_extractor, base_dir, fused)
     words = None
     if config.HasField("word_list"):
-        words = WordList(find_beside(config.word_list.text_file, base_dir), config.word_list.bonus)
+        words = WordList(find_beside(config.word_list.text_file, base_dir), config.word_list.bonus_per_character)
     return RecognitionModel(rectifier, encoder, predictors, keypoint_weight, config.also_negatives, words)
 
 

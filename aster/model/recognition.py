@@ -40,7 +40,7 @@ class Encoded(NamedTuple):
 class WordList(NamedTuple):
     """The file of the words that are preferred while reading, and by how much (protos/model.proto)."""
     path: str
-    bonus: float
+    bonus_per_character: float
 
 
 class TrainingPass(NamedTuple):
