@@ -36,6 +36,7 @@ def read_config(path):
         text_format.Parse(text, config)
     except text_format.ParseError as error:
         where, _, problem = str(error).partition(" : ")
+        problem = problem.rstrip(".")
         raise ConfigError("%s:%s: %s; protos/ lists the fields of every message"
                           % (path, where if problem else "1", problem or str(error)))
     except (ValueError, RecursionError) as error:

@@ -27,12 +27,18 @@ def test_the_experiments_in_the_box_are_valid():
             assert unused_fields(read_config(folder)) == []
 
 
-def test_a_checkout_that_is_not_built_says_how_to_build_it(tmp_path):
-    shutil.copytree(os.path.join(ROOT, "aster"), str(tmp_path / "aster"), ignore=shutil.ignore_patterns("*_pb2.py*"))
+@pytest.mark.parametrize("missing, changed, problem", [
+    ("*_pb2.py", 0, "is not built"), ("label_map_pb2.py", 0, "is not built"), ("", 100, "is older than protos/")])
+def test_a_checkout_that_is_not_built_says_how_to_build_it(tmp_path, missing, changed, problem):
+    shutil.copytree(os.path.join(ROOT, "aster"), str(tmp_path / "aster"), ignore=shutil.ignore_patterns(missing))
+    shutil.copytree(os.path.join(ROOT, "protos"), str(tmp_path / "protos"))
+    built = max(os.path.getmtime(str(path)) for path in (tmp_path / "aster" / "protos").iterdir())
+    os.utime(str(tmp_path / "protos" / "model.proto"), (built + changed, built + changed))
     done = subprocess.run([sys.executable, "-m", "aster.demo"], cwd=str(tmp_path), universal_newlines=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("not built; in ASTER's checkout run: python setup.py build_ext --inplace")
+    assert done.stderr.strip().endswith(
+        problem + "; in ASTER's checkout run: python setup.py build_ext --inplace")
 
 
 @pytest.mark.parametrize("old, new, field, problem", [

@@ -210,6 +210,14 @@ def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
     """Against Recognizers of any text, and of the list's words only."""
     monkeypatch.setattr("aster.recognizer._CERTAIN", 1)
     monkeypatch.setattr("aster.recognizer._is_number", lambda text: False)
+    run = Recognizer._run
+
+    def run_spread(self, search, images, *more):  # a model of few steps may find all images alike
+        readings, sequences = run(self, search, images, *more)
+        return [one._replace(score=one.score * (1 + image.mean() / 255))
+                for one, image in zip(readings, images)], sequences
+
+    monkeypatch.setattr(Recognizer, "_run", run_spread)
     copy = str(tmp_path / "copy")
     shutil.copytree(folder, copy)
     word_list = ["Tea", "ice", "bread", "at"]
@@ -272,25 +280,36 @@ def test_which_texts_give_way_to_words(folder, tmp_path, monkeypatch):
     with open(path) as stream:
         plain = stream.read()
     with open(path, "w") as stream:
-        stream.write(plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" } } }\ntrain_config'))
+        stream.write(plain.replace("} }\ntrain_config", """
+            also_negatives: true word_list { text_file: "words.txt" } } }\ntrain_config"""))
     run, made_up = Recognizer._run, {}
 
-    def run_made_up(self, search, *more):
-        (reading,), sequences = run(self, search, *more)
-        text, score = made_up[search is self._search]
-        return [reading._replace(text=text, score=score, probabilities=(1,) * len(text))], sequences
+    def run_made_up(self, search, images, *more):
+        readings, sequences = run(self, search, images, *more)
+        pairs = [made_up[search is self._search, image.mean() > 127] for image in images]
+        return [reading._replace(text=text, score=score, probabilities=(1,) * len(text))
+                for reading, (text, score) in zip(readings, pairs)], sequences
 
     monkeypatch.setattr(Recognizer, "_run", run_made_up)
     with Recognizer.from_experiment(copy) as recognizer:
+        def read(*found):
+            """Texts of an image and of its negative, words of both -> what is read."""
+            made_up.update(zip(((True, True), (True, False), (False, True), (False, False)), found))
+            reading, = recognizer.recognize([np.full([32, 100, 3], 200, np.uint8)])
+            return reading.text, reading.score
+
         for text, word, wins in (
                 (("sushl", -1), ("sushi", -3.9), True), (("sushl", -1), ("sushi", -4.1), False),
                 (("ao", -1), ("at", -2.1), True), (("ao", -1), ("at", -2.3), False),  # a short word is worth less
                 (("sush1", -1), ("sushi", -3), True), (("4us", -1), ("bus", -2), True),
                 (("s1", -1), ("so", -2), False), (("40", -1), ("do", -1.1), False),  # numbers
                 (("", -1), ("sushi", -3), True), (("sushl", -0.01), ("sushi", -0.02), False)):  # beyond doubt
-            made_up.update({True: text, False: word})
-            reading, = recognizer.recognize([draw_word("tea")])
-            assert (reading.text, reading.score) == (word if wins else text), (text, word)
+            assert read(text, ("x", -9), word, ("x", -99)) == (word if wins else text), (text, word)
+        for negative, word, expected in (
+                (("a", -9), ("offer", -2.3), ("offer", -2.3)), (("a", -9), ("offer", -3.5), ("of", -1.5)),
+                (("ofer", -0.5), ("offer", -2.3), ("offer", -2.3)),
+                (("ofer", -0.001), ("offer", -1), ("ofer", -0.001))):
+            assert read(("oi", -1), negative, ("of", -1.5), word) == expected, (negative, word)
 
 
 def test_a_closed_recognizer_says_so(folder):

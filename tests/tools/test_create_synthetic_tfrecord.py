@@ -106,15 +106,18 @@ def test_keypoints_of_a_straight_word_are_the_edges_of_its_ink(sizes, spacing):
 @needs_fonts
 def test_an_o_may_be_a_disc():
     font = fonts.load(fonts.find_faces("GOD")[0].path, 48)
-    plain, _ = render.draw_text("GOD", 3 * [font], spacing=1)
-    image, points = render.draw_text("GOD", 3 * [font], spacing=1, discs={1: 100})
-    changed = np.asarray(image) != np.asarray(plain)
-    box = Image.fromarray(changed).getbbox()
-    middle = np.asarray(image.crop(box))
-    assert 0.3 < (box[0] + box[2]) / 2 / image.width < 0.7 and box[2] - box[0] < image.width / 2
-    assert np.mean(middle == 100) > 0.6  # pi / 4 of its box, but for the antialiased rim
-    right, bottom = points.max(axis=0)
-    assert image.getbbox()[2:] == (right, bottom)
+    spacing = 10  # so that no letter reaches into another's columns
+    plain, points = (np.asarray(one) for one in render.draw_text("GOD", 3 * [font], spacing))
+    image, same_points = (np.asarray(one) for one in render.draw_text("GOD", 3 * [font], spacing, {1: 100}))
+    np.testing.assert_allclose(points[:, 0], same_points[:, 0])
+    changed = np.flatnonzero((image != plain).any(axis=0))
+    left, right = changed[0], changed[-1] + 1
+    ink = plain[:, left:right] > 0
+    rows = np.flatnonzero(ink.any(axis=1))
+    disc = image[rows[0]:rows[-1] + 1, left:right]
+    assert ink.any(axis=0).all() and not plain[:, [left - 1, right]].any()
+    assert not image[:rows[0], left:right].any() and not image[rows[-1] + 1:, left:right].any()
+    assert abs(disc.mean() / 100 - np.pi / 4) < 0.02 and disc.max() == 100
 
 
 @pytest.mark.parametrize("effect", [effects.stretch, effects.slant, effects.arc, effects.wave,

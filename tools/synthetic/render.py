@@ -15,6 +15,7 @@ from synthetic.photos import PhotoError
 FONT_SIZE = 48  # pixels; words are drawn at this size, some at twice as much, and scaled at the end
 NUM_POINTS = 32  # along each of the two curves
 _PAD = 8
+_FINE = 4  # times as large as they will be are discs drawn, for smooth rims
 _MAX_WEIGHT = 6  # of a family, as if it had so many faces
 _TRIES = 20
 INPUT_ERRORS = (fonts.FontError, words.WordError, PhotoError)  # of what the renderer was given
@@ -74,11 +75,11 @@ class Renderer(object):
             # as in names of shops
             place = rng.randint(1, len(text))
             styles[place:] = [fonts.load(self._draw_face(text, rng).path, size, simple)] * (len(text) - place)
-        rounds = [place for place, letter in enumerate(text) if letter in "oO0"] if simple else []
-        if rounds and rng.random_sample() < 0.05:
-            image, points = draw_text(text, styles, spacing, {rng.choice(rounds): rng.randint(100, 256)})
-        else:
-            image, points = draw_text(text, styles, spacing)
+        rounds = [place for place, letter in enumerate(text) if letter in "oO"]
+        discs = {}
+        if rounds and simple and len(text) > 2 and text.isalpha() and rng.random_sample() < 0.05:
+            discs[rng.choice(rounds)] = rng.randint(100, 256)  # as in names of shops
+        image, points = draw_text(text, styles, spacing, discs)
         if rng.random_sample() < 0.6 * self.strength:
             image, points = self._add_neighbours(image, points, font, face, rng)
         image, points = effects.apply_effects(image, points, rng, strength, self.effects)
@@ -134,7 +135,12 @@ def draw_text(text, styles, spacing=0, discs=()):
     for place, (x, part, font) in enumerate(steps):
         origin = _PAD + x - min(left, 0), _PAD - top
         if place in discs:
-            draw.ellipse(draw.textbbox(origin, part, font, anchor="ls"), fill=int(discs[place]))
+            letter = Image.new("L", size)
+            ImageDraw.Draw(letter).text(origin, part, fill=255, font=font, anchor="ls")
+            box = letter.getbbox()
+            disc = Image.new("L", [_FINE * edge for edge in letter.crop(box).size])
+            ImageDraw.Draw(disc).ellipse([0, 0, disc.width - 1, disc.height - 1], fill=255)
+            image.paste(int(discs[place]), box, disc.resize(letter.crop(box).size, Image.BOX))
         else:
             draw.text(origin, part, fill=255, font=font, anchor="ls")
     left, top, right, bottom = image.getbbox()
