@@ -297,7 +297,7 @@ def _in_doubt(reading):
 
 
 def _is_number(text):
-    return 2 * sum(map(str.isdigit, text)) >= max(1, len(text))
+    return bool(text) and 2 * sum(map(str.isdigit, text)) >= len(text)
 
 
 def _turn(pixels, orientations):

@@ -138,15 +138,20 @@ def draw_text(text, styles, spacing=0, discs=()):
             letter = Image.new("L", size)
             ImageDraw.Draw(letter).text(origin, part, fill=255, font=font, anchor="ls")
             box = letter.getbbox()
-            disc = Image.new("L", [_FINE * edge for edge in letter.crop(box).size])
-            ImageDraw.Draw(disc).ellipse([0, 0, disc.width - 1, disc.height - 1], fill=255)
-            image.paste(int(discs[place]), box, disc.resize(letter.crop(box).size, Image.BOX))
+            image.paste(discs[place], box, _disc(letter.crop(box).size))
         else:
             draw.text(origin, part, fill=255, font=font, anchor="ls")
     left, top, right, bottom = image.getbbox()
     x = np.linspace(left, right, NUM_POINTS)
     points = [np.column_stack([x, np.full(NUM_POINTS, y)]) for y in (top, bottom)]
     return image, np.concatenate(points).astype(float)
+
+
+def _disc(size):
+    """A filled ellipse with a smooth rim (mode L)."""
+    disc = Image.new("L", [_FINE * edge for edge in size])
+    ImageDraw.Draw(disc).ellipse([0, 0, disc.width - 1, disc.height - 1], fill=255)
+    return disc.resize(size, Image.BOX)
 
 
 def surround(image, points, font, neighbours, rng):
