@@ -17,7 +17,7 @@ QUICKSTART := experiments/quickstart
 # Reads sample images with the model that comes with the library. Then renders words, trains a small model on them for
 # some minutes, and reads words it has not seen.
 quickstart: build-tf2
-	$(PYTHON) -m aster.demo --input_image aster/models/samples
+	$(PYTHON) -m aster.demo --input_image aster/pretrained/samples
 	$(MAKE) --no-print-directory data/train.tfrecord data/test.tfrecord
 	$(PYTHON) -m aster.train --exp_dir $(QUICKSTART)
 	$(PYTHON) -m aster.eval --exp_dir $(QUICKSTART) --norepeat

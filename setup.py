@@ -214,7 +214,7 @@ setup(
     author="ASTER contributors",
     license="MIT",
     packages=find_packages(include=["aster", "aster.*"]),
-    package_data={"aster": ["serve.html"], "aster.models": ["english/*", "english/*/*", "samples/*"]},
+    package_data={"aster": ["serve.html"], "aster.pretrained": ["english/*", "english/*/*", "samples/*"]},
     ext_modules=[Extension("aster.c_ops.libaster_ops", sorted(glob.glob("aster/c_ops/src/*.cc")),
                            depends=["setup.py"] + glob.glob("aster/c_ops/src/*.h") +
                            glob.glob("aster/c_ops/src/*.cu*"))],

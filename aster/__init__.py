@@ -5,6 +5,8 @@
 import sys
 import types
 
+from aster import renamed
+
 __version__ = "0.1.0"
 
 
@@ -13,11 +15,12 @@ class _Lazy(types.ModuleType):
 
     @property
     def Recognizer(self):
-        from aster.recognizer import Recognizer
+        from aster.reading.recognizer import Recognizer
         return Recognizer
 
     def __dir__(self):
         return super().__dir__() + ["Recognizer"]
 
 
+renamed.install()
 sys.modules[__name__].__class__ = _Lazy

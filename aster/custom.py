@@ -17,7 +17,7 @@ def build(config, base_dir=None, **more):
     module_name, _, function_name = config.factory.partition(":")
     try:
         with _first_on_path(base_dir):
-            _forget_namesake(module_name.partition(".")[0], base_dir)
+            _unload_other_experiments_module(module_name.partition(".")[0], base_dir)
             module = importlib.import_module(module_name)
         function = getattr(module, function_name)
     except Exception as error:  # the module's own, too
@@ -55,7 +55,7 @@ def is_tensor(value, rank):
     return isinstance(value, tf.Tensor) and value.shape.ndims == rank
 
 
-def _forget_namesake(name, folder):
+def _unload_other_experiments_module(name, folder):
     """Python keeps modules by name: that of another experiment must not stand for the one in `folder`."""
     if not folder or name not in sys.modules:
         return

@@ -9,7 +9,7 @@ import sys
 
 from aster import command
 from aster.data.image import find_images
-from aster.models import ENGLISH
+from aster.pretrained import ENGLISH
 from aster.serve import PORT, serve
 
 _log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m aster.demo", description=(
         "Read the word in each image with the model that comes with the library, or the latest checkpoint of "
         "EXP_DIR/log."))
-    parser.add_argument("--exp_dir", default=ENGLISH, help="experiment folder (default: the model of aster/models)")
+    parser.add_argument("--exp_dir", default=ENGLISH, help="experiment folder (default: the model of aster/pretrained)")
     parser.add_argument("--serve", nargs="?", type=int, const=PORT, metavar="PORT",
                         help="open a page at this port of this machine (default: %d), on which to drop images" % PORT)
     parser.add_argument("--input_image", nargs="+", metavar="PATH",
@@ -46,8 +46,8 @@ def main():
     command.read_experiment(arguments.exp_dir)
     is_page = arguments.serve is not None
     paths = [] if is_page else _find(arguments)
-    from aster.data.lexicon import read_lexicon
-    from aster.recognizer import Recognizer
+    from aster.reading.lexicon import read_lexicon
+    from aster.reading.recognizer import Recognizer
     lexicon = read_lexicon(arguments.lexicon) if arguments.lexicon else None
     results = []
     with Recognizer.from_experiment(arguments.exp_dir, lexicon) as recognizer:
@@ -114,7 +114,7 @@ def _write_table(stream, results):
 
 
 def _save_picture(output_dir, number, path, reading):
-    from aster.visualize import draw_reading
+    from aster.reading.pictures import draw_reading
     stem = os.path.splitext(os.path.basename(path))[0]
     # numbered, because images of several folders may share a name
     draw_reading(reading).save(os.path.join(output_dir, "%04d_%s.png" % (number, stem)))

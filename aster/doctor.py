@@ -130,11 +130,11 @@ def check_disk():
 
 
 def check_model():
-    from aster.models import ENGLISH
+    from aster.pretrained import ENGLISH
     if os.path.exists(os.path.join(ENGLISH, "log", "checkpoint")):
         yield Finding("ok", "trained model in %s" % ENGLISH)
     else:
-        yield Finding("note", "the trained model is not in %s" % ENGLISH, "git checkout aster/models")
+        yield Finding("note", "the trained model is not in %s" % ENGLISH, "git checkout aster/pretrained")
 
 
 CHECKS = (check_python, check_packages, check_tensorflow, check_ops, check_gpus, check_compilers, check_disk,

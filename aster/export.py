@@ -10,7 +10,7 @@ from aster.data.preprocess import preprocess_image, preprocessed_shape
 from aster.model.beam_search import PAD_LABEL
 from aster.model.build import build_model
 from aster.model.recognition import character_labels
-from aster.models import ENGLISH
+from aster.pretrained import ENGLISH
 
 _OPSET = 16  # of ONNX; older ones can't sample images
 
@@ -20,7 +20,7 @@ def main():
         "Write a SavedModel that takes the bytes of image files and returns texts and scores, and needs nothing of "
         "ASTER: for TensorFlow Serving, or tf.saved_model.load. Or an ONNX file that takes images of one size and "
         "returns labels and scores."))
-    parser.add_argument("--exp_dir", default=ENGLISH, help="experiment folder (default: the model of aster/models)")
+    parser.add_argument("--exp_dir", default=ENGLISH, help="experiment folder (default: the model of aster/pretrained)")
     parser.add_argument("--output", required=True, metavar="PATH", help="a folder to make for a SavedModel (TensorFlow "
                         "Serving wants a number as its name: models/aster/1), or a file to write, FILE.onnx")
     parser.add_argument("--greedy", action="store_true", help="no beam search: faster, and a little less accurate")

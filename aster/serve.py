@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import ThreadingMixIn
 from urllib.parse import unquote
 
-from aster.models import SAMPLES
+from aster.pretrained import SAMPLES
 
 _log = logging.getLogger(__name__)
 PORT = 8765
@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def read(recognizer, encoded):
     """Bytes of an image file -> what the page shows. Raises ValueError for bytes that are no image."""
-    from aster.visualize import draw_reading, encode
+    from aster.reading.pictures import draw_reading, encode
     reading, = recognizer.recognize([encoded], details=True, on_error="keep")
     if reading.error:
         raise ValueError(reading.error.partition(": ")[2])

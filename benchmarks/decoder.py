@@ -34,8 +34,8 @@ def pairs(batch):
     yield ["sample"] + both(lambda sample: sample(images, grid), [ops.bilinear_sample, bilinear_sample])
     yield ["bilstm"] + both(lambda rnn: rnn(sequence, True, "R"), rnns)
     yield ["bilstm and gradient"] + both(lambda rnn: rnn(sequence, True, "R"), rnns, gradient=True)
-    yield ["search"] + both(lambda decoder: decoder.search([sequence]).scores, decoders)
-    yield ["teach and gradient"] + both(lambda decoder: decoder.teach([sequence], labels, lengths).logits, decoders,
+    yield ["search"] + both(lambda decoder: decoder.decode([sequence]).scores, decoders)
+    yield ["teach and gradient"] + both(lambda decoder: decoder.teacher_force([sequence], labels, lengths).logits, decoders,
                                         gradient=True)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from common import DEMO, ROOT, demo_config, report, saved_model
 from PIL import Image
 
-from aster.models import ENGLISH
+from aster.pretrained import ENGLISH
 
 
 def seconds(*command):

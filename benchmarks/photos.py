@@ -5,8 +5,8 @@ import sys
 from common import alternate, report
 
 from aster.data.image import find_images
-from aster.models import SAMPLES
-from aster.recognizer import BATCH_SIZE, Recognizer
+from aster.pretrained import SAMPLES
+from aster.reading.recognizer import BATCH_SIZE, Recognizer
 
 
 def main(folder=os.path.relpath(SAMPLES), seconds=10):

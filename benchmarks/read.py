@@ -5,7 +5,7 @@ from common import (alternate, build_model, check_precision, checkpoint, demo_co
                     saved_model, tf, trunk)
 
 from aster.compat import session_config
-from aster.parallel import InParts
+from aster.reading.batches import BatchSplitter
 
 
 CASES = (  # name, most steps of a text, sharpness
@@ -40,7 +40,7 @@ def reader(config, precision, sharpness=1):
             recognition = build_model(config.model).recognize(images)
         session = tf.Session(config=session_config(reading=True, bfloat16=precision == "bf16"))
         run = session.make_callable([recognition.texts, recognition.scores], [images])
-        return InParts(lambda part: list(zip(*run(part))))  # as the Recognizer does
+        return BatchSplitter(lambda part: list(zip(*run(part))))  # as the Recognizer does
 
 
 if __name__ == "__main__":

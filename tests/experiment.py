@@ -62,7 +62,7 @@ def write_config(folder, **options):
         stream.write(CONFIG % dict(DEFAULTS, **options))
 
 
-def read_lines(config, widths):
+def make_lines_config(config, widths):
     """Changes a configuration to one without rectifier, whose images keep their aspect ratio. Returns it."""
     config.model.multi_predictors_recognition_model.ClearField("spatial_transformer")
     for steps in config.train_config.data_augmentation_options, config.eval_config.data_preprocessing_steps:

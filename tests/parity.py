@@ -60,9 +60,9 @@ def _inference(model, images, _):
 
 
 def _training(model, images, texts):
-    result = model.train(images, texts)
+    result = model.training_pass(images, texts)
     tensors = {"training/loss_" + name.lower(): loss for name, loss in result.losses.items()}
-    for predictor, teaching in zip(model.predictors, result.teaching):
+    for predictor, teaching in zip(model.predictors, result.teacher_forced):
         tensors["training/%s_logits" % predictor.decoder.name.lower()] = teaching.logits
     total = tf.add_n(list(result.losses.values())
                      + tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES))

@@ -11,7 +11,7 @@ from aster.data.preprocess import preprocessed_shape
 from aster.evaluation.evaluator import evaluate
 from aster.checkpoint import find_checkpoint
 from aster.protos import custom_pb2, preprocessor_pb2
-from aster.recognizer import Recognizer
+from aster.reading.recognizer import Recognizer
 from aster.training.loop import train
 from experiment import draw_word
 

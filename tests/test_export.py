@@ -13,10 +13,10 @@ from PIL import Image
 from aster import checkpoint, command, export
 from aster.compat import IS_TF1
 from aster.config import CONFIG_IN_EXP_DIR, read_config
-from aster.models import ENGLISH, SAMPLES
-from aster.recognizer import Recognizer
+from aster.pretrained import ENGLISH, SAMPLES
+from aster.reading.recognizer import Recognizer
 from aster.training.loop import train
-from experiment import WORDS, draw_word, make_experiment, read_lines
+from experiment import WORDS, draw_word, make_experiment, make_lines_config
 
 # Loads a model in a process that has nothing of ASTER, not even its ops.
 READER = """
@@ -68,7 +68,7 @@ def test_a_saved_model_for_images_of_several_widths(folder, tmp_path):
     lines = str(tmp_path / "lines")
     shutil.copytree(folder, lines)
     with open(os.path.join(lines, CONFIG_IN_EXP_DIR), "w") as stream:
-        stream.write(text_format.MessageToString(read_lines(read_config(folder), [90, 180])))
+        stream.write(text_format.MessageToString(make_lines_config(read_config(folder), [90, 180])))
     paths = write_words(tmp_path)
     for path in paths[::2]:
         Image.open(path).resize((128, 24)).save(path, "PNG")

@@ -10,8 +10,8 @@ import pytest
 
 from aster import serve
 from aster.config import read_config
-from aster.models import SAMPLES
-from aster.recognizer import Recognizer
+from aster.pretrained import SAMPLES
+from aster.reading.recognizer import Recognizer
 from aster.training.loop import train
 from experiment import draw_word, make_experiment
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Makes a small model for reading out of a trained experiment, as aster/models has one.
+"""Makes a small model for reading out of a trained experiment, as aster/pretrained has one.
 
-    python tools/pack_model.py --exp_dir experiments/english --output_dir aster/models/english
+    python tools/pack_model.py --exp_dir experiments/english --output_dir aster/pretrained/english
 
 The output is an experiment folder: its checkpoint has the moving averages only, as float16, and its configuration
 neither training nor readers; files of character sets and words come along. Of several experiments with one model it has

@@ -21,7 +21,7 @@ from aster.compat import group_by_window, tf, without_autotune
 from aster.data import example, records
 from aster.data.image import decode_image
 from aster.data.preprocess import preprocess_image, preprocess_text
-from aster.data.source import Decoded, ReadReport, Source, strings, utf8
+from aster.data.source import DecodedRecords, ReadReport, Source, strings, utf8
 
 _log = logging.getLogger(__name__)
 _PARALLEL_CALLS = min(16, max(2, os.cpu_count() or 2))
@@ -146,9 +146,9 @@ def _samples(source, steps, num_control_points, base_dir):
     only what is done to pixels goes image by image.
     """
     def decode(payloads, wheres):
-        types = Decoded(*[tf.string] * len(Decoded._fields))
+        types = DecodedRecords(*[tf.string] * len(DecodedRecords._fields))
         types = types._replace(sizes=tf.int32, annotated=tf.float32)
-        chunk = Decoded(*tf.py_func(source.decode, [payloads, wheres], list(types)))
+        chunk = DecodedRecords(*tf.py_func(source.decode, [payloads, wheres], list(types)))
         for name, column in zip(chunk._fields, chunk):
             column.set_shape([None, 2] if name == "sizes" else [None])
         chunk = chunk._replace(texts=preprocess_text(steps, chunk.texts, base_dir))
@@ -158,7 +158,7 @@ def _samples(source, steps, num_control_points, base_dir):
         return tuple(tf.gather(column, indices) for column in chunk)
 
     def prepare(*columns):
-        record = Decoded(*columns)
+        record = DecodedRecords(*columns)
         image = tf.reshape(tf.decode_raw(record.pixels, tf.uint8),
                            [record.sizes[0], record.sizes[1], 3])
         sample = (preprocess_image(steps, image, base_dir), record.texts, record.lexicons, record.filenames)
@@ -177,7 +177,7 @@ def _samples(source, steps, num_control_points, base_dir):
 
 
 def _control_points(record, num_points):
-    """One record of Decoded -> control points [K, 2] as fractions of width and height, and whether
+    """One record of DecodedRecords -> control points [K, 2] as fractions of width and height, and whether
     they are annotated, 1 or 0."""
     curves = tf.reshape(tf.decode_raw(record.keypoints, tf.float32), [-1, 2])
     n = tf.shape(curves)[0] // 2

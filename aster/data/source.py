@@ -68,7 +68,7 @@ class ReadReport(object):
             self.delivered, self.skipped, " (%s)" % reasons if reasons else "")
 
 
-class Decoded(NamedTuple):
+class DecodedRecords(NamedTuple):
     """A chunk of m decoded records, by column."""
     pixels: Any  # string [m], the bytes of a uint8 [H, W, 3]
     sizes: Any  # int32 [m, 2], H and W
@@ -132,7 +132,7 @@ class Source(object):
                 self._report_skip(BROKEN_RECORD, record.where, record.error)
 
     def decode(self, payloads, wheres):
-        """Payloads and wheres [n] -> the columns of Decoded for those [m] that can be decoded.
+        """Payloads and wheres [n] -> the columns of DecodedRecords for those [m] that can be decoded.
 
         For tf.py_func. Pixels and key points differ in number, so they travel as strings.
         """
@@ -151,10 +151,10 @@ class Source(object):
             rows.append((image.tobytes(), image.shape[:2], utf8(sample.text),
                          utf8("\t".join(sample.lexicon)), utf8(sample.filename),
                          keypoints.tobytes(), annotated, where))
-        columns = Decoded(*zip(*rows)) if rows else Decoded(*[()] * len(Decoded._fields))
+        columns = DecodedRecords(*zip(*rows)) if rows else DecodedRecords(*[()] * len(DecodedRecords._fields))
         numbers = {"sizes": np.array(columns.sizes, np.int32).reshape(-1, 2),
                    "annotated": np.array(columns.annotated, np.float32)}
-        return Decoded(*map(strings, columns))._replace(**numbers)
+        return DecodedRecords(*map(strings, columns))._replace(**numbers)
 
     def accept(self, texts, wheres):
         """Texts [m] after the steps -> bool [m]: whether the sample is used; the last judgement.

@@ -8,16 +8,16 @@ from typing import NamedTuple, Tuple
 from aster import checkpoint
 from aster.compat import tf
 from aster.data.dataset import check_inputs, make_dataset
-from aster.evaluation.lexicon import nearest_word
+from aster.reading.nearest_word import nearest_word
 from aster.evaluation.metrics import RecognitionMetrics
-from aster.recognizer import Reading, Recognizer
-from aster.visualize import draw_reading, encode
+from aster.reading.recognizer import Reading, Recognizer
+from aster.reading.pictures import draw_reading, encode
 
 _log = logging.getLogger(__name__)
 BATCH_SIZE = 32
 
 
-class Judged(NamedTuple):
+class EvaluatedSample(NamedTuple):
     """What a record says, and what was read of it."""
     truth: str
     lexicon: Tuple[str, ...]
@@ -30,7 +30,7 @@ def evaluate(config, exp_dir, checkpoint_path):
     options = config.eval_config
     drawn = []
     with Recognizer(config, checkpoint_path, exp_dir) as recognizer:
-        report, judged = read_records(recognizer, config.eval_input_reader, options.data_preprocessing_steps, exp_dir,
+        report, judged = recognize_records(recognizer, config.eval_input_reader, options.data_preprocessing_steps, exp_dir,
                                       details=options.num_visualizations > 0)
         metrics = RecognitionMetrics(recognizer.ascii_only)
         started = time.time()
@@ -51,8 +51,8 @@ def evaluate(config, exp_dir, checkpoint_path):
     return result
 
 
-def read_records(recognizer, reader, steps, base_dir, field="eval_input_reader", details=False):
-    """-> (the ReadReport of an InputReader, which grows while it is read; an iterator of Judged).
+def recognize_records(recognizer, reader, steps, base_dir, field="eval_input_reader", details=False):
+    """-> (the ReadReport of an InputReader, which grows while it is read; an iterator of EvaluatedSample).
 
     Truths are the records' texts as the PreprocessingStep messages leave them.
     Raises what `dataset.check_inputs` raises.
@@ -73,9 +73,9 @@ def _read(recognizer, graph, stream, details):
         if not chunk:
             return
         images, *columns = zip(*chunk)
-        for truth, lexicon, filename, reading in zip(*columns, recognizer.read_prepared(images, details)):
+        for truth, lexicon, filename, reading in zip(*columns, recognizer.recognize_preprocessed(images, details)):
             words = lexicon.decode("utf-8").split("\t") if lexicon else ()
-            yield Judged(truth.decode("utf-8"), tuple(words), filename.decode("utf-8", "replace"), reading)
+            yield EvaluatedSample(truth.decode("utf-8"), tuple(words), filename.decode("utf-8", "replace"), reading)
 
 
 def _samples(graph, stream):

@@ -8,8 +8,8 @@ import os
 from aster import checkpoint
 from aster.evaluation import report
 from aster.evaluation.metrics import align, comparable
-from aster.recognizer import Recognizer
-from aster.visualize import draw_reading, encode
+from aster.reading.recognizer import Recognizer
+from aster.reading.pictures import draw_reading, encode
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }
@@ -34,7 +34,7 @@ def make_report(folders, configs, data_sets):
         path = checkpoint.find_checkpoint(os.path.join(folder, "log"))
         with Recognizer(config, path, folder) as recognizer:
             ascii_only = ascii_only and recognizer.ascii_only
-            results.append([report.read_data_set(recognizer, name, data_set, config.eval_config, folder,
+            results.append([report.evaluate_data_set(recognizer, name, data_set, config.eval_config, folder,
                                                  thumbnails=len(folders) > 1) for data_set in data_sets])
     table = [row for own in results for result in own for row in report.rows(result, ascii_only)]
     comparisons = [report.compare(a, b) for others in results[1:] for a, b in zip(results[0], others)]

@@ -11,11 +11,11 @@ import os
 import re
 from typing import Any, NamedTuple, Tuple
 
-from aster.evaluation.evaluator import read_records
-from aster.evaluation.lexicon import nearest_word
+from aster.evaluation.evaluator import recognize_records
+from aster.reading.nearest_word import nearest_word
 from aster.evaluation.metrics import RecognitionMetrics, comparable
 from aster.protos import input_reader_pb2
-from aster.visualize import thumbnail
+from aster.reading.pictures import thumbnail
 
 _log = logging.getLogger(__name__)
 NUM_FAILURES = 24  # pictures in the page
@@ -93,13 +93,13 @@ def find_data_sets(places):
     return [DataSet(name if counts[name] == 1 else pattern, pattern) for pattern, name in found.items()]
 
 
-def read_data_set(recognizer, experiment, data_set, options, base_dir, keep=NUM_FAILURES, thumbnails=False):
+def evaluate_data_set(recognizer, experiment, data_set, options, base_dir, keep=NUM_FAILURES, thumbnails=False):
     """Reads a whole DataSet -> Result. The `keep` worst failures come with their pictures."""
     reader = input_reader_pb2.InputReader(shuffle=False, num_epochs=1)
     reader.tf_record_input_reader.input_path = data_set.pattern
     # whole, so that subsets are those of the literature, and models are judged alike
     steps = [step for step in options.data_preprocessing_steps if not step.HasField("string_filtering")]
-    report, judged = read_records(recognizer, reader, steps, base_dir, "--datasets", details=True)
+    report, judged = recognize_records(recognizer, reader, steps, base_dir, "--datasets", details=True)
     words, worst, order = [], [], itertools.count()
     for item in judged:
         corrected = nearest_word(item.reading.text, item.lexicon) if item.lexicon else None

@@ -88,6 +88,9 @@ def _predictor(config, base_dir, fused):
     charset = Charset.from_config(predictor.label_map, base_dir)
     if config.WhichOneof("predictor_oneof") == "custom_predictor":
         decoder = custom.build(predictor.custom, base_dir, name=config.name, num_labels=charset.num_labels)
+        for name, old_name in ("teacher_force", "teach"), ("decode", "search"):  # of version 0.1
+            if not hasattr(decoder, name):
+                setattr(decoder, name, getattr(decoder, old_name))
     else:
         decoder = AttentionDecoder(
             config.name, _cell(predictor.rnn_cell, predictor.rnn_regularizer), charset.num_labels,

@@ -8,11 +8,14 @@ from aster.model import attention, layers, prefix_tree, rnn
 from aster.model.beam_search import PAD_LABEL, Decoded, beam_search
 
 
-class Teaching(NamedTuple):
+class TeacherForced(NamedTuple):
     """A teacher-forced pass: logits [B, S, num_labels], targets int32 [B, S], lengths int32 [B]."""
     logits: tf.Tensor
     targets: tf.Tensor
     lengths: tf.Tensor
+
+
+Teaching = TeacherForced  # its name in version 0.1
 
 
 class _Parts(NamedTuple):
@@ -53,9 +56,9 @@ class AttentionDecoder:
         """Of the longest text that is taught whole: its end takes a step too."""
         return self._max_num_steps - 1
 
-    def teach(self, sequences, labels, lengths):
+    def teacher_force(self, sequences, labels, lengths):
         """sequences [[B, T, C], ...], labels int32 [B, L] of the characters in reading order, lengths int32
-        [B] -> Teaching; steps beyond max_num_steps are cut off."""
+        [B] -> TeacherForced; steps beyond max_num_steps are cut off."""
         if self.reverse:
             labels = tf.reverse_sequence(labels, lengths, seq_axis=1, batch_axis=0)
         inputs, targets, lengths = self._teacher_forcing(labels, lengths)
@@ -63,7 +66,7 @@ class AttentionDecoder:
         label_inputs = tf.gather(parts.label_inputs, inputs)
         outputs = (self._run_fused if self._can_fuse(parts) else self._run)(parts, label_inputs)
         outputs.set_shape([None, None, self._cell.num_units])
-        return Teaching(layers.matmul(outputs, parts.dense_kernel, parts.dense_bias), targets, lengths)
+        return TeacherForced(layers.matmul(outputs, parts.dense_kernel, parts.dense_bias), targets, lengths)
 
     def _run(self, parts, label_inputs):
         """label_inputs [B, S, n] -> outputs of the cell [B, S, num_units]."""
@@ -94,7 +97,7 @@ class AttentionDecoder:
                     keys=tf.concat(keys, 1), values=tf.concat(values, 1), v=tf.stack([w.v for w in weights]),
                     lengths=[memory.shape.as_list()[1] or 0 for memory in memories])
 
-    def search(self, sequences, tree=None):
+    def decode(self, sequences, tree=None):
         """sequences [[B, T, C], ...] -> beam_search.Decoded, in the decoder's own direction. Of the texts of a
         prefix_tree.PrefixTree only, if one is given."""
         parts = self._build(sequences)

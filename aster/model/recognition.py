@@ -6,7 +6,7 @@ from aster import losses
 from aster.compat import tf
 from aster.data.charset import END_LABEL
 from aster.model.beam_search import PAD_LABEL, Decoded
-from aster.model.decoder import AttentionDecoder, Teaching
+from aster.model.decoder import AttentionDecoder, TeacherForced
 from aster.model.rectifier import Rectification
 
 
@@ -44,9 +44,9 @@ class WordList(NamedTuple):
 
 
 class TrainingPass(NamedTuple):
-    """losses: scalars by the name of their predictor (and "keypoints"); teaching: per predictor."""
+    """losses: scalars by the name of their predictor (and "keypoints"); teacher_forced: per predictor."""
     losses: OrderedDict
-    teaching: List[Teaching]
+    teacher_forced: List[TeacherForced]
     rectification: Optional[Rectification]
 
 
@@ -69,8 +69,8 @@ class RecognitionModel:
         trees: for each predictor the prefix_tree.PrefixTree of the only texts that it may read.
         """
         if not self.also_negatives:
-            return self.read(self.encode(images), trees)
-        both = self.read(self.encode(tf.concat([images, 255.0 - images], 0)), trees)
+            return self.decode(self.encode(images), trees)
+        both = self.decode(self.encode(tf.concat([images, 255.0 - images], 0)), trees)
         count = tf.shape(both.scores)[0] // 2
         negative = both.scores[count:] > both.scores[:count]
         return _take(both, tf.range(count) + count * tf.cast(negative, tf.int32))
@@ -79,13 +79,13 @@ class RecognitionModel:
         """The first half of reading images as they are -> Encoded."""
         return self._encode(images, is_training=False)
 
-    def read(self, encoded, trees=None):
+    def decode(self, encoded, trees=None):
         """The second half of reading images as they are -> Recognition."""
         preprocessed, rectification, sequences = encoded
         if trees:
-            decoded = [predictor.decoder.search(sequences, tree) for predictor, tree in zip(self.predictors, trees)]
+            decoded = [predictor.decoder.decode(sequences, tree) for predictor, tree in zip(self.predictors, trees)]
         else:
-            decoded = [predictor.decoder.search(sequences) for predictor in self.predictors]
+            decoded = [predictor.decoder.decode(sequences) for predictor in self.predictors]
         texts = [predictor.charset.decode_tensor(character_labels(predictor, result))
                  for predictor, result in zip(self.predictors, decoded)]
         scores = tf.stack([result.scores for result in decoded], 1)
@@ -94,24 +94,24 @@ class RecognitionModel:
         return Recognition(tf.gather_nd(tf.stack(texts, 1), choice), tf.gather_nd(scores, choice), best,
                            texts, decoded, rectification, preprocessed)
 
-    def train(self, images, texts, control_points=None, keypoint_mask=None):
+    def training_pass(self, images, texts, control_points=None, keypoint_mask=None):
         """images [B, H, W, 3], 0..255, texts string [B] -> TrainingPass, with the statistics of the batch.
 
         control_points [B, K, 2] (fractions) and keypoint_mask [B] supervise the rectifier where the model has
         a keypoint loss.
         """
         _, rectification, sequences = self._encode(images, is_training=True)
-        all_losses, teaching = OrderedDict(), []
+        all_losses, teacher_forced = OrderedDict(), []
         for predictor in self.predictors:
             labels, lengths = predictor.charset.encode_tensor(texts)
-            result = predictor.decoder.teach(sequences, labels, lengths)
-            teaching.append(result)
+            result = predictor.decoder.teacher_force(sequences, labels, lengths)
+            teacher_forced.append(result)
             all_losses[predictor.decoder.name] = losses.sequence_cross_entropy(
                 result.logits, result.targets, result.lengths, **predictor.loss_options)
         if self._keypoint_loss_weight is not None and control_points is not None:
             all_losses["keypoints"] = losses.l2_regression(
                 rectification.control_points, control_points, keypoint_mask, self._keypoint_loss_weight)
-        return TrainingPass(all_losses, teaching, rectification)
+        return TrainingPass(all_losses, teacher_forced, rectification)
 
     @property
     def num_supervised_points(self):

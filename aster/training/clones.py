@@ -40,7 +40,7 @@ def build_clones(model, batch, devices, freeze=()):
         part = type(batch)(*[None if tensor is None else tensor[i::len(devices)] for tensor in batch])
         with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE), \
                 tf.name_scope("clone_%d" % i), tf.device(_placement(device, len(devices))):
-            result = model.train(part.images, part.texts, part.control_points, part.keypoint_mask)
+            result = model.training_pass(part.images, part.texts, part.control_points, part.keypoint_mask)
             total = tf.add_n(list(result.losses.values())
                              + tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES))
             if i == 0:

@@ -6,7 +6,7 @@ import os
 import time
 
 from aster.compat import tf
-from aster.visualize import draw_curves
+from aster.reading.pictures import draw_curves
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 10.0

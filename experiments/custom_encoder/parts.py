@@ -10,7 +10,7 @@ from aster.data.charset import END_LABEL
 from aster.data.example import Sample
 from aster.model import layers
 from aster.model.beam_search import Decoded
-from aster.model.decoder import Teaching
+from aster.model.decoder import TeacherForced
 
 STYLE = layers.LayerStyle(layers.variance_scaling(), batch_norm=layers.BatchNorm(decay=0.99))
 
@@ -48,15 +48,15 @@ class PositionDecoder:
         alignments = tf.nn.softmax(tf.transpose(layers.matmul(memory, queries), [0, 2, 1]))  # [B, S, T]
         return layers.matmul(tf.matmul(alignments, memory), kernel, bias), alignments
 
-    def teach(self, sequences, labels, lengths):
+    def teacher_force(self, sequences, labels, lengths):
         missing = tf.maximum(self._num_steps - tf.shape(labels)[1], 0)
         targets = tf.pad(labels, [[0, 0], [0, missing]])[:, :self._num_steps]
         places = tf.expand_dims(tf.range(self._num_steps), 0)
         ended = places >= tf.expand_dims(lengths, 1)
         targets = tf.where(ended, tf.fill(tf.shape(targets), END_LABEL), targets)
-        return Teaching(self._logits(sequences)[0], targets, tf.minimum(lengths + 1, self._num_steps))
+        return TeacherForced(self._logits(sequences)[0], targets, tf.minimum(lengths + 1, self._num_steps))
 
-    def search(self, sequences):
+    def decode(self, sequences):
         logits, alignments = self._logits(sequences)
         labels = tf.argmax(logits, 2, output_type=tf.int32)
         ends = tf.cumsum(tf.cast(tf.equal(labels, END_LABEL), tf.int32), axis=1, exclusive=True)

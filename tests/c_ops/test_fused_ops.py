@@ -110,9 +110,9 @@ def decode(session, fused, labels=11, known_lengths=True, **options):
                  for sequence, length in zip(sequences, (4, 3))]
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
         decoder = AttentionDecoder("D", LstmCell(9), labels, 6, max_num_steps=7, fused=fused, **options)
-        teaching = decoder.teach(sequences, tf.constant(random.randint(2, labels, [6, 4]), tf.int32),
+        teaching = decoder.teacher_force(sequences, tf.constant(random.randint(2, labels, [6, 4]), tf.int32),
                                  tf.constant([4, 2, 0, 1, 3, 4]))
-        found = decoder.search(sequences)
+        found = decoder.decode(sequences)
     weights = tf.cast(tf.range(tf.size(teaching.logits)), tf.float32) % 3.0 - 1.0
     loss = tf.reduce_sum(tf.reshape(teaching.logits, [-1]) * weights)
     variables = sorted(tf.trainable_variables(), key=lambda variable: variable.name)

@@ -1,6 +1,6 @@
 import pytest
 
-from aster.evaluation.lexicon import nearest_word
+from aster.reading.nearest_word import nearest_word
 from aster.evaluation.metrics import RecognitionMetrics, comparable
 
 

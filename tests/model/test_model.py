@@ -59,7 +59,7 @@ def test_a_model_learns_and_reads(name):
         model = build_model(model_config(**options))
         inputs = tf.placeholder(tf.float32, (None,) + images.shape[1:])
         with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
-            loss = tf.add_n(list(model.train(inputs, tf.constant(["ab1", "c"])).losses.values()))
+            loss = tf.add_n(list(model.training_pass(inputs, tf.constant(["ab1", "c"])).losses.values()))
             with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
                 train = tf.train.AdamOptimizer(0.02).minimize(loss)
             names = set(v.op.name for v in tf.trainable_variables())
@@ -130,7 +130,7 @@ def test_keypoints_supervise_the_rectifier():
     with tf.Graph().as_default(), tf.Session() as session:
         model = build_model(config)
         assert model.num_supervised_points == 6
-        result = model.train(tf.constant(rng.uniform(0, 255, [3, 64, 256, 3]).astype(np.float32)),
+        result = model.training_pass(tf.constant(rng.uniform(0, 255, [3, 64, 256, 3]).astype(np.float32)),
                              tf.constant(["a", "b", "c"]), tf.constant(target), tf.constant([1.0, 0.0, 1.0]))
         session.run(tf.global_variables_initializer())
         loss, points = session.run([result.losses["keypoints"], result.rectification.control_points])
@@ -141,7 +141,7 @@ def test_keypoints_supervise_the_rectifier():
 def test_texts_longer_than_max_num_steps_are_cut():
     with tf.Graph().as_default(), tf.Session() as session:
         model = build_model(model_config())
-        teaching = model.train(tf.zeros([2, 64, 256, 3]), tf.constant(["abcdefghij", "abcde"])).teaching[0]
+        teaching = model.training_pass(tf.zeros([2, 64, 256, 3]), tf.constant(["abcdefghij", "abcde"])).teacher_forced[0]
         session.run(tf.global_variables_initializer())
         targets, lengths, logits = session.run([teaching.targets, teaching.lengths, teaching.logits])
     assert lengths.tolist() == [6, 6] and logits.shape == (2, 6, 38)
@@ -157,7 +157,7 @@ def test_teacher_forcing(sync, reverse, inputs, targets, lengths):
     decoder = AttentionDecoder("D", LstmCell(3), 9, 4, 10, sync=sync, reverse=reverse)
     with tf.Graph().as_default(), tf.Session() as session:
         labels, length = tf.constant([[5, 6, 7, 1]]), tf.constant([3])
-        result = decoder.teach([tf.zeros([1, 4, 2])], labels, length)
+        result = decoder.teacher_force([tf.zeros([1, 4, 2])], labels, length)
         assert session.run([result.targets, result.lengths])[0].tolist() == [targets]
         assert session.run(result.lengths).tolist() == [lengths]
         if not reverse:

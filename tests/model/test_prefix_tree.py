@@ -7,7 +7,7 @@ import pytest
 from aster.c_ops import ops
 from aster.compat import tf
 from aster.data.charset import END_LABEL, Charset
-from aster.data.lexicon import read_lexicon, spellings
+from aster.reading.lexicon import read_lexicon, spellings
 from aster.model import rnn
 from aster.model.decoder import AttentionDecoder
 from aster.model.prefix_tree import next_nodes, prefix_tree
@@ -57,11 +57,11 @@ def test_search_finds_the_best_word(fused, beam_width, seed):
                                    num_labels, 4, steps, beam_width, fused=fused)
         with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE,
                                initializer=tf.random_normal_initializer(stddev=0.8)):
-            found = decoder.search([tf.constant(memory)], prefix_tree(WORDS))
+            found = decoder.decode([tf.constant(memory)], prefix_tree(WORDS))
             all_scores = []
             for word in unique:
                 labels = tf.constant([word] * 3, tf.int32)
-                taught = decoder.teach([tf.constant(memory)], labels, tf.fill([3], len(word)))
+                taught = decoder.teacher_force([tf.constant(memory)], labels, tf.fill([3], len(word)))
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=taught.targets, logits=taught.logits)
                 all_scores.append(-tf.reduce_sum(losses, 1))
         session.run(tf.global_variables_initializer())

@@ -8,7 +8,7 @@ import pytest
 
 from aster import command
 from aster.config import read_config
-from aster.recognizer import Recognizer
+from aster.reading.recognizer import Recognizer
 from aster.training.loop import train
 from experiment import WORDS, draw_word, make_experiment
 

@@ -5,12 +5,12 @@ import threading
 import numpy as np
 import pytest
 
-from aster import parallel
+from aster.reading import batches
 
 
 @pytest.fixture
 def four_cores(monkeypatch):
-    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(batches.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
 
 
 @pytest.mark.parametrize("size, parts", [(1, 1), (15, 1), (16, 2), (33, 4), (500, 4)])
@@ -20,7 +20,7 @@ def test_results_are_in_order(four_cores, size, parts):
     def run(images):
         sizes.append(len(images))
         return [2 * i for i in images]
-    with contextlib.closing(parallel.InParts(run)) as read:
+    with contextlib.closing(batches.BatchSplitter(run)) as read:
         result = read(np.arange(size))
     assert result == list(range(0, 2 * size, 2))
     assert len(sizes) == parts and max(sizes) - min(sizes) <= 1
@@ -32,7 +32,7 @@ def test_parts_run_at_the_same_time(four_cores):
     def run(images):
         together.wait()  # breaks unless all four are there
         return images
-    with contextlib.closing(parallel.InParts(run)) as read:
+    with contextlib.closing(batches.BatchSplitter(run)) as read:
         assert len(read(np.arange(32))) == 32
 
 
@@ -41,5 +41,5 @@ def test_an_error_of_a_part_is_that_of_the_batch(four_cores):
         if 20 in images:
             raise ValueError("part of 20")
         return images
-    with contextlib.closing(parallel.InParts(run)) as read, pytest.raises(ValueError, match="part of 20"):
+    with contextlib.closing(batches.BatchSplitter(run)) as read, pytest.raises(ValueError, match="part of 20"):
         read(np.arange(32))

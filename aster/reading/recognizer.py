@@ -10,12 +10,12 @@ from aster import checkpoint
 from aster.compat import session_config, tf
 from aster.config import read_config
 from aster.data.image import find_images, load_image
-from aster.data.lexicon import read_lexicon, spellings
+from aster.reading.lexicon import read_lexicon, spellings
 from aster.data.preprocess import preprocess_image
 from aster.model.build import build_model
 from aster.model.prefix_tree import prefix_tree
-from aster.models import ENGLISH
-from aster.parallel import InParts
+from aster.pretrained import ENGLISH
+from aster.reading.batches import BatchSplitter
 
 BATCH_SIZE = 32
 ORIENTATIONS = (0, 90, 180, 270)
@@ -74,13 +74,13 @@ class Recognizer:
                     self._word_search = self._search_words(encoded)
                 self._sequences = encoded.sequences if self._word_search else []  # for a second search
             self._session = tf.Session(graph=graph, config=session_config(reading=True, bfloat16=options.bfloat16))
-        self._in_parts = InParts(self._read)
+        self._in_parts = BatchSplitter(self._read)
         self._closed, self._process = False, os.getpid()
 
     @classmethod
     def from_experiment(cls, exp_dir=ENGLISH, lexicon=None):
         """The model of exp_dir/config/trainval.prototxt with the latest checkpoint in exp_dir/log; by default the one
-        that comes with the library, for English words, which aster/models/english/README.md describes."""
+        that comes with the library, for English words, which aster/pretrained/english/README.md describes."""
         return cls(read_config(exp_dir), checkpoint.find_checkpoint(os.path.join(exp_dir, "log")), exp_dir, lexicon)
 
     def _search_words(self, encoded):
@@ -96,7 +96,7 @@ class Recognizer:
 
     def _make_search(self, encoded, lexicon):
         spelled, trees = self._restrict(lexicon) if lexicon is not None else (None, None)
-        recognition = self._model.read(encoded, trees)
+        recognition = self._model.decode(encoded, trees)
         fetches = {"score": recognition.scores, "best": recognition.best, "texts": recognition.predictor_texts,
                    "labels": [decoded.labels for decoded in recognition.decoded],
                    "log_probs": [decoded.step_log_probs for decoded in recognition.decoded]}
@@ -111,7 +111,7 @@ class Recognizer:
         lexicon = read_lexicon(lexicon) if isinstance(lexicon, (str, os.PathLike)) else lexicon
         known, found, labels, trees = {}, [], {}, []
         for predictor in self._model.predictors:
-            if "tree" not in inspect.signature(predictor.decoder.search).parameters:
+            if "tree" not in inspect.signature(predictor.decoder.decode).parameters:
                 raise ValueError("predictor %r can't be restricted to a lexicon: its search() takes no tree"
                                  % predictor.decoder.name)
             key = predictor.charset.characters, predictor.decoder.max_characters
@@ -187,7 +187,7 @@ class Recognizer:
                     if on_error == "raise":
                         raise ValueError(loaded[i])
             turned = [image for result in loaded if not isinstance(result, str) for _, image in result]
-            readings = iter(self.read_prepared(turned, details) if turned else ())
+            readings = iter(self.recognize_preprocessed(turned, details) if turned else ())
             for result in loaded:
                 if isinstance(result, str):
                     yield Reading(error=result)
@@ -207,7 +207,7 @@ class Recognizer:
         return [(degrees, self._session.run(self._prepared, {self._raw: image}))
                 for degrees, image in _turn(pixels, orientations)]
 
-    def read_prepared(self, images, details=False):
+    def recognize_preprocessed(self, images, details=False):
         """Images [H, W, 3] as the configuration's preprocessing steps leave them -> list of Reading. Those of one width
         are read together."""
         places = {}
@@ -218,6 +218,8 @@ class Recognizer:
             for place, reading in zip(same, self._in_parts(np.stack([images[i] for i in same]), details)):
                 readings[place] = reading
         return readings
+
+    read_prepared = recognize_preprocessed  # its name in version 0.1
 
     def _read(self, images, details):
         readings, sequences = self._run(self._search, images, details)

@@ -4,8 +4,8 @@ import os
 import pytest
 
 from aster.evaluation.metrics import comparable
-from aster.models import ENGLISH, SAMPLES
-from aster.recognizer import Recognizer
+from aster.pretrained import ENGLISH, SAMPLES
+from aster.reading.recognizer import Recognizer
 
 REAL_WORDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "shared", "data", "real_words")
 

@@ -13,10 +13,10 @@ from aster import checkpoint
 from aster.compat import tf
 from aster.config import read_config
 from aster.data.image import find_images, load_image
-from aster.recognizer import Recognizer
+from aster.reading.recognizer import Recognizer
 from aster.training.loop import train
-from aster.visualize import draw_reading
-from experiment import WORDS, draw_word, make_experiment, read_lines
+from aster.reading.pictures import draw_reading
+from experiment import WORDS, draw_word, make_experiment, make_lines_config
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_the_characters_of_a_reversed_text_are_in_reading_order(recognizer):
 
 def test_images_of_several_widths(folder, recognizer, tmp_path):
     """Each is read as it would be alone, and in order."""
-    config = read_lines(read_config(folder), [40, 80, 160])
+    config = make_lines_config(read_config(folder), [40, 80, 160])
     images = [np.random.RandomState(i).randint(0, 256, [24, width, 3]).astype(np.uint8)
               for i, width in enumerate((20, 100, 50, 21, 400, 99))]
     with Recognizer(config, checkpoint.find_checkpoint(os.path.join(folder, "log")), folder) as lines:
@@ -188,7 +188,7 @@ def test_negatives_are_read_where_there_is_doubt(folder, tmp_path, monkeypatch):
     with Recognizer.from_experiment(copy) as recognizer:
         shape = next(recognizer.recognize([draw_word("tea")], details=True)).image.shape
         prepared = [np.full(shape, 255 * one, np.uint8) for one in bright]
-        sides = [recognizer.read_prepared(some, details=True) for some in (prepared, [255 - one for one in prepared])]
+        sides = [recognizer.recognize_preprocessed(some, details=True) for some in (prepared, [255 - one for one in prepared])]
     path = os.path.join(copy, "config", "trainval.prototxt")
     with open(path) as stream:
         plain = stream.read()
@@ -196,8 +196,8 @@ def test_negatives_are_read_where_there_is_doubt(folder, tmp_path, monkeypatch):
         stream.write(plain.replace("} }\ntrain_config", "also_negatives: true } }\ntrain_config"))
     with Recognizer.from_experiment(copy) as recognizer:
         for limit, taken in (1, [0, 0, 1, 1, 1]), (np.exp(-0.7), [0, 0, 0, 1, 1]), (0.1, [0, 0, 0, 0, 0]):
-            monkeypatch.setattr("aster.recognizer._CERTAIN", limit)
-            for i, result in enumerate(recognizer.read_prepared(prepared, details=True)):
+            monkeypatch.setattr("aster.reading.recognizer._CERTAIN", limit)
+            for i, result in enumerate(recognizer.recognize_preprocessed(prepared, details=True)):
                 expected = sides[taken[i]][i]
                 assert (result.text, result.texts) == (expected.text, expected.texts)
                 assert result.score == pytest.approx(expected.score)
@@ -208,8 +208,8 @@ def test_negatives_are_read_where_there_is_doubt(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize("more", ["", "also_negatives: true "])
 def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
     """Against Recognizers of any text, and of the list's words only."""
-    monkeypatch.setattr("aster.recognizer._CERTAIN", 1)
-    monkeypatch.setattr("aster.recognizer._is_number", lambda text: False)
+    monkeypatch.setattr("aster.reading.recognizer._CERTAIN", 1)
+    monkeypatch.setattr("aster.reading.recognizer._is_number", lambda text: False)
     run = Recognizer._run
 
     def run_spread(self, search, images, *more):  # a model of few steps may find all images alike
@@ -246,7 +246,7 @@ def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
     preferring = plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" bonus_per_character: %f } } }\n'
                                'train_config' % bonus)
     found, count = read(preferring)
-    monkeypatch.setattr("aster.recognizer._CERTAIN", 1e-30)
+    monkeypatch.setattr("aster.reading.recognizer._CERTAIN", 1e-30)
     certain, _ = read(plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" } } }\ntrain_config'))
     assert [one.text for one in certain] == [one.text for one in read(plain)[0]]
     assert (none, count) == (0, 4)
