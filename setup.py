@@ -45,7 +45,7 @@ print(json.dumps([tf.__version__, compile_flags, link_flags, tf.test.is_built_wi
 
 
 def stop(message):
-    sys.stderr.write("\naster: %s\n" % message)
+    sys.stderr.write(f"\naster: {message}\n")
     raise SystemExit(1)
 
 
@@ -68,8 +68,7 @@ def tensorflow():
     """(version, compile flags, link flags, whether it is for GPUs) of the TensorFlow that is installed."""
     done = run_python("-c", TENSORFLOW_FLAGS)
     if done.returncode:
-        stop("the build needs TensorFlow, which %s cannot import; run: pip install %s"
-             % (sys.executable, NEEDED))
+        stop(f"the build needs TensorFlow, which {sys.executable} cannot import; run: pip install {NEEDED}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -81,17 +80,17 @@ def build_protos():
     """Compiles protos/*.proto to aster/protos/*_pb2.py, in place."""
     protos = sorted(glob.glob("protos/*.proto"))
     names = [os.path.basename(path)[:-len(".proto")] for path in protos]
-    modules = ["aster/protos/%s_pb2.py" % name for name in names]
+    modules = [f"aster/protos/{name}_pb2.py" for name in names]
     if all(map(os.path.exists, modules)):
         # An older protobuf cannot read what a newer one has compiled.
-        imports = "; ".join("import aster.protos.%s_pb2" % name for name in names)
+        imports = "; ".join(f"import aster.protos.{name}_pb2" for name in names)
         fresh = min(map(os.path.getmtime, modules)) >= newest(protos)
         if fresh and run_python("-c", imports).returncode == 0:
             return
     done = run_python("-m", "grpc_tools.protoc", "--proto_path=aster/protos=protos",
                       "--python_out=.", *protos)
     if "No module named" in done.stderr:
-        stop("the build needs grpcio-tools; run: pip install %s" % NEEDED)
+        stop(f"the build needs grpcio-tools; run: pip install {NEEDED}")
     if done.returncode:
         stop("protoc refused protos/:\n" + done.stderr)
 
@@ -108,7 +107,7 @@ def nvcc(built_with_cuda):
     it has them where TensorFlow is for GPUs and nvcc is there."""
     wanted = os.environ.get("ASTER_CUDA", "")
     if wanted not in ("", "0", "1"):
-        stop("ASTER_CUDA must be 0 or 1, not %r" % wanted)
+        stop(f"ASTER_CUDA must be 0 or 1, not {wanted!r}")
     found = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
     if wanted == "1" and not found:
         stop("ASTER_CUDA=1 needs nvcc, and there is none in PATH or /usr/local/cuda/bin; install the CUDA toolkit, "
@@ -122,8 +121,8 @@ def gpu_flags(compiler):
                           stderr=subprocess.DEVNULL)
     listed = [line.replace("compute_", "") for line in done.stdout.split()] or ["60"]  # before CUDA 11
     names = [name for name in ("60", "70", "75", "80", "90") if name in listed]
-    flags = ["-gencode=arch=compute_%s,code=sm_%s" % (name, name) for name in names]
-    return flags + ["-gencode=arch=compute_%s,code=compute_%s" % (names[-1], names[-1])]
+    flags = [f"-gencode=arch=compute_{name},code=sm_{name}" for name in names]
+    return flags + [f"-gencode=arch=compute_{names[-1]},code=compute_{names[-1]}"]
 
 
 class BuildOps(build_ext):
@@ -134,7 +133,7 @@ class BuildOps(build_ext):
         build_ext.run(self)
 
     def get_ext_filename(self, fullname):
-        return os.path.join(*fullname.split(".")) + "_tf%s.so" % tensorflow()[0]
+        return os.path.join(*fullname.split(".")) + f"_tf{tensorflow()[0]}.so"
 
     def build_extension(self, ext):
         library = self.get_ext_fullpath(ext.name)
@@ -151,8 +150,7 @@ class BuildOps(build_ext):
         version, compile_flags, link_flags, built_with_cuda = tensorflow()
         compiler = shlex.split(os.environ.get("CXX", "g++"))
         if not shutil.which(compiler[0]):
-            stop("the build needs a C++ compiler, and there is no %s; run: apt-get install g++"
-                 % compiler[0])
+            stop(f"the build needs a C++ compiler, and there is no {compiler[0]}; run: apt-get install g++")
         os.makedirs(os.path.dirname(library), exist_ok=True)
         # TensorFlow's headers, and what newer ones deprecate but 1.4 needs, give no warnings.
         compile_flags = [re.sub("^-I", "-isystem", flag) for flag in compile_flags]
@@ -179,7 +177,7 @@ def toolkit(compiler):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     top = re.search(r"^#\$ TOP=(.*)$", done.stdout, re.MULTILINE)
     if not top:
-        stop("%s --dryrun does not tell its folder; ASTER_CUDA=0 builds without kernels for GPUs" % compiler)
+        stop(f"{compiler} --dryrun does not tell its folder; ASTER_CUDA=0 builds without kernels for GPUs")
     return os.path.normpath(top.group(1))
 
 
@@ -202,7 +200,7 @@ def compile_for_gpus(compiler, folder, host_compiler):
     libraries = [path for path in ("lib64", "lib") if os.path.exists(
         os.path.join(toolkit(compiler), path, "libcudart_static.a"))]
     if not libraries:
-        stop("there is no libcudart_static.a in %s; ASTER_CUDA=0 builds without kernels for GPUs" % toolkit(compiler))
+        stop(f"there is no libcudart_static.a in {toolkit(compiler)}; ASTER_CUDA=0 builds without kernels for GPUs")
     return objects, ["-L" + os.path.join(toolkit(compiler), libraries[0]), "-lcudart_static",
                      "-Wl,--exclude-libs,libcudart_static.a", "-lrt", "-lpthread", "-ldl"]
 

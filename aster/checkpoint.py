@@ -28,12 +28,11 @@ def find_checkpoint(path):
     if os.path.isdir(path):
         found = list_checkpoints(path)
         if not found:
-            raise CheckpointError("%s: no checkpoint in this folder; has the training saved one yet?" % path)
+            raise CheckpointError(f"{path}: no checkpoint in this folder; has the training saved one yet?")
         return found[-1]
     path = path[:-len(".index")] if path.endswith(".index") else path
     if not tf.train.checkpoint_exists(path):
-        raise CheckpointError("%s: no such checkpoint; expected a folder with checkpoints, or %s.index and %s.data-*"
-                              % (path, path, path))
+        raise CheckpointError(f"{path}: no such checkpoint; expected a folder with checkpoints, or {path}.index and {path}.data-*")
     return path
 
 
@@ -102,11 +101,11 @@ def restore(session, path, variables, use_moving_averages=False):
 
 def _check_model(path, expected, shapes):
     """Raises CheckpointError unless `shapes` has all of `expected`, {name: shape}."""
-    wrong = ["%s has shape %s there and %s here" % (name, shapes[name], shape)
+    wrong = [f"{name} has shape {shapes[name]} there and {shape} here"
              for name, shape in sorted(expected.items()) if name in shapes and list(shapes[name]) != shape]
-    wrong += ["%s is missing there" % name for name in sorted(expected) if name not in shapes]
+    wrong += [f"{name} is missing there" for name in sorted(expected) if name not in shapes]
     if wrong:
-        raise CheckpointError("%s: not a checkpoint of this configuration: %s%s" % (
+        raise CheckpointError("{}: not a checkpoint of this configuration: {}{}".format(
             path, "; ".join(wrong[:3]), " and %d more" % (len(wrong) - 3) if len(wrong) > 3 else ""))
 
 
@@ -114,7 +113,7 @@ def warm_start(session, path, variables):
     """Reads those of `variables` that the checkpoint has in the same shape -> names of those that it hasn't."""
     found = _restore_found(session, path, variables)
     if not found:
-        raise CheckpointError("%s: none of the model's variables is in this checkpoint in the same shape" % path)
+        raise CheckpointError(f"{path}: none of the model's variables is in this checkpoint in the same shape")
     return sorted(v.op.name for v in variables if v.op.name not in found)
 
 
@@ -137,8 +136,7 @@ def resume(session, log_dir, variables):
             _log.warning("%s; trying the one before", error)
             damaged = error
     if damaged:
-        raise CheckpointError("%s; no whole checkpoint is left in %s: move its checkpoints away to start anew"
-                              % (damaged, log_dir))
+        raise CheckpointError(f"{damaged}; no whole checkpoint is left in {log_dir}: move its checkpoints away to start anew")
     return None
 
 
@@ -200,7 +198,7 @@ class Saver:
                                        latest_filename="optimizer_checkpoint", write_meta_graph=False)
             return self._saver.save(session, os.path.join(self._log_dir, "model.ckpt"), global_step=step,
                                     write_meta_graph=False)
-        except (tf.errors.OpError, EnvironmentError, CheckpointError) as error:
+        except (OSError, tf.errors.OpError, CheckpointError) as error:
             for path in glob.glob(os.path.join(self._log_dir, "*.tempstate*")):
                 os.remove(path)  # what was written of it would fill the disk further
             problem = "can't save step %d in %s: %s" % (step, self._log_dir, cause(error))
@@ -221,7 +219,7 @@ def _reader(path):
     try:
         return tf.train.NewCheckpointReader(path)
     except Exception as error:  # TensorFlow 1.4 and 2 raise different types here and below
-        raise DamagedCheckpoint("%s: damaged or not a checkpoint (%s)" % (path, cause(error)))
+        raise DamagedCheckpoint(f"{path}: damaged or not a checkpoint ({cause(error)})")
 
 
 def _read(path, reader, name):
@@ -229,10 +227,10 @@ def _read(path, reader, name):
         value = reader.get_tensor(name)
         return value.astype(np.float32) if value.dtype == np.float16 else value
     except Exception as error:
-        raise DamagedCheckpoint("%s: damaged: %s" % (path, cause(error)))
+        raise DamagedCheckpoint(f"{path}: damaged: {cause(error)}")
 
 
 def _average_name(name, shapes):
     """Variables without an average (batch statistics) are read as they are."""
-    average = "%s/%s/ExponentialMovingAverage" % (MOVING_AVERAGE_SCOPE, name)
+    average = f"{MOVING_AVERAGE_SCOPE}/{name}/ExponentialMovingAverage"
     return average if average in shapes else name

@@ -15,7 +15,7 @@ from aster.training import TrainingStopped
 def read_experiment(exp_dir, num_clones=1):
     """The checked configuration of an experiment folder; fields without effect are named in the log."""
     if not os.path.isdir(exp_dir):
-        raise ConfigError("%s: no such experiment folder" % exp_dir)
+        raise ConfigError(f"{exp_dir}: no such experiment folder")
     config = read_config(exp_dir)
     check_clones(config, num_clones, exp_dir)
     unused = unused_fields(config)
@@ -56,8 +56,8 @@ def check_writable(path, is_folder=False):
             return
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except EnvironmentError as error:
-        raise type(error)(error.errno, "can't be written: %s" % error.strerror, path)
+    except OSError as error:
+        raise type(error)(error.errno, f"can't be written: {error.strerror}", path)
 
 
 def run(main):
@@ -73,11 +73,11 @@ def run(main):
     except TrainingStopped as stopped:
         logging.getLogger(__name__).error("%s", stopped)
         sys.exit(stopped.status)
-    except (ValueError, EnvironmentError, ImportError) as error:
+    except (OSError, ValueError, ImportError) as error:
         named = isinstance(error, EnvironmentError) and error.filename and error.strerror
-        sys.exit("error: %s" % ("%s: %s" % (error.filename, error.strerror) if named else error))
+        sys.exit("error: %s" % (f"{error.filename}: {error.strerror}" if named else error))
     except Exception as error:
         if "tensorflow" not in type(error).__module__:  # a mistake of ours: the traceback is needed
             raise
         logging.getLogger(__name__).debug("in TensorFlow", exc_info=True)
-        sys.exit("error: TensorFlow failed: %s" % cause(error))
+        sys.exit(f"error: TensorFlow failed: {cause(error)}")

@@ -55,8 +55,7 @@ def session_config(num_cpus=1, reading=False, bfloat16=False):
     config.gpu_options.allow_growth = True
     if IS_TF1:
         if bfloat16:
-            raise ValueError("bfloat16 needs TensorFlow 2, this is %s; leave it out of the configuration"
-                             % _tensorflow.__version__)
+            raise ValueError(f"bfloat16 needs TensorFlow 2, this is {_tensorflow.__version__}; leave it out of the configuration")
         return config
     from tensorflow.core.protobuf import rewriter_config_pb2
     rewrite = config.graph_options.rewrite_options

@@ -26,21 +26,19 @@ def read_config(path):
     try:
         with open(path, "rb") as stream:
             text = stream.read().decode("utf-8-sig")
-    except (IOError, OSError) as error:
-        raise ConfigError("%s: can't read the configuration (%s); an experiment folder holds %s"
-                          % (path, error.strerror, CONFIG_IN_EXP_DIR))
+    except OSError as error:
+        raise ConfigError(f"{path}: can't read the configuration ({error.strerror}); an experiment folder holds {CONFIG_IN_EXP_DIR}")
     except UnicodeDecodeError as error:
-        raise ConfigError("%s: the configuration is not UTF-8 text (%s)" % (path, error))
+        raise ConfigError(f"{path}: the configuration is not UTF-8 text ({error})")
     config = pipeline_pb2.TrainEvalPipelineConfig()
     try:
         text_format.Parse(text, config)
     except text_format.ParseError as error:
         where, _, problem = str(error).partition(" : ")
         problem = problem.rstrip(".")
-        raise ConfigError("%s:%s: %s; protos/ lists the fields of every message"
-                          % (path, where if problem else "1", problem or str(error)))
+        raise ConfigError("{}:{}: {}; protos/ lists the fields of every message".format(path, where if problem else "1", problem or str(error)))
     except (ValueError, RecursionError) as error:
-        raise ConfigError("%s: not a configuration (%s)" % (path, error))
+        raise ConfigError(f"{path}: not a configuration ({error})")
     _check(config, path, text)
     return config
 
@@ -66,7 +64,7 @@ def unused_fields(config):
     for path, message in _walk(config):
         for field in unused.get(message.DESCRIPTOR.name, ()):
             if message.HasField(field):
-                found.append("%s.%s" % (path, field))
+                found.append(f"{path}.{field}")
     return found
 
 
@@ -139,13 +137,13 @@ _REPEATED = frozenset(["bidirectional_rnn", "predictor", "train_input_reader", "
 def _check_finite(message):
     for field, value in message.ListFields():
         if isinstance(value, float) and not math.isfinite(value):
-            yield field.name, "is %g, expected a finite number" % value
+            yield field.name, f"is {value:g}, expected a finite number"
 
 
 def _one_of(oneof, choices):
     def rule(message):
         if message.WhichOneof(oneof) is None:
-            yield "", "expected one of %s" % choices
+            yield "", f"expected one of {choices}"
     return rule
 
 
@@ -154,15 +152,14 @@ def _at_least(**bounds):
         for field, bound in sorted(bounds.items()):
             value = getattr(message, field)
             if not value >= bound:  # NaN is wrong too
-                yield field, "is %g, expected %g or more" % (value, bound)
+                yield field, f"is {value:g}, expected {bound:g} or more"
     return rule
 
 
 def _all(*rules):
     def rule(message):
         for one in rules:
-            for found in one(message):
-                yield found
+            yield from one(message)
     return rule
 
 
@@ -187,9 +184,8 @@ def _check_train(config):
         try:
             re.compile(pattern)
         except re.error as error:
-            yield "freeze_variables[%d]" % i, "%r is not a regular expression (%s)" % (pattern, error)
-    for problem in _check_resized(config.data_augmentation_options, "data_augmentation_options"):
-        yield problem
+            yield "freeze_variables[%d]" % i, f"{pattern!r} is not a regular expression ({error})"
+    yield from _check_resized(config.data_augmentation_options, "data_augmentation_options")
 
 
 def _check_eval(config):
@@ -212,13 +208,13 @@ def _check_optimizer(config):
                                               "exponential_decay_learning_rate, manual_step_learning_rate or " \
                                               "one_cycle_learning_rate"
     if not 0.0 <= config.moving_average_decay < 1.0:
-        yield "moving_average_decay", "is %g, expected 0 to below 1" % config.moving_average_decay
+        yield "moving_average_decay", f"is {config.moving_average_decay:g}, expected 0 to below 1"
 
 
 def _check_manual_steps(config):
     steps = [entry.step for entry in config.schedule]
     if steps != sorted(set(steps)):
-        yield "schedule", "the steps %s must grow from entry to entry" % steps
+        yield "schedule", f"the steps {steps} must grow from entry to entry"
 
 
 def _check_one_cycle(config):
@@ -235,7 +231,7 @@ def _check_model(config):
     names = [predictor.name for predictor in config.predictor]
     for i, name in enumerate(names):
         if name in names[:i]:
-            yield "predictor[%d].name" % i, "%r is the name of another predictor" % name
+            yield "predictor[%d].name" % i, f"{name!r} is the name of another predictor"
     if config.keypoint_supervision:
         if not config.HasField("spatial_transformer"):
             yield "keypoint_supervision", "needs a spatial_transformer"
@@ -249,12 +245,12 @@ def _check_spatial_transformer(config):
     if config.num_control_points < 4 or config.num_control_points % 2:
         yield "num_control_points", "is %d, expected an even number of 4 or more" % config.num_control_points
     if config.init_bias_pattern not in ("identity", "slope", "sine"):
-        yield "init_bias_pattern", "is %r, expected identity, slope or sine" % config.init_bias_pattern
+        yield "init_bias_pattern", f"is {config.init_bias_pattern!r}, expected identity, slope or sine"
     if config.activation not in ("none", "sigmoid"):
-        yield "activation", "is %r, expected none or sigmoid" % config.activation
+        yield "activation", f"is {config.activation!r}, expected none or sigmoid"
     for field in ("margin_x", "margin_y"):
         if not 0.0 <= getattr(config, field) < 0.5:
-            yield field, "is %g, expected 0 to below 0.5" % getattr(config, field)
+            yield field, f"is {getattr(config, field):g}, expected 0 to below 0.5"
 
 
 def _check_sizes(**lengths):
@@ -298,7 +294,7 @@ def _check_custom_predictor(config):
 
 def _check_custom(config):
     if not re.match(r"[\w.]+:\w+$", config.factory):
-        yield "factory", "is %r, expected package.module:function" % config.factory
+        yield "factory", f"is {config.factory!r}, expected package.module:function"
 
 
 def _check_argument(config):

@@ -21,8 +21,7 @@ def build(config, base_dir=None, **more):
             module = importlib.import_module(module_name)
         function = getattr(module, function_name)
     except Exception as error:  # the module's own, too
-        raise ValueError("factory %r can't be imported (%s: %s); it was looked up in %s and on Python's path"
-                         % (config.factory, type(error).__name__, error, base_dir or "no experiment folder"))
+        raise ValueError("factory {!r} can't be imported ({}: {}); it was looked up in {} and on Python's path".format(config.factory, type(error).__name__, error, base_dir or "no experiment folder"))
     keywords = dict(more)
     for argument in config.args:
         value = getattr(argument, argument.WhichOneof("value"))
@@ -30,10 +29,9 @@ def build(config, base_dir=None, **more):
     try:
         part = function(**keywords)
     except TypeError as error:
-        raise ValueError("factory %r does not take these arguments, %s (%s)"
-                         % (config.factory, ", ".join(sorted(keywords)) or "none", error))
+        raise ValueError("factory {!r} does not take these arguments, {} ({})".format(config.factory, ", ".join(sorted(keywords)) or "none", error))
     if part is None:
-        raise ValueError("factory %r returned nothing; it must return the part that it makes" % config.factory)
+        raise ValueError(f"factory {config.factory!r} returned nothing; it must return the part that it makes")
     return part
 
 
@@ -45,8 +43,7 @@ def build_network(config, rank, result, base_dir=None):
     def call(images, is_training):
         found = network(images, is_training)
         if not isinstance(found, (list, tuple)) or not found or not all(is_tensor(one, rank) for one in found):
-            raise ValueError("factory %r must give a function that returns a list of %s, not %s"
-                             % (config.factory, result, found))
+            raise ValueError(f"factory {config.factory!r} must give a function that returns a list of {result}, not {found}")
         return found
     return call
 

@@ -25,14 +25,14 @@ def main():
     for finding in findings:
         print("%-5s %s" % (finding.state, finding.what))
         if finding.mend:
-            print("      -> %s" % finding.mend)
+            print(f"      -> {finding.mend}")
     bad = sum(finding.state == "BAD" for finding in findings)
     print("%d of %d checks need mending" % (bad, len(findings)) if bad else "Nothing needs mending.")
     sys.exit(1 if bad else 0)
 
 
 def check_python():
-    version = "Python %s, %s" % (platform.python_version(), sys.executable)
+    version = f"Python {platform.python_version()}, {sys.executable}"
     if sys.version_info[:2] == (3, 6) or sys.version_info >= (3, 10):
         yield Finding("ok", version)
     else:
@@ -43,15 +43,15 @@ def check_packages():
     for name in "numpy", "PIL", "google.protobuf", "editdistance", "tqdm":
         try:
             module = importlib.import_module(name)
-            yield Finding("ok", "%s %s" % (name, getattr(module, "__version__", "")))
+            yield Finding("ok", "{} {}".format(name, getattr(module, "__version__", "")))
         except Exception as error:  # a package can be broken in any way
-            yield Finding("BAD", "%s: %s" % (name, error), "pip install %s" % {
-                "PIL": "pillow", "google.protobuf": "protobuf"}.get(name, name))
+            yield Finding("BAD", f"{name}: {error}", "pip install {}".format({
+                "PIL": "pillow", "google.protobuf": "protobuf"}.get(name, name)))
     try:
         importlib.import_module("aster.protos.pipeline_pb2")
         yield Finding("ok", "configuration language")
     except Exception as error:
-        yield Finding("BAD", "configuration language: %s" % error,
+        yield Finding("BAD", f"configuration language: {error}",
                       "pip install grpcio-tools, then in the checkout: python setup.py build_ext --inplace")
 
 
@@ -63,21 +63,20 @@ def check_tensorflow():
         mend = "pip install tensorflow"
         if sys.version_info[:2] == (3, 6):
             mend = "pip install tensorflow==1.4.0 (CPU), or tensorflow-gpu==1.4.0 with CUDA 8 and cuDNN 6"
-        yield Finding("BAD", "TensorFlow: %s" % str(error).splitlines()[0], mend)
+        yield Finding("BAD", f"TensorFlow: {str(error).splitlines()[0]}", mend)
         return
-    yield Finding("ok", "TensorFlow %s, built for %s" % (
+    yield Finding("ok", "TensorFlow {}, built for {}".format(
         tensorflow.__version__, "GPUs" if tensorflow.test.is_built_with_cuda() else "CPUs"))
     built = getattr(tensorflow.sysconfig, "get_build_info", dict)()
     if built.get("cuda_version"):
-        yield Finding("ok", "TensorFlow wants CUDA %s and cuDNN %s; pip install \"tensorflow[and-cuda]\" brings both"
-                      % (built["cuda_version"], built.get("cudnn_version", "")))
+        yield Finding("ok", "TensorFlow wants CUDA {} and cuDNN {}; pip install \"tensorflow[and-cuda]\" brings both".format(built["cuda_version"], built.get("cudnn_version", "")))
 
 
 def check_ops():
     try:
         ops = importlib.import_module("aster.c_ops.ops")
     except Exception as error:
-        yield Finding("BAD", "op library: %s" % str(error).splitlines()[0],
+        yield Finding("BAD", f"op library: {str(error).splitlines()[0]}",
                       "in the checkout: python setup.py build_ext --inplace (needs g++: apt-get install g++)")
         return
     from aster.compat import num_gpus
@@ -94,7 +93,7 @@ def check_gpus():
                       "only for a GPU: install its driver, e.g. apt-get install nvidia-driver, and start anew")
         return
     for line in driver.splitlines():
-        yield Finding("ok", "GPU: %s" % line)
+        yield Finding("ok", f"GPU: {line}")
     try:
         from aster.compat import IS_TF1, num_gpus
     except Exception:
@@ -102,8 +101,8 @@ def check_gpus():
     if num_gpus():
         yield Finding("ok", "TensorFlow uses %d GPU(s)" % num_gpus())
     elif IS_TF1:
-        yield Finding("note", "TensorFlow 1.4 sees no GPU", "it needs tensorflow-gpu==1.4.0, %s and %s on "
-                      "LD_LIBRARY_PATH" % (_CUDA_OF_TF1, _CUDNN_OF_TF1))
+        yield Finding("note", "TensorFlow 1.4 sees no GPU", f"it needs tensorflow-gpu==1.4.0, {_CUDA_OF_TF1} and {_CUDNN_OF_TF1} on "
+                      "LD_LIBRARY_PATH")
     else:
         yield Finding("note", "TensorFlow sees no GPU", "pip install \"tensorflow[and-cuda]\"")
 
@@ -113,28 +112,28 @@ def check_compilers():
                                      ("nvcc", r"release ([\d.]+)", "kernels for GPUs")):
         found = re.search(pattern, _output([command, "--version"]))
         if found:
-            yield Finding("ok", "%s %s" % (command, found.group(1)))
+            yield Finding("ok", f"{command} {found.group(1)}")
         else:
-            yield Finding("note", "no %s, which builds %s" % (command, needed),
+            yield Finding("note", f"no {command}, which builds {needed}",
                           "apt-get install g++" if command == "g++" else "only for a GPU: install the CUDA toolkit")
 
 
 def check_disk():
     free = shutil.disk_usage(os.getcwd()).free / 1e9
     if free < _MIN_FREE_GB:
-        yield Finding("note", "only %.1f GB are free in %s" % (free, os.getcwd()),
+        yield Finding("note", f"only {free:.1f} GB are free in {os.getcwd()}",
                       "checkpoints of the full model take 0.7 GB, data sets from 1 to 40 GB")
     else:
-        yield Finding("ok", "%.0f GB free in %s" % (free, os.getcwd()))
+        yield Finding("ok", f"{free:.0f} GB free in {os.getcwd()}")
     yield Finding("ok", "%d CPU cores" % len(os.sched_getaffinity(0)))
 
 
 def check_model():
     from aster.pretrained import ENGLISH
     if os.path.exists(os.path.join(ENGLISH, "log", "checkpoint")):
-        yield Finding("ok", "trained model in %s" % ENGLISH)
+        yield Finding("ok", f"trained model in {ENGLISH}")
     else:
-        yield Finding("note", "the trained model is not in %s" % ENGLISH, "git checkout aster/pretrained")
+        yield Finding("note", f"the trained model is not in {ENGLISH}", "git checkout aster/pretrained")
 
 
 CHECKS = (check_python, check_packages, check_tensorflow, check_ops, check_gpus, check_compilers, check_disk,

@@ -37,7 +37,7 @@ def _report(arguments):
     data_sets = find_data_sets(arguments.datasets)
     folders = ([arguments.exp_dir] if arguments.exp_dir else []) + arguments.compare
     if len(set(map(os.path.abspath, folders))) < len(folders):
-        raise ValueError("an experiment is named twice: %s" % " ".join(folders))
+        raise ValueError("an experiment is named twice: {}".format(" ".join(folders)))
     configs = [command.read_experiment(folder) for folder in folders]
     command.check_writable(arguments.report, is_folder=True)
     from aster.evaluation.page import make_report
@@ -52,7 +52,7 @@ def _follow(arguments):
     if arguments.json:
         command.check_writable(arguments.json)
     if not config.HasField("eval_input_reader"):
-        raise ValueError("%s: the configuration has no eval_input_reader" % arguments.exp_dir)
+        raise ValueError(f"{arguments.exp_dir}: the configuration has no eval_input_reader")
     from aster import checkpoint
     from aster.evaluation.evaluator import evaluate
     log_dir = os.path.join(arguments.exp_dir, "log")

@@ -27,10 +27,10 @@ def main():
     arguments = parser.parse_args()
     command.read_experiment(arguments.exp_dir)
     if os.path.exists(arguments.output):
-        raise ValueError("%s exists already; name one that does not" % arguments.output)
+        raise ValueError(f"{arguments.output} exists already; name one that does not")
     command.check_writable(os.path.dirname(os.path.abspath(arguments.output)), is_folder=True)
     export = export_onnx if arguments.output.endswith(".onnx") else export_saved_model
-    print("%s: %s" % (arguments.output, export(arguments.exp_dir, arguments.output, arguments.greedy)))
+    print(f"{arguments.output}: {export(arguments.exp_dir, arguments.output, arguments.greedy)}")
 
 
 def export_saved_model(exp_dir, output, greedy=False):
@@ -86,7 +86,7 @@ def export_onnx(exp_dir, output, greedy=False):
         import tf2onnx
         from tf2onnx import tf_loader
     except ImportError as error:
-        raise ValueError("%s; run: pip install -e \".[export]\"" % error)
+        raise ValueError(f"{error}; run: pip install -e \".[export]\"")
     config, path = _find(exp_dir, greedy)
     size = preprocessed_shape(config.eval_config.data_preprocessing_steps, exp_dir)
     characters = []
@@ -116,7 +116,7 @@ def export_onnx(exp_dir, output, greedy=False):
     onnx.helper.set_model_props(model, {"characters": json.dumps(characters), "label_offset": "2"})
     onnx.checker.check_model(model)
     onnx.save(model, output)
-    return "images float [B, %s, %s, 3] -> labels int32 [B, S], scores float [B]" % (size[0], size[1] or "W")
+    return "images float [B, {}, {}, 3] -> labels int32 [B, S], scores float [B]".format(size[0], size[1] or "W")
 
 
 def _find(exp_dir, greedy):

@@ -23,7 +23,7 @@ class Server(ThreadingMixIn, HTTPServer):
     def __init__(self, recognizer, port=PORT):
         self.recognizer = recognizer
         try:
-            super(Server, self).__init__(("127.0.0.1", port), _Handler)
+            super().__init__(("127.0.0.1", port), _Handler)
         except (OSError, OverflowError) as error:
             raise ValueError("can't serve at port %d (%s); name another: --serve %d"
                              % (port, getattr(error, "strerror", None) or error, PORT + 1))
@@ -33,7 +33,7 @@ class Server(ThreadingMixIn, HTTPServer):
         if isinstance(sys.exc_info()[1], ConnectionError):  # who asked has left
             _log.debug("%s left", client_address)
         else:
-            super(Server, self).handle_error(request, client_address)
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -51,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
             with open(os.path.join(SAMPLES, unquote(self.path[len("/samples/"):])), "rb") as stream:
                 self._answer(stream.read(), "image/jpeg")
         else:
-            self._answer_json({"error": "there is nothing at %s" % self.path}, 404)
+            self._answer_json({"error": f"there is nothing at {self.path}"}, 404)
 
     def do_POST(self):
         if not self._is_local():

@@ -16,7 +16,7 @@ def main():
 
     config = command.read_experiment(arguments.exp_dir, arguments.num_clones)
     if not config.HasField("train_config"):
-        raise ValueError("%s: the configuration has no train_config" % arguments.exp_dir)
+        raise ValueError(f"{arguments.exp_dir}: the configuration has no train_config")
     from aster.training.loop import train
     train(config, arguments.exp_dir, arguments.num_clones, arguments.clone_on_cpu, _evaluation(config, arguments))
 
@@ -33,7 +33,7 @@ def _evaluation(config, arguments):
     def word_accuracy(path):
         try:
             return evaluate(small, arguments.exp_dir, path)["word_accuracy"]
-        except (ValueError, EnvironmentError) as error:
+        except (OSError, ValueError) as error:
             logging.getLogger(__name__).error("can't evaluate %s: %s; training goes on", path, error)
     return word_accuracy
 

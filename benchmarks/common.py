@@ -53,14 +53,13 @@ def trunk(batch, is_training):
 def saved_model(config, sharpness=1):
     """A checkpoint of the configuration's model with its first random values -> path. `sharpness` multiplies the
     decoders' last layers: random values leave every text in doubt, trained ones few."""
-    with tempfile.TemporaryDirectory() as folder:
-        with tf.Graph().as_default(), tf.Session() as session:
-            build_model(config.model, DEMO).recognize(tf.placeholder(tf.float32, [None, 64, 256, 3]))
-            session.run(tf.global_variables_initializer())
-            for variable in tf.trainable_variables():
-                if variable.op.name.endswith("dense/kernel"):
-                    variable.load(session.run(variable) * sharpness, session)
-            yield tf.train.Saver(checkpoint.model_variables()).save(session, os.path.join(folder, "model.ckpt"))
+    with tempfile.TemporaryDirectory() as folder, tf.Graph().as_default(), tf.Session() as session:
+        build_model(config.model, DEMO).recognize(tf.placeholder(tf.float32, [None, 64, 256, 3]))
+        session.run(tf.global_variables_initializer())
+        for variable in tf.trainable_variables():
+            if variable.op.name.endswith("dense/kernel"):
+                variable.load(session.run(variable) * sharpness, session)
+        yield tf.train.Saver(checkpoint.model_variables()).save(session, os.path.join(folder, "model.ckpt"))
 
 
 def alternate(functions, seconds):

@@ -4,9 +4,9 @@ import sys
 import numpy as np
 from common import alternate, report, tf
 
+from aster.c_ops import ops
 from aster.model.decoder import AttentionDecoder
 from aster.model.rectifier import bilinear_sample
-from aster.c_ops import ops
 from aster.model.rnn import BidirectionalRnn, LstmCell
 
 

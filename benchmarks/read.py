@@ -1,12 +1,21 @@
 """Reading with the demo model: python benchmarks/read.py BATCH [fp32|bf16]"""
 import sys
 
-from common import (alternate, build_model, check_precision, checkpoint, demo_config, random_images, report,
-                    saved_model, tf, trunk)
+from common import (
+    alternate,
+    build_model,
+    check_precision,
+    checkpoint,
+    demo_config,
+    random_images,
+    report,
+    saved_model,
+    tf,
+    trunk,
+)
 
 from aster.compat import session_config
 from aster.reading.batches import BatchSplitter
-
 
 CASES = (  # name, most steps of a text, sharpness
     ("8 letters, read without doubt as trained weights do", 9, 1000),

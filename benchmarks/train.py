@@ -1,8 +1,18 @@
 """Training steps of the demo model: python benchmarks/train.py BATCH [fp32|bf16]"""
 import sys
 
-from common import (alternate, build_model, check_precision, demo_config, peak_mb, random_images, report, texts, tf,
-                    trunk)
+from common import (
+    alternate,
+    build_model,
+    check_precision,
+    demo_config,
+    peak_mb,
+    random_images,
+    report,
+    texts,
+    tf,
+    trunk,
+)
 
 from aster.compat import session_config
 from aster.data.dataset import Batch

@@ -63,7 +63,7 @@ def _training(model, images, texts):
     result = model.training_pass(images, texts)
     tensors = {"training/loss_" + name.lower(): loss for name, loss in result.losses.items()}
     for predictor, teaching in zip(model.predictors, result.teacher_forced):
-        tensors["training/%s_logits" % predictor.decoder.name.lower()] = teaching.logits
+        tensors[f"training/{predictor.decoder.name.lower()}_logits"] = teaching.logits
     total = tf.add_n(list(result.losses.values())
                      + tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES))
     variables = tf.trainable_variables()

@@ -6,10 +6,12 @@ import os
 import sys
 
 import pytest
+from experiment import WORDS, draw_word, make_experiment, write_config
 from PIL import Image
 
-from aster import command, demo, eval as eval_command, train as train_command
-from experiment import WORDS, draw_word, make_experiment, write_config
+from aster import command, demo
+from aster import eval as eval_command
+from aster import train as train_command
 
 
 def run(module, *arguments):
@@ -47,7 +49,7 @@ def test_demo(trained, tmp_path, capsys):
     images = tmp_path / "images"
     images.mkdir()
     for i, mode in enumerate(["RGB", "L", "RGBA", "P", "1"]):
-        Image.new("RGB", (30 + i, 20), (i * 50, 0, 0)).convert(mode).save(str(images / ("%s.png" % mode)))
+        Image.new("RGB", (30 + i, 20), (i * 50, 0, 0)).convert(mode).save(str(images / (f"{mode}.png")))
     (images / "word.jpg").write_bytes(draw_word("tea"))
     path, out = str(tmp_path / "texts.json"), str(tmp_path / "out")
     assert run(demo, "--exp_dir", trained, "--input_image", images, "--output_dir", out, "--json", path) is None

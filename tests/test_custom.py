@@ -3,17 +3,17 @@ import os
 import shutil
 
 import pytest
+from experiment import draw_word
 from google.protobuf import text_format
 
 from aster import custom
+from aster.checkpoint import find_checkpoint
 from aster.config import CONFIG_IN_EXP_DIR, ConfigError, read_config
 from aster.data.preprocess import preprocessed_shape
 from aster.evaluation.evaluator import evaluate
-from aster.checkpoint import find_checkpoint
 from aster.protos import custom_pb2, preprocessor_pb2
 from aster.reading.recognizer import Recognizer
 from aster.training.loop import train
-from experiment import draw_word
 
 EXPERIMENT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "experiments", "custom_encoder")
 
@@ -62,7 +62,7 @@ def test_a_convnet_of_ones_own_before_the_libraries_encoder(copy):
 def test_an_encoder_must_give_sequences(copy, returned):
     with open(os.path.join(copy, "wrong.py"), "w") as stream:
         stream.write("from aster.compat import tf\n\n\n"
-                     "def encoder(channels):\n    return lambda images, is_training: %s\n" % returned)
+                     f"def encoder(channels):\n    return lambda images, is_training: {returned}\n")
     edit(copy, ('"parts:encoder"', '"wrong:encoder"'))
     with pytest.raises(ValueError, match=r"'wrong:encoder' must give .* a list of feature sequences \[B, T, C\]"):
         train(read_config(copy), copy, clone_on_cpu=True)
@@ -71,7 +71,7 @@ def test_an_encoder_must_give_sequences(copy, returned):
 @pytest.mark.parametrize("returned", ["None", "tf.reduce_mean(image, axis=2)"])
 def test_a_preprocessing_step_must_give_an_image(tmp_path, returned):
     (tmp_path / "steps.py").write_text("from aster.compat import tf\n\n\n"
-                                       "def step():\n    return lambda image: %s\n" % returned)
+                                       f"def step():\n    return lambda image: {returned}\n")
     step = text_format.Parse('custom { factory: "steps:step" }', preprocessor_pb2.PreprocessingStep())
     with pytest.raises(ValueError, match=r"'steps:step' must give a function that returns an image \[H, W, C\]"):
         preprocessed_shape([step], str(tmp_path))
@@ -90,7 +90,7 @@ def test_arguments_of_all_kinds():
 def test_experiments_may_have_modules_of_one_name(tmp_path):
     for number in "12":
         (tmp_path / number).mkdir()
-        (tmp_path / number / "parts.py").write_text("def number():\n    return %s\n" % number)
+        (tmp_path / number / "parts.py").write_text(f"def number():\n    return {number}\n")
     found = [build('factory: "parts:number"', str(tmp_path / number)) for number in "1221"]
     assert found == [1, 2, 2, 1]
     assert callable(build('factory: "parts:encoder"'))

@@ -19,7 +19,7 @@ def test_this_machine(capsys):
 
 def test_a_broken_package_is_named_with_its_remedy(monkeypatch):
     def missing(name):
-        raise ImportError("No module named %r" % name)
+        raise ImportError(f"No module named {name!r}")
     monkeypatch.setattr(doctor.importlib, "import_module", missing)
     findings = list(doctor.check_packages()) + list(doctor.check_tensorflow())
     assert all(finding.state == "BAD" for finding in findings)

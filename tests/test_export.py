@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from experiment import WORDS, draw_word, make_experiment, make_lines_config
 from google.protobuf import text_format
 from PIL import Image
 
@@ -16,7 +17,6 @@ from aster.config import CONFIG_IN_EXP_DIR, read_config
 from aster.pretrained import ENGLISH, SAMPLES
 from aster.reading.recognizer import Recognizer
 from aster.training.loop import train
-from experiment import WORDS, draw_word, make_experiment, make_lines_config
 
 # Loads a model in a process that has nothing of ASTER, not even its ops.
 READER = """
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 
 
 def write_words(folder):
-    paths = [str(folder / ("%s.jpg" % word)) for word in WORDS]
+    paths = [str(folder / (f"{word}.jpg")) for word in WORDS]
     for path, word in zip(paths, WORDS):
         with open(path, "wb") as stream:
             stream.write(draw_word(word))

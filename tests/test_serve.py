@@ -7,13 +7,13 @@ import threading
 from http.client import HTTPConnection
 
 import pytest
+from experiment import draw_word, make_experiment
 
 from aster import serve
 from aster.config import read_config
 from aster.pretrained import SAMPLES
 from aster.reading.recognizer import Recognizer
 from aster.training.loop import train
-from experiment import draw_word, make_experiment
 
 
 @pytest.fixture(scope="module")

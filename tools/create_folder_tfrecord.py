@@ -27,7 +27,7 @@ def load(arguments):
     path = arguments.list if os.path.exists(arguments.list) else sources.find(arguments.data_dir, arguments.list)
     ending = os.path.splitext(path)[1].lower()
     if ending not in _READERS:
-        raise SourceError("--list %s: expected a name ending in %s" % (path, ", ".join(sorted(_READERS))))
+        raise SourceError("--list {}: expected a name ending in {}".format(path, ", ".join(sorted(_READERS))))
     items = []
     for number, line in sources.read_lines(path):
         fields = _READERS[ending](line)

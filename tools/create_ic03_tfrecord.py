@@ -45,7 +45,7 @@ def read_lexicon(arguments):
     path = os.path.join(arguments.data_dir, "lexicon_full")
     if not os.path.exists(path):
         if arguments.lexicon:
-            raise SourceError("there is no %s, which --lexicon %s needs" % (path, arguments.lexicon))
+            raise SourceError(f"there is no {path}, which --lexicon {arguments.lexicon} needs")
         return []
     return [text for _, text in sources.read_lines(path)]
 

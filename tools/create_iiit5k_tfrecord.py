@@ -11,7 +11,6 @@ import functools
 import os
 
 import numpy as np
-
 from conversion import sources
 from conversion.convert import SourceError, make_parser, run
 
@@ -42,10 +41,10 @@ def read_mat(path):
     try:
         content = io.loadmat(path)
     except Exception as error:  # scipy raises many types for bytes that it can't read
-        raise SourceError("%s is no MATLAB file, or damaged: %s" % (path, error))
+        raise SourceError(f"{path} is no MATLAB file, or damaged: {error}")
     arrays = [value for name, value in content.items() if not name.startswith("__")]
     if len(arrays) != 1 or not arrays[0].dtype.names:
-        raise SourceError("%s: expected one array of structures" % path)
+        raise SourceError(f"{path}: expected one array of structures")
     return arrays[0].flatten()
 
 

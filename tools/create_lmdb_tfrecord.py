@@ -11,7 +11,7 @@ import os
 from conversion.convert import SourceError, make_parser, run
 
 
-class Numbers(object):
+class Numbers:
     """1 to count as a sequence of names."""
 
     def __init__(self, count):
@@ -29,14 +29,14 @@ def _open(path):
     try:
         return lmdb.open(path, readonly=True, lock=False, readahead=False, meminit=False)
     except lmdb.Error as error:
-        raise SourceError("%s is no LMDB (expected a folder with data.mdb): %s" % (path, error))
+        raise SourceError(f"{path} is no LMDB (expected a folder with data.mdb): {error}")
 
 
 def load(arguments):
     with _open(arguments.data_dir) as environment, environment.begin() as transaction:
         count = transaction.get(b"num-samples")
     if count is None or not count.isdigit():
-        raise SourceError("%s has no number under the key num-samples" % arguments.data_dir)
+        raise SourceError(f"{arguments.data_dir} has no number under the key num-samples")
     return Numbers(int(count)), functools.partial(read_word, arguments.data_dir), None
 
 

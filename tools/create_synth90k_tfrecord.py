@@ -11,7 +11,6 @@ import functools
 import posixpath
 
 import numpy as np
-
 from conversion import sources
 from conversion.convert import make_parser, run
 
@@ -20,7 +19,7 @@ LISTS = {"all": "annotation.txt", "train": "annotation_train.txt", "val": "annot
 _BLOCK = 1 << 24  # bytes
 
 
-class Lines(object):
+class Lines:
     """The lines of a file as a sequence, of which only the places are in memory: 8 bytes each."""
 
     def __init__(self, path):
@@ -47,8 +46,7 @@ class Lines(object):
 def read_line(data_dir, line):
     name = line.strip().rpartition(" ")[0] or line.strip()
     if name:
-        for sample in sources.read_word_image(data_dir, (name, text_of(name))):
-            yield sample
+        yield from sources.read_word_image(data_dir, (name, text_of(name)))
 
 
 def text_of(name):

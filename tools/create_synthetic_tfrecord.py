@@ -16,11 +16,10 @@ import signal
 import sys
 import time
 
-from tqdm import tqdm
-
 from conversion import sheet
 from conversion.output import OutputError, complete_files, record_writers, shard_paths
 from synthetic import fonts, photos, render, words
+from tqdm import tqdm
 
 # The checkout serves where aster is not installed.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -69,7 +68,7 @@ def _number(kind, low, high, expected):
         except ValueError:
             value = None
         if value is None or not low <= value <= high:
-            raise argparse.ArgumentTypeError("must be %s, not %r" % (expected, text))
+            raise argparse.ArgumentTypeError(f"must be {expected}, not {text!r}")
         return value
     return parse
 
@@ -147,7 +146,7 @@ def run(arguments):
     paths = shard_paths(arguments.output_path, arguments.num_shards)
     preview = [arguments.preview] if arguments.preview else []
     if arguments.preview in paths:
-        raise OutputError("--preview and --output_path name the same file, %s" % arguments.preview)
+        raise OutputError(f"--preview and --output_path name the same file, {arguments.preview}")
     first = []
 
     def watched(rendered):
@@ -174,7 +173,7 @@ def main(arguments=None):
     try:
         run(arguments)
     except render.INPUT_ERRORS + (render.RenderError, OutputError) as error:
-        sys.exit("create_synthetic_tfrecord: %s" % error)
+        sys.exit(f"create_synthetic_tfrecord: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; nothing was written")
 

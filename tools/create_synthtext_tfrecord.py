@@ -11,7 +11,6 @@ import functools
 import re
 
 import numpy as np
-
 from conversion import sources
 from conversion.convert import Skipped, SourceError, make_parser, run
 
@@ -19,7 +18,7 @@ _MARGIN = 0.1       # of the geometric mean of width and height
 _SMALLEST_AREA = 20  # square pixels
 
 
-class Images(object):
+class Images:
     """The images of gt.mat as a sequence of (name, words, word boxes [n, 4, 2], character boxes [m, 4, 2]).
 
     gt.mat holds millions of small arrays; each of its four variables is read by itself and packed into one.
@@ -32,8 +31,7 @@ class Images(object):
         self._characters, self._character_bounds = _pack(_variable(path, "charBB"), np.float32)
         counts = [len(one) for one in (self._names, self._texts, self._word_bounds[1:], self._character_bounds[1:])]
         if len(set(counts)) != 1:
-            raise SourceError("%s: imnames, txt, wordBB and charBB have %s entries; expected as many of each"
-                              % (path, ", ".join(map(str, counts))))
+            raise SourceError("{}: imnames, txt, wordBB and charBB have {} entries; expected as many of each".format(path, ", ".join(map(str, counts))))
 
     def __len__(self):
         return len(self._names)
@@ -51,9 +49,9 @@ def _variable(path, name):
     try:
         return io.loadmat(path, variable_names=[name])[name].flatten()
     except KeyError:
-        raise SourceError("%s has no variable %s; expected SynthText's gt.mat" % (path, name))
+        raise SourceError(f"{path} has no variable {name}; expected SynthText's gt.mat")
     except Exception as error:  # scipy raises many types for bytes that it can't read
-        raise SourceError("%s is no MATLAB file that scipy can read, or damaged: %s" % (path, error))
+        raise SourceError(f"{path} is no MATLAB file that scipy can read, or damaged: {error}")
 
 
 def _text(cell):

@@ -12,7 +12,7 @@ def main(path, folder, count):
     os.makedirs(folder, exist_ok=True)
     for record in itertools.islice(records.read_records(path), int(count)):
         if record.error:
-            sys.exit("%s: %s" % (record.where, record.error))
+            sys.exit(f"{record.where}: {record.error}")
         sample = example.parse(record.payload)
         extension = "png" if sample.encoded.startswith(b"\x89PNG") else "jpg"
         name = os.path.join(folder, "%02d_%s.%s" % (record.number, sample.text, extension))

@@ -12,7 +12,6 @@ import os
 import sys
 
 import numpy as np
-
 from conversion import sheet
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -38,13 +37,13 @@ def inspect(paths, characters=None, most=80):
     for path in paths:
         for record in records.read_records(path):
             if record.error:
-                damaged.append("%s: %s" % (record.where, record.error))
+                damaged.append(f"{record.where}: {record.error}")
                 continue
             try:
                 sample = example.parse(record.payload)
                 sizes.append(image.decode_image(sample.encoded).shape[:2])
             except ValueError as error:
-                damaged.append("%s: %s" % (record.where, error))
+                damaged.append(f"{record.where}: {error}")
                 continue
             lengths[len(sample.text)] += 1
             formats["PNG" if sample.encoded.startswith(b"\x89PNG") else
@@ -90,7 +89,7 @@ def main():
     for path in arguments.paths:
         found = [path] if os.path.exists(path) else sorted(glob.glob(path))
         if not found:
-            sys.exit("inspect_tfrecord: there is no %s" % path)
+            sys.exit(f"inspect_tfrecord: there is no {path}")
         paths += found
     characters = set(charset.normalize(arguments.charset or ""))
     if arguments.charset_file:
@@ -98,13 +97,13 @@ def main():
             with open(arguments.charset_file, encoding="utf-8-sig") as stream:
                 characters.update(charset.normalize(stream.read()).replace("\n", ""))
         except (OSError, UnicodeDecodeError) as error:
-            sys.exit("inspect_tfrecord: --charset_file %s: %s" % (arguments.charset_file, error))
+            sys.exit(f"inspect_tfrecord: --charset_file {arguments.charset_file}: {error}")
     try:
         lines, first, damaged = inspect(paths, characters, arguments.num_images)
         if arguments.sheet and first:
             sheet.draw(first, arguments.sheet)
     except OSError as error:
-        sys.exit("inspect_tfrecord: %s" % error)
+        sys.exit(f"inspect_tfrecord: {error}")
     print("\n".join(lines))
     sys.exit(1 if damaged else 0)
 

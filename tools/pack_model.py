@@ -39,8 +39,7 @@ def main():
     config = read_config(arguments.exp_dir[0])
     for folder in arguments.exp_dir[1:]:
         if network(folder) != network(arguments.exp_dir[0]):
-            raise ValueError("%s: its model is configured otherwise than that of %s; their mean would mean nothing"
-                             % (folder, arguments.exp_dir[0]))
+            raise ValueError(f"{folder}: its model is configured otherwise than that of {arguments.exp_dir[0]}; their mean would mean nothing")
     paths = [checkpoint.find_checkpoint(os.path.join(folder, "log")) for folder in arguments.exp_dir]
     values = mean([model_values(config, path, arguments.exp_dir[0]) for path in paths])
     for field in ("train_config", "train_input_reader", "eval_input_reader"):
@@ -78,7 +77,7 @@ def mean(models):
     values = {name: np.mean([model[name] for model in models], axis=0).astype(np.float16) for name in models[0]}
     for name, value in values.items():
         if not np.isfinite(value).all():
-            raise ValueError("%s has values too large for float16" % name)
+            raise ValueError(f"{name} has values too large for float16")
     return values
 
 
@@ -90,8 +89,7 @@ def bring_files(part, exp_dir, output_dir, brought):
             source = (find_beside if part.DESCRIPTOR.name == "WordList" else find_file)(value, exp_dir)
             part.text_file = os.path.basename(value)
             if os.path.realpath(brought.setdefault(part.text_file, source)) != os.path.realpath(source):
-                raise ValueError("%s and %s would be one file of %s; rename one of them"
-                                 % (brought[part.text_file], source, output_dir))
+                raise ValueError(f"{brought[part.text_file]} and {source} would be one file of {output_dir}; rename one of them")
             with contextlib.suppress(shutil.SameFileError):
                 shutil.copy(source, os.path.join(output_dir, part.text_file))
         elif field.message_type:
@@ -108,7 +106,7 @@ def save(values, folder, step):
                                               write_meta_graph=False)
     # without the folder's place on this machine, which TensorFlow would write
     command.write_text(os.path.join(folder, "checkpoint"), lambda stream: stream.write(
-        'model_checkpoint_path: "%s"\n' % os.path.basename(path)))
+        f'model_checkpoint_path: "{os.path.basename(path)}"\n'))
     for old in glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*")):
         if not old.startswith(path + "."):  # of an earlier release
             os.remove(old)

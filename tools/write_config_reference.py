@@ -43,7 +43,7 @@ def _describe(name, text):
             scopes.append((None, scopes[-1][1]))
         elif opened:
             title = ".".join([scope for scope, _ in scopes if scope] + [opened.group(2)])
-            lines = ["### %s" % title, "", " ".join(comment), "", "| %s | | |" % (
+            lines = [f"### {title}", "", " ".join(comment), "", "| %s | | |" % (
                 "field" if opened.group(1) == "message" else "value"), "|---|---|---|"]
             done.append(lines)
             scopes.append((opened.group(2), lines))
@@ -52,7 +52,7 @@ def _describe(name, text):
         if scopes and (line == "}" or opened and opened.group(3)):
             scopes.pop()
         comment = []
-    parts = ["## %s.proto" % name] + ["\n".join(lines) for lines in done]
+    parts = [f"## {name}.proto"] + ["\n".join(lines) for lines in done]
     return re.sub(r"\n{3,}", "\n\n", "\n\n".join(parts)) + "\n"
 
 
@@ -62,10 +62,10 @@ def _row(line, comment, in_oneof):
     if field:
         label, kind, name, _, default = field.groups()
         kind += (", repeated" if label == "repeated" else "") + (", one of" if in_oneof else "")
-        kind += ", default %s" % default if default else ""
-        yield "| `%s` | %s | %s |" % (name, kind, " ".join(comment))
+        kind += f", default {default}" if default else ""
+        yield "| `{}` | {} | {} |".format(name, kind, " ".join(comment))
     elif value:
-        yield "| `%s` | | %s |" % (value.group(1), " ".join(comment))
+        yield "| `{}` | | {} |".format(value.group(1), " ".join(comment))
 
 
 if __name__ == "__main__":

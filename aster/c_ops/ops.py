@@ -11,7 +11,7 @@ import numpy as np
 from aster.compat import tf
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                    "libaster_ops_tf%s.so" % tf.__version__)
+                    f"libaster_ops_tf{tf.__version__}.so")
 
 
 def _load():
@@ -19,9 +19,9 @@ def _load():
     try:
         return tf.load_op_library(PATH), ctypes.CDLL(PATH)
     except (tf.errors.OpError, OSError) as error:
-        problem = "does not load (%s)" % error if os.path.exists(PATH) else "is not built"
-        raise ImportError("the op library of this TensorFlow, %s, %s; in ASTER's checkout run: "
-                          "python setup.py build_ext --inplace" % (PATH, problem)) from None
+        problem = f"does not load ({error})" if os.path.exists(PATH) else "is not built"
+        raise ImportError(f"the op library of this TensorFlow, {PATH}, {problem}; in ASTER's checkout run: "
+                          "python setup.py build_ext --inplace") from None
 
 
 _ops, _functions = _load()

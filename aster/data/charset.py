@@ -69,8 +69,8 @@ def _read_text_file(path):
         with open(path, "rb") as stream:
             content = stream.read()
     except OSError as error:
-        raise ValueError("%s: the character set can't be read (%s); character_set.text_file must "
-                         "name a UTF-8 file with one character per line" % (path, error.strerror))
+        raise ValueError(f"{path}: the character set can't be read ({error.strerror}); character_set.text_file must "
+                         "name a UTF-8 file with one character per line")
     try:
         return content.decode("utf-8-sig")  # with or without a byte order mark
     except UnicodeDecodeError as error:
@@ -95,16 +95,15 @@ def _check_characters(entries, source):
             raise ValueError("%s: expected one character, found %r (%d code points)"
                              % (where, entry, len(character)))
         if character in first_seen:
-            raise ValueError("%s: the character %r is there already (%s); leave one of them out"
-                             % (where, character, first_seen[character]))
+            raise ValueError(f"{where}: the character {character!r} is there already ({first_seen[character]}); leave one of them out")
         first_seen[character] = where
         characters.append(character)
     if not characters:
-        raise ValueError("%s: the character set is empty" % source)
+        raise ValueError(f"{source}: the character set is empty")
     return tuple(characters)
 
 
-class Charset(object):
+class Charset:
     """Text <-> labels.
 
     Args:

@@ -116,8 +116,7 @@ def make_dataset(readers, batch_sizes, steps, is_training, num_control_points=No
         raise ValueError("%d batch sizes are given for %d of %s; expected one for each"
                          % (len(batch_sizes), len(readers), field))
     if min(batch_sizes, default=0) < 1:
-        raise ValueError("%s: there must be a reader, and each batch size must be 1 or more, not %s"
-                         % (field, list(batch_sizes)))
+        raise ValueError(f"{field}: there must be a reader, and each batch size must be 1 or more, not {list(batch_sizes)}")
     report = ReadReport()
     with tf.device("/cpu:0"), tf.name_scope("input"):
         parts = []
@@ -127,8 +126,8 @@ def make_dataset(readers, batch_sizes, steps, is_training, num_control_points=No
             samples = _samples(source, steps, num_control_points, base_dir)
             parts.append(_batches(samples, batch_sizes[i], full_only=is_training))
             if len(readers) > 1 and parts[-1].output_shapes[0].as_list()[2] is None:
-                raise ValueError("%s: images of several widths can't come from several readers; name all files in the "
-                                 "input_path of one" % field)
+                raise ValueError(f"{field}: images of several widths can't come from several readers; name all files in the "
+                                 "input_path of one")
         dataset = tf.data.Dataset.zip(tuple(parts)).map(
             lambda *shares: tuple(tf.concat(values, 0) for values in zip(*shares)))
         iterator = without_autotune(dataset.prefetch(prefetch)).make_initializable_iterator()
@@ -217,8 +216,8 @@ def _find_files(reader, base_dir, name):
         samples = custom.build(reader.custom, base_dir)
         return [functools.partial(_own_records, samples, reader.custom.factory)]
     if kind != "tf_record_input_reader":
-        raise ValueError("%s: set tf_record_input_reader { input_path: ... } or custom { factory: ... }; no other kind "
-                         "of reader is built in" % name)
+        raise ValueError(f"{name}: set tf_record_input_reader {{ input_path: ... }} or custom {{ factory: ... }}; no other kind "
+                         "of reader is built in")
     paths = records.find_record_files(reader.tf_record_input_reader.input_path, base_dir,
                                       name + ".tf_record_input_reader.input_path")
     return [functools.partial(records.read_records, path) for path in paths]
@@ -228,7 +227,7 @@ def _own_records(samples, factory):
     """Yields a Record of each Sample that the function of a custom reader gives."""
     for number, sample in enumerate(samples()):
         if not isinstance(sample, example.Sample):
-            raise ValueError("factory %r: its function gave %r; expected aster.data.example.Sample" % (factory, sample))
+            raise ValueError(f"factory {factory!r}: its function gave {sample!r}; expected aster.data.example.Sample")
         yield records.Record(example.serialize(sample), factory, number, None, None)
 
 
@@ -248,7 +247,7 @@ def _scan(files, name, max_texts):
             usable = True
             texts.append(sample.text)
         except ValueError as error:
-            problems.append("%s: %s" % (record.where, error))
+            problems.append(f"{record.where}: {error}")
     if not usable:
         raise ValueError("%s: none of the %d records can be used; the first: %s"
                          % (name, len(problems), problems[0]))
@@ -274,7 +273,6 @@ def _describe_unknown(name, charset, found, samples, total, is_training):
     most = ", ".join("%r (U+%04X) x %d" % (c, ord(c), n) for c, n in found.most_common(10))
     fate = ("the model can't read them" if not is_training else
             "samples with such characters are left out of training" if charset.drop_unknown else
-            "they become %r; label_map.unknown_characters: DROP_SAMPLE leaves such samples out"
-            % charset.decode([charset.unk_label]))
+            f"they become {charset.decode([charset.unk_label])!r}; label_map.unknown_characters: DROP_SAMPLE leaves such samples out")
     return "%s: %d of the %d texts looked at have characters outside the character set: %s; %s" % (
         name, samples, total, most, fate)

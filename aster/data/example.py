@@ -54,19 +54,19 @@ def parse(serialized):
     try:
         feature = tf.train.Example.FromString(serialized).features.feature
     except Exception as error:  # protobuf's DecodeError moved between its versions
-        raise ValueError("not a tf.train.Example (%s)" % error)
+        raise ValueError(f"not a tf.train.Example ({error})")
 
     def first(name, default=None):
         values = feature[name].bytes_list.value if name in feature else ()
         if not values and default is None:
-            raise ValueError("the record has no feature %r" % name)
+            raise ValueError(f"the record has no feature {name!r}")
         return values[0] if values else default
 
     def text(name, default=None):
         try:
             return unicodedata.normalize("NFC", first(name, default).decode("utf-8"))
         except UnicodeDecodeError:
-            raise ValueError("feature %r is not UTF-8 text" % name)
+            raise ValueError(f"feature {name!r} is not UTF-8 text")
 
     keypoints = None
     if "image/keypoints" in feature:

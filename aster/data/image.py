@@ -34,28 +34,26 @@ def load_image(source):
         try:
             with open(str(source), "rb") as stream:
                 source = stream.read()
-        except EnvironmentError as error:
+        except OSError as error:
             raise ValueError(error.strerror or str(error))
     if isinstance(source, bytes):
         return decode_image(source, apply_exif=True)
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim not in (2, 3) or source.shape[2:] not in ((), (1,), (3,), (4,)):
-            raise ValueError("expected a uint8 array [H, W, 3], [H, W, 4], [H, W, 1] or [H, W], got %s %s"
-                             % (source.dtype, list(source.shape)))
+            raise ValueError(f"expected a uint8 array [H, W, 3], [H, W, 4], [H, W, 1] or [H, W], got {source.dtype} {list(source.shape)}")
         if not source.size:
-            raise ValueError("the array is empty: %s" % list(source.shape))
+            raise ValueError(f"the array is empty: {list(source.shape)}")
         if source.shape[2:] == (3,):
             return source
         source = Image.fromarray(source[..., 0] if source.shape[2:] == (1,) else source)
     if not hasattr(source, "convert"):
-        raise ValueError("expected a path, bytes of an image file, a PIL image or a uint8 array, got %s"
-                         % type(source).__name__)
+        raise ValueError(f"expected a path, bytes of an image file, a PIL image or a uint8 array, got {type(source).__name__}")
     if 0 in source.size:
         raise ValueError("the image is empty: %d x %d" % source.size)
     try:
         return np.array(_to_rgb(ImageOps.exif_transpose(source)))
     except Exception as error:  # a lazily opened file can be damaged in many ways
-        raise ValueError("the image is damaged (%s)" % error)
+        raise ValueError(f"the image is damaged ({error})")
 
 
 def find_images(images):
@@ -73,9 +71,8 @@ def find_images(images):
             continue
         found = [path for path in found if path.lower().endswith(_EXTENSIONS)]
         if not found:
-            raise ValueError("%s: no image there (%s)" % (image, " ".join(_EXTENSIONS)))
-        for path in found:
-            yield path
+            raise ValueError("{}: no image there ({})".format(image, " ".join(_EXTENSIONS)))
+        yield from found
 
 
 def check_image(encoded):
@@ -95,8 +92,7 @@ def _decode(encoded, use):
     except Image.DecompressionBombError:
         raise ValueError("it has far more than %d pixels, as a decompression bomb; make it smaller" % MAX_PIXELS)
     except Exception:  # Pillow's plugins raise many types for bytes they can't read
-        raise ValueError("it is no image of a known format (%s), or its header is damaged"
-                         % ", ".join(_known_formats()))
+        raise ValueError("it is no image of a known format ({}), or its header is damaged".format(", ".join(_known_formats())))
     width, height = image.size
     if width * height < 1:
         raise ValueError("the image is empty: %d x %d" % (width, height))
@@ -105,7 +101,7 @@ def _decode(encoded, use):
     try:
         return use(image)
     except Exception as error:
-        raise ValueError("the image is damaged (%s)" % error)
+        raise ValueError(f"the image is damaged ({error})")
 
 
 @functools.lru_cache()

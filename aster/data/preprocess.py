@@ -76,7 +76,7 @@ def _call(where, step, *args):
     try:
         return step(*args)
     except ValueError as error:
-        raise ValueError("%s: %s" % (where, error))
+        raise ValueError(f"{where}: {error}")
 
 
 def _string_filtering(config, texts, base_dir):
@@ -87,8 +87,7 @@ def _string_filtering(config, texts, base_dir):
 def _custom(config, image, base_dir):
     values = custom.build(config, base_dir)(image.values)
     if not custom.is_tensor(values, 3):
-        raise ValueError("factory %r must give a function that returns an image [H, W, C], not %s"
-                         % (config.factory, values))
+        raise ValueError(f"factory {config.factory!r} must give a function that returns an image [H, W, C], not {values}")
     return _Image(tf.cast(values, tf.float32), image.value_range)
 
 

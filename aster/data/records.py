@@ -78,7 +78,7 @@ def find_record_files(input_path, base_dir=None, field="input_path"):
     Raises FileNotFoundError or ValueError that name the path and the config `field`.
     """
     if not input_path.strip(" ,"):
-        raise ValueError("%s is empty; it must name a TFRecord file" % field)
+        raise ValueError(f"{field} is empty; it must name a TFRecord file")
     # A path that holds a comma or a star and exists is meant as it is.
     whole = find_file(input_path, base_dir)
     parts = [whole] if os.path.exists(whole) else [p.strip() for p in input_path.split(",")]
@@ -90,7 +90,7 @@ def find_record_files(input_path, base_dir=None, field="input_path"):
             if not found and base_dir:
                 found = sorted(glob.glob(os.path.join(base_dir, part)))
         if not found:
-            raise FileNotFoundError("%s: no such file: %s (looked in %s)" % (
+            raise FileNotFoundError("{}: no such file: {} (looked in {})".format(
                 field, part, " and ".join(filter(None, [os.getcwd(), base_dir]))))
         paths.extend(found)
     for path in paths:
@@ -101,8 +101,8 @@ def find_record_files(input_path, base_dir=None, field="input_path"):
 def _check_record_file(path, field):
     """Raises ValueError unless the file starts with a record."""
     def refuse(reason):
-        raise ValueError("%s: %s %s; expected a TFRecord file, as tools/create_*_tfrecord.py "
-                         "write them" % (field, path, reason))
+        raise ValueError(f"{field}: {path} {reason}; expected a TFRecord file, as tools/create_*_tfrecord.py "
+                         "write them")
 
     if os.path.isdir(path):
         refuse("is a folder")
@@ -110,14 +110,14 @@ def _check_record_file(path, field):
         with open(path, "rb") as stream:
             start = stream.read(_HEADER.size)
     except OSError as error:
-        refuse("can't be read (%s)" % error.strerror)
+        refuse(f"can't be read ({error.strerror})")
     if not start:
         refuse("is empty")
     # A first record of which only the payload is damaged is skipped later, like any other.
     first = next(read_records(path))
     if first.end is None:
-        foreign = [" (%s)" % text for magic, text in _FOREIGN_FORMATS if start.startswith(magic)]
-        refuse("is no TFRecord file%s: in its first record, %s" % ("".join(foreign), first.error))
+        foreign = [f" ({text})" for magic, text in _FOREIGN_FORMATS if start.startswith(magic)]
+        refuse("is no TFRecord file{}: in its first record, {}".format("".join(foreign), first.error))
 
 
 def interleave(iterators, width):

@@ -27,7 +27,7 @@ EMPTY_TEXT = "empty text"
 UNKNOWN_CHARACTERS = "unknown characters"
 
 
-class ReadReport(object):
+class ReadReport:
     """What happened to the records. A record is counted as skipped once, in the first epoch.
 
     Attributes:
@@ -57,7 +57,7 @@ class ReadReport(object):
         with self._lock:
             self.counts[reason] += 1
             if len(self.names) < self._max_names:
-                self.names.append("%s: %s" % (where, detail))
+                self.names.append(f"{where}: {detail}")
                 _log.warning("skipped: %s", self.names[-1])
                 if len(self.names) == self._max_names:
                     _log.warning("further skipped records are counted, but not named")
@@ -65,7 +65,7 @@ class ReadReport(object):
     def __str__(self):
         reasons = ", ".join("%s: %d" % item for item in sorted(self.counts.items()))
         return "%d samples read, %d records skipped%s" % (
-            self.delivered, self.skipped, " (%s)" % reasons if reasons else "")
+            self.delivered, self.skipped, f" ({reasons})" if reasons else "")
 
 
 class DecodedRecords(NamedTuple):
@@ -80,7 +80,7 @@ class DecodedRecords(NamedTuple):
     wheres: Any
 
 
-class Source(object):
+class Source:
     """The records of one InputReader, and the judgement on each. files: functions, each of which gives an iterator over
     the Records of one file."""
 
@@ -168,8 +168,8 @@ class Source(object):
             return False
         unknown = set().union(*(charset.unknown(text) for charset in self._strict_charsets))
         if unknown:
-            self._reject(UNKNOWN_CHARACTERS, where, "its text %r has characters outside the "
-                         "character set: %s" % (text, " ".join(sorted(unknown))))
+            self._reject(UNKNOWN_CHARACTERS, where, "its text {!r} has characters outside the "
+                         "character set: {}".format(text, " ".join(sorted(unknown))))
             return False
         with self._lock:
             self._delivered += 1
@@ -195,7 +195,7 @@ class Source(object):
         elif self._is_training and not self._num_epochs:
             error = "the records that could be read before can't be read any more"
         if error:
-            self._report.error = "%s: %s" % (self._name, error)
+            self._report.error = f"{self._name}: {error}"
             raise ValueError(self._report.error)
         yield from ()
 

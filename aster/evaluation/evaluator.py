@@ -8,10 +8,10 @@ from typing import NamedTuple, Tuple
 from aster import checkpoint
 from aster.compat import tf
 from aster.data.dataset import check_inputs, make_dataset
-from aster.reading.nearest_word import nearest_word
 from aster.evaluation.metrics import RecognitionMetrics
-from aster.reading.recognizer import Reading, Recognizer
+from aster.reading.nearest_word import nearest_word
 from aster.reading.pictures import draw_reading, encode
+from aster.reading.recognizer import Reading, Recognizer
 
 _log = logging.getLogger(__name__)
 BATCH_SIZE = 32
@@ -92,8 +92,7 @@ def _samples(graph, stream):
                 if stream.report.error:
                     raise ValueError(stream.report.error)
                 raise
-            for sample in zip(*columns):
-                yield sample
+            yield from zip(*columns)
 
 
 def _result(config, metrics, report, global_step):

@@ -8,8 +8,8 @@ import os
 from aster import checkpoint
 from aster.evaluation import report
 from aster.evaluation.metrics import align, comparable
-from aster.reading.recognizer import Recognizer
 from aster.reading.pictures import draw_reading, encode
+from aster.reading.recognizer import Recognizer
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }
@@ -48,29 +48,29 @@ def render(results, table, comparisons, ascii_only=True):
     parts = ["<h1>Benchmark report</h1>", _table(
         ["model", "test set", "subset", "words", "lexicon", "accuracy", "95 %", "NED", "paper"],
         [[row.experiment, row.data_set, row.subset, row.count, row.lexicon, _percent(row.accuracy),
-          "%s to %s" % (_percent(row.low), _percent(row.high)), "%.4f" % row.ned,
+          f"{_percent(row.low)} to {_percent(row.high)}", f"{row.ned:.4f}",
           report.paper_text(row)] for row in table]),
-        "<p>%s</p>" % html.escape(report.PROTOCOL)]
+        f"<p>{html.escape(report.PROTOCOL)}</p>"]
     if comparisons:
         parts += ["<h2>Side by side</h2>", _table(
             ["test set", "A", "B", "both right", "only A", "only B", "neither", "p (McNemar)"],
-            [list(pair[:7]) + ["%.3g" % pair.p_value] for pair in comparisons])]
+            [list(pair[:7]) + [f"{pair.p_value:.3g}"] for pair in comparisons])]
         parts += [_differences(pair) for pair in comparisons]
     by_model = collections.OrderedDict()
     for result in results:
         by_model.setdefault(result.experiment, []).append(result)
     for name, own in by_model.items():
         words = [word for result in own for word in result.words]
-        parts += ["<h2>%s</h2>" % html.escape(name), "<h3>Accuracy by test set</h3>", _bars(
+        parts += [f"<h2>{html.escape(name)}</h2>", "<h3>Accuracy by test set</h3>", _bars(
             [(result.data_set, _shares(result.words)) for result in own]),
             "<h3>Accuracy by length of the word</h3>", _bars(_by_length(words, ascii_only)),
             "<h3>Characters taken for others</h3>", _confusions(words, ascii_only),
             "<h3>Calibration: how often a text with this probability is right</h3>", _bars(_calibration(words))]
         for result in own:
             if result.failures:
-                parts += ["<h3>%s: wrong, and most sure of it</h3>" % html.escape(result.data_set), _failures(result)]
+                parts += [f"<h3>{html.escape(result.data_set)}: wrong, and most sure of it</h3>", _failures(result)]
     return ("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>ASTER benchmark report</title>"
-            "<style>%s</style></head><body>\n%s\n</body></html>\n" % (_STYLE, "\n".join(parts)))
+            "<style>{}</style></head><body>\n{}\n</body></html>\n".format(_STYLE, "\n".join(parts)))
 
 
 def _percent(share):
@@ -79,8 +79,8 @@ def _percent(share):
 
 def _table(head, lines):
     def cells(tag, values):
-        return "<tr>%s</tr>" % "".join("<%s>%s</%s>" % (tag, html.escape(str(value)), tag) for value in values)
-    return "<table>%s%s</table>" % (cells("th", head), "".join(cells("td", line) for line in lines))
+        return "<tr>{}</tr>".format("".join(f"<{tag}>{html.escape(str(value))}</{tag}>" for value in values))
+    return "<table>{}{}</table>".format(cells("th", head), "".join(cells("td", line) for line in lines))
 
 
 def _shares(words):
@@ -131,21 +131,21 @@ def _confusions(words, ascii_only):
 
 
 def _failures(result):
-    return '<div class="pictures">%s</div>' % "".join(_figure(
-        encode(draw_reading(reading, word.truth), "JPEG"), "%s, read as %s (%s %%) %s" % (
+    return '<div class="pictures">{}</div>'.format("".join(_figure(
+        encode(draw_reading(reading, word.truth), "JPEG"), "{}, read as {} ({} %) {}".format(
             word.truth, word.text or "nothing", _percent(math.exp(word.score)), word.filename))
-        for word, reading in result.failures)
+        for word, reading in result.failures))
 
 
 def _differences(pair):
-    figures = [_figure(a.thumbnail, "%s: A %s, B %s" % (a.truth, a.text or "nothing", b.text or "nothing"))
+    figures = [_figure(a.thumbnail, "{}: A {}, B {}".format(a.truth, a.text or "nothing", b.text or "nothing"))
                for a, b in pair.different[:_NUM_DIFFERENT]]
     more = len(pair.different) - len(figures)
-    return "<h3>%s: where A (%s) and B (%s) differ%s</h3><div class=\"pictures\">%s</div>" % (
+    return "<h3>{}: where A ({}) and B ({}) differ{}</h3><div class=\"pictures\">{}</div>".format(
         html.escape(pair.data_set), html.escape(pair.first), html.escape(pair.second),
         ", the first %d of %d" % (len(figures), len(pair.different)) if more else "", "".join(figures))
 
 
 def _figure(jpeg, caption):
-    return '<figure><img alt="" src="data:image/jpeg;base64,%s"><figcaption>%s</figcaption></figure>' % (
+    return '<figure><img alt="" src="data:image/jpeg;base64,{}"><figcaption>{}</figcaption></figure>'.format(
         base64.b64encode(jpeg).decode("ascii"), html.escape(caption))

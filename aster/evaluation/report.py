@@ -12,9 +12,9 @@ import re
 from typing import Any, NamedTuple, Tuple
 
 from aster.evaluation.evaluator import recognize_records
-from aster.reading.nearest_word import nearest_word
 from aster.evaluation.metrics import RecognitionMetrics, comparable
 from aster.protos import input_reader_pb2
+from aster.reading.nearest_word import nearest_word
 from aster.reading.pictures import thumbnail
 
 _log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def find_data_sets(places):
         if os.path.isdir(place):
             paths = [os.path.join(place, name) for name in sorted(os.listdir(place)) if ".tfrecord" in name]
             if not paths:
-                raise ValueError("%s: no .tfrecord file in this folder" % place)
+                raise ValueError(f"{place}: no .tfrecord file in this folder")
         for path in paths:
             pattern = re.sub(r"-\d{5}-of-(\d{5})$", r"-?????-of-\1", path)
             name = re.sub(r"\.tfrecords?", "", os.path.basename(pattern).replace("-?????-of-", "-of-"))
@@ -196,8 +196,7 @@ def compare(first, second):
     """Two Results of one data set -> Comparison."""
     pairs = list(zip(first.words, second.words))
     if len(first.words) != len(second.words) or any(a.truth != b.truth for a, b in pairs):
-        raise ValueError("%s: %s and %s did not read the same words; do their preprocessing steps differ?"
-                         % (first.data_set, first.experiment, second.experiment))
+        raise ValueError(f"{first.data_set}: {first.experiment} and {second.experiment} did not read the same words; do their preprocessing steps differ?")
     counts = collections.Counter((a.right, b.right) for a, b in pairs)
     return Comparison(first.data_set, first.experiment, second.experiment, counts[True, True], counts[True, False],
                       counts[False, True], counts[False, False], mcnemar(counts[True, False], counts[False, True]),

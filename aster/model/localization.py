@@ -20,7 +20,7 @@ class LocalizationNet:
         if num_control_points < 4 or num_control_points % 2:
             raise ValueError("num_control_points must be even and at least 4, not %d" % num_control_points)
         if activation not in ("none", "sigmoid"):
-            raise ValueError("activation of the spatial transformer must be none or sigmoid, not %r" % activation)
+            raise ValueError(f"activation of the spatial transformer must be none or sigmoid, not {activation!r}")
         self._convnet = convnet
         self._fc_style = fc_style
         self._input_size = input_size

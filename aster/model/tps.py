@@ -29,7 +29,7 @@ def initial_control_points(pattern, num_points, margin_x, margin_y):
     if pattern == "sine":
         wave = 0.2 * np.sin(2.0 * np.pi * x)
         return _edges(num_points, margin_x, 0.25 + wave, 0.75 + wave)
-    raise ValueError("init_bias_pattern must be identity, slope or sine, not %r" % pattern)
+    raise ValueError(f"init_bias_pattern must be identity, slope or sine, not {pattern!r}")
 
 
 def _edges(num_points, margin_x, top, bottom):

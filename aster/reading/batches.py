@@ -9,7 +9,7 @@ from aster.compat import num_gpus
 _SMALLEST_PART = 8  # images
 
 
-class BatchSplitter(object):
+class BatchSplitter:
     """run(images [n, ...], ...) -> a list of n results, for a batch in as many parts at a time as there are cores.
 
     Much of a step is too small for all cores: while one part makes such an operation, others keep the cores busy. A

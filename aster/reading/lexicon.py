@@ -11,13 +11,13 @@ def read_lexicon(path):
     try:
         with open(path, encoding="utf-8-sig") as stream:
             words = [line.strip() for line in stream.read().split("\n")]
-    except EnvironmentError as error:
-        raise ValueError("can't read the lexicon %s (%s)" % (path, error.strerror))
+    except OSError as error:
+        raise ValueError(f"can't read the lexicon {path} ({error.strerror})")
     except UnicodeDecodeError as error:
         raise ValueError("the lexicon %s is not UTF-8 (byte %d); convert it, e.g. with iconv" % (path, error.start))
     words = [word for word in words if word]
     if not words:
-        raise ValueError("the lexicon %s has no word; write one a line" % path)
+        raise ValueError(f"the lexicon {path} has no word; write one a line")
     return words
 
 
@@ -30,7 +30,7 @@ def spellings(words, charset, max_characters):
     found, left_out = {}, []
     for word in words:
         if not isinstance(word, str):
-            raise ValueError("the lexicon must be a list of strings, and holds %r" % (word,))
+            raise ValueError(f"the lexicon must be a list of strings, and holds {word!r}")
         text = _spell(word, charset)
         if text and len(text) <= max_characters:
             found.setdefault(text, word)

@@ -13,7 +13,7 @@ _MARGIN = 88  # pixels left of it, for the character and its probability
 
 def draw_reading(reading, truth=None):
     """PIL image of a Reading with details; see draw_recognition."""
-    text = reading.text if truth is None else "%s (truth: %s)" % (reading.text, truth)
+    text = reading.text if truth is None else f"{reading.text} (truth: {truth})"
     return draw_recognition(reading.image, text, reading.control_points, reading.rectified, reading.attention,
                             list(zip(reading.text, reading.probabilities)))
 
@@ -53,7 +53,7 @@ def draw_attention(image, attention, characters):
         light = np.interp(columns, centres, weights / max(weights.max(), 1e-6))[None, :, None]
         top = row * (_STRIP + 2)
         drawing.paste(Image.fromarray(to_uint8(pixels * (0.15 + 0.85 * light))), (_MARGIN, top))
-        pen.text((4, top + 10), "%s  %.1f %%" % (_drawable(character), 100 * probability), fill="black")
+        pen.text((4, top + 10), f"{_drawable(character)}  {100 * probability:.1f} %", fill="black")
     return drawing
 
 
@@ -99,9 +99,9 @@ def draw_curves(curves, size=(640, 160)):
             pen.line(line, fill=_BOTTOM, width=2)
         for x, y in line if len(line) < 40 else ():
             pen.ellipse([x - 2, y - 2, x + 2, y + 2], fill=_BOTTOM)
-        pen.text((left, top - 14), "%s: %.4g" % (name, points[-1][1]), fill="black")
-        pen.text((4, top - 4), "%.4g" % high, fill="black")
-        pen.text((4, bottom - 8), "%.4g" % low, fill="black")
+        pen.text((left, top - 14), f"{name}: {points[-1][1]:.4g}", fill="black")
+        pen.text((4, top - 4), f"{high:.4g}", fill="black")
+        pen.text((4, bottom - 8), f"{low:.4g}", fill="black")
         pen.text((right - 60, bottom + 2), "step %d" % last, fill="black")
     return drawing
 

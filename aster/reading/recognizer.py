@@ -10,12 +10,12 @@ from aster import checkpoint
 from aster.compat import session_config, tf
 from aster.config import read_config
 from aster.data.image import find_images, load_image
-from aster.reading.lexicon import read_lexicon, spellings
 from aster.data.preprocess import preprocess_image
 from aster.model.build import build_model
 from aster.model.prefix_tree import prefix_tree
 from aster.pretrained import ENGLISH
 from aster.reading.batches import BatchSplitter
+from aster.reading.lexicon import read_lexicon, spellings
 
 BATCH_SIZE = 32
 ORIENTATIONS = (0, 90, 180, 270)
@@ -92,7 +92,7 @@ class Recognizer:
                 words = [case for word in words for case in (word, word.capitalize(), word.upper())]
             return self._make_search(encoded, words)
         except ValueError as error:
-            raise ValueError("word_list of the configuration, %s: %s" % (self._model.word_list.path, error))
+            raise ValueError(f"word_list of the configuration, {self._model.word_list.path}: {error}")
 
     def _make_search(self, encoded, lexicon):
         spelled, trees = self._restrict(lexicon) if lexicon is not None else (None, None)
@@ -112,8 +112,7 @@ class Recognizer:
         known, found, labels, trees = {}, [], {}, []
         for predictor in self._model.predictors:
             if "tree" not in inspect.signature(predictor.decoder.decode).parameters:
-                raise ValueError("predictor %r can't be restricted to a lexicon: its search() takes no tree"
-                                 % predictor.decoder.name)
+                raise ValueError(f"predictor {predictor.decoder.name!r} can't be restricted to a lexicon: its search() takes no tree")
             key = predictor.charset.characters, predictor.decoder.max_characters
             if key not in known:
                 known[key] = spellings(lexicon, predictor.charset, predictor.decoder.max_characters)
@@ -157,11 +156,11 @@ class Recognizer:
             given = orientations
             orientations = tuple(given) if np.iterable(given) else ()
             if not orientations or not set(orientations) <= set(ORIENTATIONS):
-                raise ValueError("orientations must be some of %s, not %s" % (list(ORIENTATIONS), given))
+                raise ValueError(f"orientations must be some of {list(ORIENTATIONS)}, not {given}")
         if on_error not in ("raise", "keep"):
-            raise ValueError("on_error must be 'raise' or 'keep', not %r" % on_error)
+            raise ValueError(f"on_error must be 'raise' or 'keep', not {on_error!r}")
         if batch_size != int(batch_size) or batch_size < 1:
-            raise ValueError("batch_size must be a whole number, 1 or more, not %s" % batch_size)
+            raise ValueError(f"batch_size must be a whole number, 1 or more, not {batch_size}")
         if images is None or isinstance(images, (bytes, np.ndarray)) or hasattr(images, "convert"):
             raise ValueError("expected a folder, or a list or other iterable of images; put a single image into a "
                              "list, and give a batch in one array as list(array)")
@@ -183,7 +182,7 @@ class Recognizer:
             for i, result in enumerate(loaded):
                 if isinstance(result, ValueError):
                     name = chunk[i] if isinstance(chunk[i], (str, os.PathLike)) else "image %d" % (number + i)
-                    loaded[i] = "%s: %s" % (name, result)
+                    loaded[i] = f"{name}: {result}"
                     if on_error == "raise":
                         raise ValueError(loaded[i])
             turned = [image for result in loaded if not isinstance(result, str) for _, image in result]

@@ -3,5 +3,5 @@ class TrainingStopped(Exception):
     128 and the signal's number if it was a signal."""
 
     def __init__(self, message, status=1):
-        super(TrainingStopped, self).__init__(message)
+        super().__init__(message)
         self.status = status

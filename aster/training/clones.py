@@ -61,11 +61,11 @@ def _placement(device, num_clones):
 
 def _trainable(freeze):
     for pattern in freeze:
-        if not any(re.match("(?:%s)$" % pattern, v.op.name) for v in tf.trainable_variables()):
+        if not any(re.match(f"(?:{pattern})$", v.op.name) for v in tf.trainable_variables()):
             _log.warning("train_config.freeze_variables: %r matches no variable as a whole, so that it freezes "
                          "nothing; one is called %s", pattern, tf.trainable_variables()[0].op.name)
     variables = [v for v in tf.trainable_variables()
-                 if not any(re.match("(?:%s)$" % pattern, v.op.name) for pattern in freeze)]
+                 if not any(re.match(f"(?:{pattern})$", v.op.name) for pattern in freeze)]
     if not variables:
         raise ValueError("train_config.freeze_variables leaves nothing to train")
     return variables

@@ -175,7 +175,7 @@ def _explain(error, step, log_dir):
             "step %d: %s is infinite or not a number, so training stopped and this step was not saved; %s. "
             "A lower learning rate or gradient_clipping_by_norm may help"
             % (step, (found.group(1) or "a control point").strip(),
-               "the last checkpoint is %s" % saved[-1] if saved else "no checkpoint was saved before"))
+               f"the last checkpoint is {saved[-1]}" if saved else "no checkpoint was saved before"))
 
 
 class _Signals:

@@ -53,7 +53,7 @@ class NadamOptimizer(tf.train.Optimizer):
     """Adam with Nesterov momentum (Dozat 2016), which TensorFlow has in 1.4's contrib only."""
 
     def __init__(self, learning_rate, beta1=0.9, beta2=0.999, epsilon=1e-8, name="Nadam"):
-        super(NadamOptimizer, self).__init__(use_locking=False, name=name)
+        super().__init__(use_locking=False, name=name)
         self._rate, self._beta1, self._beta2, self._epsilon = learning_rate, beta1, beta2, epsilon
 
     def _create_slots(self, var_list):

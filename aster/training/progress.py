@@ -39,7 +39,7 @@ class Progress:
             minutes, seconds = divmod(int(math.ceil((self._num_steps - step) / rate)), 60)
             line += "  %d:%02d:%02d left" % (minutes // 60, minutes % 60, seconds)
         _log.info(line)
-        self._append(step, "%.4f" % mean, "%.3g" % learning_rate, "%.1f" % (rate * self._batch_size), "")
+        self._append(step, f"{mean:.4f}", f"{learning_rate:.3g}", "%.1f" % (rate * self._batch_size), "")
         summary = tf.Summary()
         summary.value.add(tag="images_per_second", simple_value=rate * self._batch_size)
         self._writer.add_summary(summary, step)
@@ -52,10 +52,10 @@ class Progress:
     def saved(self, step, word_accuracy=None):
         """Draws the curves anew; `word_accuracy` is that of the checkpoint, if it was evaluated."""
         if word_accuracy is not None:
-            self._append(step, "", "", "", "%.4f" % word_accuracy)
+            self._append(step, "", "", "", f"{word_accuracy:.4f}")
         try:
             draw_curves(read_progress(self._path)).save(self._picture)
-        except EnvironmentError as error:  # a full disk, say: nothing that training could not do without
+        except OSError as error:  # a full disk, say: nothing that training could not do without
             _log.error("%s: %s; training goes on", self._picture, error.strerror or error)
 
     def _append(self, *row):
@@ -63,7 +63,7 @@ class Progress:
             is_new = not os.path.exists(self._path)
             with open(self._path, "a", newline="") as stream:
                 csv.writer(stream, lineterminator="\n").writerows([COLUMNS] * is_new + [row])
-        except EnvironmentError as error:
+        except OSError as error:
             _log.error("%s: %s; training goes on", self._path, error.strerror)
 
 

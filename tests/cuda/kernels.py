@@ -34,7 +34,7 @@ def build(folder, emulate=False):
     else:
         command = [nvcc(), "-O3", "-std=c++14", "-shared", "-Xcompiler", "-fPIC", source, "-o", library]
         for name in architectures():
-            command += ["-gencode", "arch=compute_%s,code=sm_%s" % (name, name)]
+            command += ["-gencode", f"arch=compute_{name},code=sm_{name}"]
     subprocess.run(command, check=True)
     return library
 
@@ -60,7 +60,7 @@ def attention_shape(steps, batch, units, attention_units, lengths, forget_bias=1
                           sum(lengths), forget_bias, attend_first, reverse)
 
 
-class Kernels(object):
+class Kernels:
     """Arrays go to the GPU, results come back; all memory is poisoned before and guarded behind."""
 
     def __init__(self, library):
@@ -121,7 +121,7 @@ def run(kernels, function, dtype, shape, arrays, results, scratch=()):
     sizes = [int(np.prod(size)) * np.dtype(dtype).itemsize for size in results]
     outputs = [kernels.allocate(size) for size in sizes]
     rest = [kernels.allocate(size) for size in scratch]
-    kernels.call("%s_%s" % (function, np.dtype(dtype).name), shape, *(inputs + outputs + rest))
+    kernels.call(f"{function}_{np.dtype(dtype).name}", shape, *(inputs + outputs + rest))
     arrays = [kernels.download(pointer, size, dtype) for pointer, size in zip(outputs, results)]
     kernels.free(inputs + outputs + rest)
     return arrays

@@ -38,12 +38,12 @@ def write_records(path, payloads):
 
 def reader(path, options=""):
     """The InputReader message of a path."""
-    return text_format.Parse('%s tf_record_input_reader { input_path: "%s" }' % (options, path),
+    return text_format.Parse(f'{options} tf_record_input_reader {{ input_path: "{path}" }}',
                              input_reader_pb2.InputReader())
 
 
 def steps(*texts):
     """PreprocessingStep messages, each given in text format."""
-    return [text_format.Parse("data_augmentation_options { %s }" % text,
+    return [text_format.Parse(f"data_augmentation_options {{ {text} }}",
                               train_pb2.TrainConfig()).data_augmentation_options[0]
             for text in texts]

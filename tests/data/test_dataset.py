@@ -166,7 +166,7 @@ def test_damaged_records_are_skipped_counted_and_named(session, tmp_path, caplog
     assert stream.report.counts == reasons
     assert stream.report.skipped == len(damaged) + 1
     assert sorted(stream.report.names)[-1].startswith(path + ": record ")
-    assert "%s: record 1 at byte " % path in caplog.text
+    assert f"{path}: record 1 at byte " in caplog.text
     assert "records skipped" in str(stream.report)
 
 

@@ -55,8 +55,8 @@ def test_resize(session, method, height, width, expected):
     ("16 32", 21, 32), ("21 40", 21, 21), ("16", 16, 16), ("8 16", 16, 16), ("64", 21, 64)])
 def test_resize_keeping_aspect(session, widths, width, bucket):
     """6 x 8 pixels to height 16: 21.3 wide, unless that is too long."""
-    step = "resize_image_keeping_aspect { target_height: 16 %s }" % " ".join(
-        "target_widths: " + each for each in widths.split())
+    step = "resize_image_keeping_aspect {{ target_height: 16 {} }}".format(" ".join(
+        "target_widths: " + each for each in widths.split()))
     result = run(session, step)
     assert result.shape == (16, bucket, 3)
     expected = bilinear(16, width)
@@ -82,9 +82,9 @@ def test_bicubic_is_the_same_everywhere(session):
 
 def test_random_resize_draws_all_methods(session):
     size = "target_height: 9 target_width: 10"
-    image = preprocess_image(steps("resize_image_random_method { %s }" % size), tf.constant(IMAGE))
+    image = preprocess_image(steps(f"resize_image_random_method {{ {size} }}"), tf.constant(IMAGE))
     assert image.shape.as_list() == [9, 10, 3]
-    references = [run(session, "resize_image { %s method: %s }" % (size, method))
+    references = [run(session, f"resize_image {{ {size} method: {method} }}")
                   for method in ("AREA", "BICUBIC", "BILINEAR", "NEAREST_NEIGHBOR")]
     drawn = set()
     for _ in range(60):
@@ -195,7 +195,7 @@ def test_wrong_steps(session, texts, words):
 def test_string_filtering(session, tmp_path, step, expected):
     (tmp_path / "chars.txt").write_bytes("\u672c".encode("utf-8"))
     texts = tf.constant([t.encode("utf-8") for t in ["Ab1 !", "\u65e5\u672c\u00e9", ""]])
-    filtered = preprocess_text(steps("string_filtering { %s }" % step), texts, str(tmp_path))
+    filtered = preprocess_text(steps(f"string_filtering {{ {step} }}"), texts, str(tmp_path))
     assert [t.decode("utf-8") for t in session.run(filtered)] == expected
 
 

@@ -35,7 +35,7 @@ def test_whole_file(path):
     found = list(records.read_records(path))
     assert [r.payload for r in found] == PAYLOADS
     assert [r.offset for r in found] == [0, SECOND, THIRD]
-    assert found[1].where == "%s: record 1 at byte 23" % path
+    assert found[1].where == f"{path}: record 1 at byte 23"
     assert not any(r.error for r in found)
 
 

@@ -1,13 +1,13 @@
 import pytest
 
-from aster.reading.nearest_word import nearest_word
 from aster.evaluation.metrics import RecognitionMetrics, comparable
+from aster.reading.nearest_word import nearest_word
 
 
 @pytest.mark.parametrize("text, ascii_only, expected", [
-    ("It's 5!", True, "its5"), (u"CAF\u00c9", True, "caf"), (u"CAF\u00c9", False, u"caf\u00e9"),
-    (u"Cafe\u0301", False, u"caf\u00e9"), (u"\u4e2d\u6587,", False, u"\u4e2d\u6587"), ("", True, ""),
-    (u"\u0938\u094d\u0924\u0947", False, u"\u0938\u094d\u0924\u0947")])  # marks belong to their letters
+    ("It's 5!", True, "its5"), ("CAF\u00c9", True, "caf"), ("CAF\u00c9", False, "caf\u00e9"),
+    ("Cafe\u0301", False, "caf\u00e9"), ("\u4e2d\u6587,", False, "\u4e2d\u6587"), ("", True, ""),
+    ("\u0938\u094d\u0924\u0947", False, "\u0938\u094d\u0924\u0947")])  # marks belong to their letters
 def test_comparable(text, ascii_only, expected):
     assert comparable(text, ascii_only) == expected
 

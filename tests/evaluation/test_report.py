@@ -6,15 +6,16 @@ import re
 import sys
 
 import pytest
+from experiment import WORDS, draw_word, make_experiment
 
-from aster import checkpoint, eval as eval_command
+from aster import checkpoint
+from aster import eval as eval_command
+from aster.compat import tf
 from aster.config import read_config
 from aster.data.example import Sample, serialize
 from aster.evaluation import page, report
 from aster.evaluation.metrics import align, edit_distance
 from aster.training.loop import train
-from aster.compat import tf
-from experiment import WORDS, draw_word, make_experiment
 
 
 def test_wilson_interval():

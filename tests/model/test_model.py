@@ -13,20 +13,20 @@ LSTM = "lstm_cell { num_units: 6 }"
 GRU = "gru_cell { num_units: 6 initializer { orthogonal_initializer { } } }"
 
 
-def model_config(convnet="crnn_net { tiny: true conv_hyperparams %s }" % STYLE, cell=LSTM, predictor="", stn="",
+def model_config(convnet=f"crnn_net {{ tiny: true conv_hyperparams {STYLE} }}", cell=LSTM, predictor="", stn="",
                  extra="", rectify=True):
-    rectifier = """spatial_transformer {
-      convnet { stn_convnet { tiny: true conv_hyperparams %s } } fc_hyperparams %s
-      localization_h: 32 localization_w: 64 num_control_points: 6 %s }""" % (STYLE, STYLE, stn)
-    text = """multi_predictors_recognition_model {
-      %s
-      feature_extractor { convnet { %s }
-        bidirectional_rnn { fw_bw_rnn_cell { %s } num_output_units: 5 } }
-      predictor { name: "Forward" attention_predictor {
-        rnn_cell { %s } num_attention_units: 4 max_num_steps: 6 beam_width: 3 %s
-        label_map { character_set { built_in_set: LOWERCASE } label_offset: 2 } } }
-      %s
-    }""" % (rectifier if rectify else "", convnet, cell, cell, predictor, extra)
+    rectifier = f"""spatial_transformer {{
+      convnet {{ stn_convnet {{ tiny: true conv_hyperparams {STYLE} }} }} fc_hyperparams {STYLE}
+      localization_h: 32 localization_w: 64 num_control_points: 6 {stn} }}"""
+    text = """multi_predictors_recognition_model {{
+      {}
+      feature_extractor {{ convnet {{ {} }}
+        bidirectional_rnn {{ fw_bw_rnn_cell {{ {} }} num_output_units: 5 }} }}
+      predictor {{ name: "Forward" attention_predictor {{
+        rnn_cell {{ {} }} num_attention_units: 4 max_num_steps: 6 beam_width: 3 {}
+        label_map {{ character_set {{ built_in_set: LOWERCASE }} label_offset: 2 }} }} }}
+      {}
+    }}""".format(rectifier if rectify else "", convnet, cell, cell, predictor, extra)
     return text_format.Parse(text, model_pb2.Model())
 
 
@@ -38,8 +38,7 @@ MODELS = {
     "multi-attention": {"convnet": BRANCHES % "THREE_BRANCHES", "predictor": "multi_attention: true"},
     "multi-attention, unsynchronised": {"convnet": BRANCHES % "TWO_BRANCHES",
                                         "predictor": "multi_attention: true sync: false"},
-    "slim": {"convnet": "resnet { num_units: [1, 1, 2, 1, 1] num_channels: [4, 4, 8, 8, 8, 12] conv_hyperparams %s }"
-                        % STYLE},
+    "slim": {"convnet": f"resnet {{ num_units: [1, 1, 2, 1, 1] num_channels: [4, 4, 8, 8, 8, 12] conv_hyperparams {STYLE} }}"},
     "backward": {"predictor": "reverse: true"}, "no rectifier": {"rectify": False},
 }
 

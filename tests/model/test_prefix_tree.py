@@ -7,10 +7,10 @@ import pytest
 from aster.c_ops import ops
 from aster.compat import tf
 from aster.data.charset import END_LABEL, Charset
-from aster.reading.lexicon import read_lexicon, spellings
 from aster.model import rnn
 from aster.model.decoder import AttentionDecoder
 from aster.model.prefix_tree import next_nodes, prefix_tree
+from aster.reading.lexicon import read_lexicon, spellings
 
 WORDS = [(2, 3), (2, 3, 4), (2,), (4, 4), (2, 3), (5, 2, 3, 4, 5), (3, 5)]
 

@@ -58,7 +58,7 @@ def test_bidirectional_rnn_against_numpy(cell, scope, reference, peepholes):
         assert all(size > 0 for size in session.run(sizes))
 
     def direction(name):
-        prefix = "Rnn/bidirectional_rnn/%s/%s/" % (name, scope)
+        prefix = f"Rnn/bidirectional_rnn/{name}/{scope}/"
         return {key[len(prefix):]: value for key, value in values.items() if key.startswith(prefix)}
     expected = np.concatenate([reference(x, direction("fw"), 0.5, peepholes),
                                reference(x[:, ::-1], direction("bw"), 0.5, peepholes)[:, ::-1]], 2)

@@ -7,16 +7,16 @@ import threading
 
 import numpy as np
 import pytest
+from experiment import WORDS, draw_word, make_experiment, make_lines_config
 from PIL import Image, ImageChops
 
 from aster import checkpoint
 from aster.compat import tf
 from aster.config import read_config
 from aster.data.image import find_images, load_image
+from aster.reading.pictures import draw_reading
 from aster.reading.recognizer import Recognizer
 from aster.training.loop import train
-from aster.reading.pictures import draw_reading
-from experiment import WORDS, draw_word, make_experiment, make_lines_config
 
 
 @pytest.fixture(scope="module")
@@ -243,8 +243,8 @@ def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
               for one, some in zip(free, words)]
     widest = int(np.argmax(np.diff(sorted(needed))))  # where rounding decides nothing
     bonus = float(np.mean(sorted(needed)[widest:widest + 2]))
-    preferring = plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" bonus_per_character: %f } } }\n'
-                               'train_config' % bonus)
+    preferring = plain.replace("} }\ntrain_config", f'word_list {{ text_file: "words.txt" bonus_per_character: {bonus:f} }} }} }}\n'
+                               'train_config')
     found, count = read(preferring)
     monkeypatch.setattr("aster.reading.recognizer._CERTAIN", 1e-30)
     certain, _ = read(plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" } } }\ntrain_config'))

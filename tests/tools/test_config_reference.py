@@ -17,8 +17,8 @@ def test_the_reference_is_up_to_date():
 def test_every_field_is_there():
     text = tool.reference()
     for message in convnet_pb2.DESCRIPTOR.message_types_by_name.values():
-        section = text[text.index("### %s\n" % message.name):].split("\n### ")[0]
+        section = text[text.index(f"### {message.name}\n"):].split("\n### ")[0]
         for field in message.fields:
-            assert "`%s`" % field.name in section
+            assert f"`{field.name}`" in section
     assert "| `num_attention_units` | int32, default 128 |" in text
     assert "### CrnnNet.NetType" in text and "| `TWO_BRANCHES` |" in text

@@ -44,7 +44,7 @@ def convert(data_dir, capfd):
         out = str(data_dir / ".." / "out.tfrecord")
         status = 0
         try:
-            importlib.import_module("create_%s_tfrecord" % name).main(
+            importlib.import_module(f"create_{name}_tfrecord").main(
                 ["--data_dir", str(data_dir), "--output_path", out, "--num_workers", "1"] + list(options))
         except SystemExit as stopped:
             status = 1
@@ -69,13 +69,13 @@ def data_dir(tmp_path):
 
 
 def tagged_xml(images, encoding="utf-8"):
-    parts = ['<?xml version="1.0" encoding="%s"?>\r\n<tagset>' % encoding]
+    parts = [f'<?xml version="1.0" encoding="{encoding}"?>\r\n<tagset>']
     for name, lexicon, words in images:
-        parts.append("<image><imageName>%s</imageName><lex>%s</lex>"
-                     '<resolution x="9999" y="1" /><taggedRectangles>' % (name, lexicon))
+        parts.append(f"<image><imageName>{name}</imageName><lex>{lexicon}</lex>"
+                     '<resolution x="9999" y="1" /><taggedRectangles>')
         for x, y, width, height, text in words:
-            parts.append('<taggedRectangle x="%s" y="%s" width="%s" height="%s"><tag>%s</tag><segmentation />'
-                         "</taggedRectangle>" % (x, y, width, height, text))
+            parts.append(f'<taggedRectangle x="{x}" y="{y}" width="{width}" height="{height}"><tag>{text}</tag><segmentation />'
+                         "</taggedRectangle>")
         parts.append("</taggedRectangles></image>")
     return ("\r\n".join(parts) + "</tagset>").encode(encoding)
 
@@ -185,8 +185,8 @@ def test_ic15_word_images(convert, data_dir):
 
 def test_ic15_photos(convert, data_dir):
     put(data_dir, "images/img_1.jpg", encoded(200, 100, "JPEG"))
-    put(data_dir, "gt/gt_img_1.txt", b"\xef\xbb\xbf" + "10,20,50,22,50,40,10,38,a,b\r\n1,1,9,1,9,9,1,9,###\r\n1,2,x\r\n"
-        .encode("utf-8"))
+    put(data_dir, "gt/gt_img_1.txt", b"\xef\xbb\xbf" + b"10,20,50,22,50,40,10,38,a,b\r\n1,1,9,1,9,9,1,9,###\r\n1,2,x\r\n"
+)
     samples, output = convert("ic15")
     assert [sample.text for sample in samples] == ["a,b"] and "img_1.jpg:2: expected eight" in output
     assert Image.open(io.BytesIO(samples[0].encoded)).size == (40, 20)
@@ -333,7 +333,7 @@ def test_twenty_thousand_images_stopped_and_resumed(data_dir):
 
 def test_lmdb(convert, data_dir):
     lmdb = pytest.importorskip("lmdb")
-    content = [(b"num-samples", b"4"), (b"image-000000001", encoded()), (b"label-000000001", "Straße".encode("utf-8")),
+    content = [(b"num-samples", b"4"), (b"image-000000001", encoded()), (b"label-000000001", "Straße".encode()),
                (b"image-000000002", b"broken"), (b"label-000000002", b"b"), (b"image-000000004", encoded(seed=4)),
                (b"label-000000004", b"d")]
     with lmdb.open(str(data_dir), map_size=1 << 24) as environment, environment.begin(write=True) as transaction:

@@ -339,7 +339,7 @@ def test_damaged_fonts_are_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(fonts, "_PACKAGED", ())
     shutil.copy(good, str(tmp_path / "Good.ttf"))
     assert [face.family for face in fonts.find_faces("a", [str(tmp_path)])] == ["Good"]
-    assert "1 of 2 fonts left out; the first: %s" % bad in capsys.readouterr().err
+    assert f"1 of 2 fonts left out; the first: {bad}" in capsys.readouterr().err
     with pytest.raises(fonts.FontError, match="bad.woff"):
         fonts.find_faces("a", [good, str(bad)])
 

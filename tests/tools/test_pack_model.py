@@ -5,12 +5,12 @@ import sys
 
 import numpy as np
 import pytest
+from experiment import WORDS, draw_word, make_experiment
 
 from aster import command
 from aster.config import read_config
 from aster.reading.recognizer import Recognizer
 from aster.training.loop import train
-from experiment import WORDS, draw_word, make_experiment
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+from experiment import WORDS, make_experiment, random_images
 
 from aster.compat import tf
 from aster.config import read_config
 from aster.data.dataset import Batch
 from aster.model.build import build_model
 from aster.training.clones import build_clones, clone_devices
-from experiment import WORDS, make_experiment, random_images
 
 
 def gradients(config, devices, freeze=()):

@@ -8,15 +8,16 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from experiment import make_experiment, read_lines, write_config
 from PIL import Image
 
-from aster import checkpoint, train as train_command
+from aster import checkpoint
+from aster import train as train_command
 from aster.compat import IS_TF1, tf
 from aster.config import read_config
 from aster.data.example import Sample, parse, serialize
 from aster.training import TrainingStopped, progress
 from aster.training.loop import train
-from experiment import make_experiment, read_lines, write_config
 
 
 def run(folder, **options):
@@ -155,7 +156,7 @@ def test_the_data_may_end(tmp_path):
 def test_freeze_and_warm_start(tmp_path):
     first = make_experiment(tmp_path / "first")
     run(first)
-    warm_start = 'fine_tune_checkpoint: "%s/log" freeze_variables: "Feature.*"' % first
+    warm_start = f'fine_tune_checkpoint: "{first}/log" freeze_variables: "Feature.*"'
     second = make_experiment(tmp_path / "second", train=warm_start)
     run(second)
     name = "FeatureExtractor/Convnet/conv1/weights"
@@ -188,7 +189,7 @@ def test_a_signal_saves_and_says_so(tmp_path, caplog, number, name):
     sender = threading.Thread(target=send)
     sender.start()
     try:
-        with pytest.raises(TrainingStopped, match="stopped by %s at step" % name):
+        with pytest.raises(TrainingStopped, match=f"stopped by {name} at step"):
             run(folder)
     finally:
         done.set()
@@ -206,7 +207,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, caplog):
     caplog.set_level("INFO")
     assert run(folder, num_steps=6) == 6
     assert "model.ckpt-5: damaged" in caplog.text
-    assert "resumed from %s" % os.path.join(folder, "log", "model.ckpt-3") in caplog.text
+    assert "resumed from {}".format(os.path.join(folder, "log", "model.ckpt-3")) in caplog.text
 
 
 def test_a_checkpoint_of_another_model_is_an_error(tmp_path):

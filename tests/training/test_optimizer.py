@@ -47,7 +47,7 @@ def adadelta():
     ("momentum_optimizer", sgd_momentum), ("rms_prop_optimizer", rms_prop), ("adam_optimizer", adam),
     ("nadam_optimizer", lambda: adam(nesterov=True)), ("adadelta_optimizer", adadelta)])
 def test_optimizer_against_numpy(name, reference):
-    config = text_format.Parse("%s { %s }" % (name, RATE), optimizer_pb2.Optimizer())
+    config = text_format.Parse(f"{name} {{ {RATE} }}", optimizer_pb2.Optimizer())
     with tf.Graph().as_default(), tf.Session() as session:
         variable = tf.get_variable("x", initializer=tf.constant([1.0, 2.0]))
         gradient = tf.placeholder(tf.float32, [2])

@@ -21,9 +21,8 @@ import sys
 import time
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from conversion.output import OutputError, complete_files, record_writers, shard_paths
+from tqdm import tqdm
 
 # The checkout serves where aster is not installed.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -71,19 +70,19 @@ def run(arguments, load):
     name = os.path.splitext(os.path.basename(load.__code__.co_filename))[0]
     try:
         if not os.path.isdir(arguments.data_dir):
-            raise SourceError("--data_dir %s is no folder" % arguments.data_dir)
+            raise SourceError(f"--data_dir {arguments.data_dir} is no folder")
         items, read, expected = load(arguments)
         if not len(items):
-            raise SourceError("%s has no words for these options" % arguments.data_dir)
+            raise SourceError(f"{arguments.data_dir} has no words for these options")
         if len(items) < arguments.num_shards:
             raise SourceError("--num_shards %d is more than the %d items" % (arguments.num_shards, len(items)))
         count = convert(items, read, arguments, name)
     except (SourceError, OutputError) as error:
-        sys.exit("%s: %s" % (name, error))
+        sys.exit(f"{name}: {error}")
     except ImportError as error:
-        sys.exit("%s: %s; run: pip install -e \".[convert]\"" % (name, error))
+        sys.exit(f"{name}: {error}; run: pip install -e \".[convert]\"")
     except concurrent.futures.process.BrokenProcessPool:
-        sys.exit("%s: a worker process was killed, perhaps for want of memory; try a smaller --num_workers" % name)
+        sys.exit(f"{name}: a worker process was killed, perhaps for want of memory; try a smaller --num_workers")
     except KeyboardInterrupt:
         sys.exit("stopped; complete shards are kept")
     if arguments.check:
@@ -112,7 +111,7 @@ def _submit(pool, function, chunk):
 
 def check(name, count, expected):
     if expected is None:
-        sys.exit("%s: no count is known for these options, so that --check can't compare" % name)
+        sys.exit(f"{name}: no count is known for these options, so that --check can't compare")
     if count != expected:
         sys.exit("%s: %d words were written, expected %d" % (name, count, expected))
     print("%d words, as expected" % count)
@@ -145,7 +144,7 @@ def convert(items, read, arguments, name, chunk=64):
                         writer.write(record)
                     for one in skipped:
                         if sum(reasons.values()) < _MOST_NAMED:
-                            tqdm.write("skipped %s: %s" % one, file=sys.stderr)
+                            tqdm.write("skipped {}: {}".format(*one), file=sys.stderr)
                         reasons[one.reason] += 1
                     written += len(records)
                     bar.update(size)
@@ -226,7 +225,7 @@ def _serialize(sample, lower_case):
     return example.serialize(sample, width, height)
 
 
-class _Progress(object):
+class _Progress:
     """Which shards are complete, in a file beside them until all are; options that differ start anew."""
 
     def __init__(self, name, arguments, num_items):

@@ -23,13 +23,13 @@ def complete_files(paths):
             _remove_abandoned(path)
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             if os.path.isdir(path):
-                raise OutputError("cannot write %s: it is a folder" % path)
+                raise OutputError(f"cannot write {path}: it is a folder")
             open(part, "w").close()
         yield temporary
         for path, part in zip(paths, temporary):
             os.replace(part, path)
     except OSError as error:
-        raise OutputError("cannot write %s: %s" % (error.filename or paths[0], error.strerror))
+        raise OutputError(f"cannot write {error.filename or paths[0]}: {error.strerror}")
     finally:
         for part in temporary:
             with contextlib.suppress(OSError):
@@ -52,4 +52,4 @@ def record_writers(paths):
         with contextlib.ExitStack() as stack:
             yield [stack.enter_context(tf.python_io.TFRecordWriter(path)) for path in paths]
     except tf.errors.OpError as error:  # a full disk, for one
-        raise OutputError("cannot write %s: %s" % (paths[0], error.message))
+        raise OutputError(f"cannot write {paths[0]}: {error.message}")

@@ -5,9 +5,8 @@ import os
 import re
 
 import numpy as np
-from PIL import Image
-
 from conversion.convert import Skipped, SourceError
+from PIL import Image
 
 CURVE_POINTS = 64  # of each of the two curves of SynthText's words, as published
 
@@ -41,8 +40,7 @@ def find(data_dir, *names):
     for name in names:
         if os.path.exists(os.path.join(data_dir, name)):
             return os.path.join(data_dir, name)
-    raise SourceError("%s has no %s; --data_dir is the folder of the data set as it was unpacked"
-                      % (data_dir, " or ".join(names)))
+    raise SourceError("{} has no {}; --data_dir is the folder of the data set as it was unpacked".format(data_dir, " or ".join(names)))
 
 
 def read_lines(path):
@@ -67,9 +65,9 @@ def read_xml(path):
     try:
         return ElementTree.parse(path).getroot()
     except defusedxml.DefusedXmlException as error:
-        raise SourceError("%s defines entities or refers to other files (%s); it is not opened" % (path, error))
+        raise SourceError(f"{path} defines entities or refers to other files ({error}); it is not opened")
     except ElementTree.ParseError as error:
-        raise SourceError("%s is no XML: %s" % (path, error))
+        raise SourceError(f"{path} is no XML: {error}")
 
 
 def tagged_images(path):
@@ -117,7 +115,7 @@ def open_image(data_dir, name):
     except Exception as error:  # Pillow's plugins raise many types for bytes they can't read
         if getattr(error, "errno", None):  # no such file, and the like
             raise
-        raise ValueError("the image is damaged or of no known format (%s)" % error)
+        raise ValueError(f"the image is damaged or of no known format ({error})")
     return image
 
 
@@ -173,7 +171,7 @@ def unescape(text):
 
 
 def bad_line(path, number, line, expected):
-    return Skipped("%s, line %d" % (path, number), "expected %s, got %r" % (expected, line[:80]))
+    return Skipped("%s, line %d" % (path, number), f"expected {expected}, got {line[:80]!r}")
 
 
 def filtered(items, keep):

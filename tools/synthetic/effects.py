@@ -14,7 +14,6 @@ To add variety, write such a function and put it into EFFECTS.
 """
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageStat
-
 from synthetic import paint as _paint
 
 _PAD = 2  # pixels kept around the points when ink is moved, and

@@ -40,14 +40,14 @@ def find_paths(extra=()):
             below = [os.path.join(folder, name)
                      for folder, _, names in os.walk(place) for name in names]
             if not _fonts_only(below):
-                raise FontError("no .ttf, .otf, .ttc or .woff file below %s; give --fonts a folder "
-                                "that has some" % place)
+                raise FontError(f"no .ttf, .otf, .ttc or .woff file below {place}; give --fonts a folder "
+                                "that has some")
             found += below
         elif os.path.exists(place):
             load(place, _PROBE_SIZE)  # a file given by name has to be a font
             found.append(place)
         else:
-            raise FontError("%s does not exist; give --fonts font files or folders" % place)
+            raise FontError(f"{place} does not exist; give --fonts font files or folders")
     # By name, so that the order is the same wherever the packages are installed. Some come as
     # .ttf and .otf: one of them will do.
     unique = {os.path.splitext(path)[0]: path for path in sorted(_fonts_only(found))}
@@ -62,8 +62,7 @@ def find_faces(characters, extra=()):
     """Faces of all fonts that can draw any of `characters`. Raises FontError where none can."""
     paths = find_paths(extra)
     if not paths:
-        raise FontError("no fonts found; run: pip install %s   (or name a folder with --fonts)"
-                        % PACKAGES)
+        raise FontError(f"no fonts found; run: pip install {PACKAGES}   (or name a folder with --fonts)")
     faces, bad = [], []
     for path in paths:
         try:
@@ -101,8 +100,7 @@ def load(path, size, simple=True):
         engine = {"layout_engine": _BASIC_LAYOUT} if simple else {}
         return ImageFont.truetype(path, size, **engine)
     except OSError as error:
-        raise FontError("%s is no font that can be read (%s); leave it out of --fonts"
-                        % (path, error))
+        raise FontError(f"{path} is no font that can be read ({error}); leave it out of --fonts")
 
 
 def covered_characters(path, characters):
@@ -132,7 +130,7 @@ def _drawn(font, character):
     try:
         ImageDraw.Draw(image).text((font.size // 2, font.size // 2), character, fill=255, font=font)
     except OSError as error:
-        raise FontError("%s is a damaged font (%s); leave it out of --fonts" % (font.path, error))
+        raise FontError(f"{font.path} is a damaged font ({error}); leave it out of --fonts")
     return image
 
 

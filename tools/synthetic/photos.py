@@ -13,7 +13,7 @@ class PhotoError(Exception):
     """Says what is wrong with the folder of photographs, and what to do."""
 
 
-class Photos(object):
+class Photos:
     """All photographs below a folder; `piece` cuts pieces out of them. A process loads one when it first needs it, and
     says so where it can't be read; the next one stands in for it."""
 
@@ -21,8 +21,7 @@ class Photos(object):
         self._paths = sorted(os.path.join(place, name) for place, _, names in os.walk(folder)
                              for name in names if name.lower().endswith(_EXTENSIONS))
         if not self._paths:
-            raise PhotoError("no photograph (%s) below %s; give --backgrounds a folder that has some"
-                             % (" ".join(_EXTENSIONS), folder))
+            raise PhotoError("no photograph ({}) below {}; give --backgrounds a folder that has some".format(" ".join(_EXTENSIONS), folder))
         self._images = {}
 
     def piece(self, size, rng):
@@ -43,7 +42,7 @@ class Photos(object):
                 image = Image.open(path).convert("RGB")
                 image.thumbnail((_LONGEST, _LONGEST))
             except Exception as error:  # Pillow's plugins raise many types for files they can't read
-                print("%s is left out: it can't be read (%s)" % (path, error), file=sys.stderr)
+                print(f"{path} is left out: it can't be read ({error})", file=sys.stderr)
                 image = None
             self._images[path] = image
         return self._images[path]

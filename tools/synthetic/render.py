@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
-
 from synthetic import effects, fonts, words
 from synthetic.photos import PhotoError
 
@@ -34,7 +33,7 @@ class Rendered(NamedTuple):
     keypoints: np.ndarray
 
 
-class Renderer(object):
+class Renderer:
     """Renders image number `index` of the collection that `seed` stands for.
 
     Each image has a random state of its own, so it doesn't matter who renders which, or when.

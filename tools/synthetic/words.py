@@ -45,13 +45,13 @@ def read_words(path):
         with open(path, encoding="utf-8-sig") as lines:
             words = [normalize(line.strip()) for line in lines]
     except OSError as error:
-        raise WordError("cannot read the word list %s: %s" % (path, error.strerror))
+        raise WordError(f"cannot read the word list {path}: {error.strerror}")
     except UnicodeDecodeError as error:
         raise WordError("the word list %s is not UTF-8 (byte %d); convert it, e.g. with iconv"
                         % (path, error.start))
     words = [word for word in words if word]
     if not words:
-        raise WordError("the word list %s is empty; write one word per line" % path)
+        raise WordError(f"the word list {path} is empty; write one word per line")
     return words
 
 
@@ -67,7 +67,7 @@ def in_test_split(text):
     return int.from_bytes(digest[:4], "big") < TEST_FRACTION * 2 ** 32
 
 
-class TextSource(object):
+class TextSource:
     """Draws texts from a word list, with numbers and random strings among them.
 
     words: list of strings, the more frequent first: those near the end are drawn less often.
@@ -166,29 +166,7 @@ def _capitalize(word):
 # (probability, spelling); text in photos is in capitals more often than text in books.
 _SPELLINGS = ((0.15, str), (0.08, str.lower), (0.27, _capitalize), (0.5, str.upper))
 # What is written in streets and shops far more often than in books, roughly the most frequent first.
-_SIGNS = """
-hotel sale restaurant street cafe open bank shop parking exit inn bar center coffee pizza city park road food house
-taxi store pharmacy bus stop school hall free welcome entrance station office market pub bakery closed menu new avenue
-museum theatre deli grill books music fashion shoes beauty salon hair nails spa garden club fresh hot ice cream tea
-beer wine liquor burger chicken sushi noodle thai chinese indian mexican italian kitchen steak seafood fish bagel
-sandwich salad bread cake chocolate juice smoothie bistro diner tavern lounge casino cinema theater gallery library
-university college hospital clinic dental doctor dentist optical eyewear jewelry gold diamond watches gifts toys
-flowers florist furniture carpet kitchens lighting hardware paint tools auto tire repair service wash garage gas petrol
-diesel car rental motors truck motel suites plaza tower building apartments rent lease realty insurance mortgage credit
-loans cash atm exchange post mail copy print photo camera phone mobile wireless computer internet electric power water
-fire police emergency danger warning caution private keep out push pull toilet ladies gentlemen men women lift stairs
-floor level platform gate terminal airport ferry metro subway rail train tickets information tourist north south east
-west upper lower main high church chapel temple saint square bridge lane drive court way hill lake river beach island
-bay harbor port ocean mountain valley forest green red blue white black golden royal king queen crown star sun moon
-lion eagle dragon palace castle family kids baby sports fitness gym yoga golf bike cycle ski dance art craft design
-studio video games outlet discount clearance save offer price special best quality super mega mart grocery supermarket
-department boutique vintage antiques tailor cleaners laundry dry alterations tattoo barber pet vet animal feed farm
-nursery supply depot warehouse storage moving express delivery catering bridal wedding party limited company group
-international national american first united general union global world trade sweet candy donuts waffle crepe kebab
-curry bbq ribs wings tacos burrito pasta espresso latte organic natural health vitamin smoke tobacco cigars vape lotto
-news press records used buy sell pawn vacancy reserved permit loading zone speed limit yield slow ahead detour works
-one no smoking entry trespassing dogs please thank you
-""".split()
+_SIGNS = ["hotel", "sale", "restaurant", "street", "cafe", "open", "bank", "shop", "parking", "exit", "inn", "bar", "center", "coffee", "pizza", "city", "park", "road", "food", "house", "taxi", "store", "pharmacy", "bus", "stop", "school", "hall", "free", "welcome", "entrance", "station", "office", "market", "pub", "bakery", "closed", "menu", "new", "avenue", "museum", "theatre", "deli", "grill", "books", "music", "fashion", "shoes", "beauty", "salon", "hair", "nails", "spa", "garden", "club", "fresh", "hot", "ice", "cream", "tea", "beer", "wine", "liquor", "burger", "chicken", "sushi", "noodle", "thai", "chinese", "indian", "mexican", "italian", "kitchen", "steak", "seafood", "fish", "bagel", "sandwich", "salad", "bread", "cake", "chocolate", "juice", "smoothie", "bistro", "diner", "tavern", "lounge", "casino", "cinema", "theater", "gallery", "library", "university", "college", "hospital", "clinic", "dental", "doctor", "dentist", "optical", "eyewear", "jewelry", "gold", "diamond", "watches", "gifts", "toys", "flowers", "florist", "furniture", "carpet", "kitchens", "lighting", "hardware", "paint", "tools", "auto", "tire", "repair", "service", "wash", "garage", "gas", "petrol", "diesel", "car", "rental", "motors", "truck", "motel", "suites", "plaza", "tower", "building", "apartments", "rent", "lease", "realty", "insurance", "mortgage", "credit", "loans", "cash", "atm", "exchange", "post", "mail", "copy", "print", "photo", "camera", "phone", "mobile", "wireless", "computer", "internet", "electric", "power", "water", "fire", "police", "emergency", "danger", "warning", "caution", "private", "keep", "out", "push", "pull", "toilet", "ladies", "gentlemen", "men", "women", "lift", "stairs", "floor", "level", "platform", "gate", "terminal", "airport", "ferry", "metro", "subway", "rail", "train", "tickets", "information", "tourist", "north", "south", "east", "west", "upper", "lower", "main", "high", "church", "chapel", "temple", "saint", "square", "bridge", "lane", "drive", "court", "way", "hill", "lake", "river", "beach", "island", "bay", "harbor", "port", "ocean", "mountain", "valley", "forest", "green", "red", "blue", "white", "black", "golden", "royal", "king", "queen", "crown", "star", "sun", "moon", "lion", "eagle", "dragon", "palace", "castle", "family", "kids", "baby", "sports", "fitness", "gym", "yoga", "golf", "bike", "cycle", "ski", "dance", "art", "craft", "design", "studio", "video", "games", "outlet", "discount", "clearance", "save", "offer", "price", "special", "best", "quality", "super", "mega", "mart", "grocery", "supermarket", "department", "boutique", "vintage", "antiques", "tailor", "cleaners", "laundry", "dry", "alterations", "tattoo", "barber", "pet", "vet", "animal", "feed", "farm", "nursery", "supply", "depot", "warehouse", "storage", "moving", "express", "delivery", "catering", "bridal", "wedding", "party", "limited", "company", "group", "international", "national", "american", "first", "united", "general", "union", "global", "world", "trade", "sweet", "candy", "donuts", "waffle", "crepe", "kebab", "curry", "bbq", "ribs", "wings", "tacos", "burrito", "pasta", "espresso", "latte", "organic", "natural", "health", "vitamin", "smoke", "tobacco", "cigars", "vape", "lotto", "news", "press", "records", "used", "buy", "sell", "pawn", "vacancy", "reserved", "permit", "loading", "zone", "speed", "limit", "yield", "slow", "ahead", "detour", "works", "one", "no", "smoking", "entry", "trespassing", "dogs", "please", "thank", "you"]
 _PUNCTUATED = ("%s.", "%s,", "%s!", "%s?", "%s:", "%s;", "%s's", "%s-", "-%s", "\"%s\"", "'%s'", "(%s)", "&%s", "%s&",
                "%s...", "*%s*", "#%s", "@%s", "%s.com", "www.%s.com", "%s/", "%s+")
 _NUMBERS = ("$#", "$##", "$#.##", "$##.##", "#.##", "##.#", "##%", "#%", "#:##", "##:##", "#-#", "##-##", "(###)",
