@@ -319,6 +319,15 @@ def _check_label_map(config):
             config.label_offset)
 
 
+def _check_reading(config):
+    if not 0.0 < config.certain_probability <= 1.0:
+        yield "certain_probability", f"is {config.certain_probability:g}, expected more than 0, up to 1"
+    if not config.tall_ratio > 1.0:
+        yield "tall_ratio", f"is {config.tall_ratio:g}, expected more than 1"
+    if not 0.0 <= config.number_share <= 1.0:
+        yield "number_share", f"is {config.number_share:g}, expected 0 to 1"
+
+
 def _check_word_list(config):
     if not config.text_file:
         yield "text_file", "is missing: a UTF-8 file, one word a line"
@@ -348,6 +357,7 @@ _RULES = {
     "ExponentialDecayLearningRate": _at_least(initial_learning_rate=0, decay_factor=0, decay_steps=1),
     "Model": _one_of("model_oneof", "multi_predictors_recognition_model"),
     "MultiPredictorsRecognitionModel": _check_model,
+    "ReadingPolicy": _check_reading,
     "WordList": _all(_check_word_list, _at_least(bonus_per_character=0)),
     "SpatialTransformer": _all(_check_spatial_transformer, _at_least(
         localization_h=32, localization_w=32, output_h=2, output_w=2)),
