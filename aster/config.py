@@ -19,7 +19,7 @@ class ConfigError(ValueError):
     """A configuration that can't be used; the message says where and why."""
 
 
-def read_config(path):
+def read_config(path, overrides=()):
     """A prototxt, or an experiment folder that holds config/trainval.prototxt -> TrainEvalPipelineConfig."""
     if os.path.isdir(path):
         path = os.path.join(path, CONFIG_IN_EXP_DIR)

@@ -4,12 +4,12 @@ import functools
 from aster import custom
 from aster.c_ops import ops
 from aster.compat import num_gpus, tf
-from aster.data.charset import Charset, find_beside
+from aster.data.charset import Charset
 from aster.model import convnets, layers, rnn
 from aster.model.decoder import AttentionDecoder
 from aster.model.encoder import Encoder
 from aster.model.localization import LocalizationNet
-from aster.model.recognition import Predictor, RecognitionModel, WordList
+from aster.model.recognition import Predictor, RecognitionModel
 from aster.model.rectifier import Rectifier
 from aster.protos import hyperparams_pb2
 
@@ -28,10 +28,7 @@ def build_model(config, base_dir=None, on_gpu=None, fused=True):
     predictors = [_predictor(predictor, base_dir, fused) for predictor in config.predictor]
     keypoint_weight = config.regression_loss.l2_regression_loss.weight if config.keypoint_supervision else None
     encoder = _encoder(config.feature_extractor, base_dir, fused)
-    words = None
-    if config.HasField("word_list"):
-        words = WordList(find_beside(config.word_list.text_file, base_dir), config.word_list.bonus_per_character)
-    return RecognitionModel(rectifier, encoder, predictors, keypoint_weight, config.also_negatives, words)
+    return RecognitionModel(rectifier, encoder, predictors, keypoint_weight)
 
 
 def _rectifier(config, base_dir, fused):

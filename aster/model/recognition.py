@@ -1,26 +1,54 @@
 """The whole model: images -> text, and the losses that train it."""
 from collections import OrderedDict
-from typing import Any, List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 from aster import losses
 from aster.compat import tf
-from aster.data.charset import END_LABEL
+from aster.data.charset import END_LABEL, Charset
 from aster.model.beam_search import PAD_LABEL, Decoded
 from aster.model.decoder import AttentionDecoder, TeacherForced
+from aster.model.prefix_tree import PrefixTree
 from aster.model.rectifier import Rectification
 
 
 class Predictor(NamedTuple):
-    """A decoder, the characters it knows, and the keyword arguments of its `losses.sequence_cross_entropy`."""
+    """A decoder with its characters.
+
+    Attributes:
+      decoder: an AttentionDecoder, or an object with its attributes and methods.
+      charset: the Charset that it writes.
+      loss_options: keyword arguments of `losses.sequence_cross_entropy`.
+    """
     decoder: AttentionDecoder
-    charset: Any
+    charset: Charset
     loss_options: dict
 
 
+class Encoded(NamedTuple):
+    """Images as the decoders see them.
+
+    Attributes:
+      preprocessed_images: float32 [B, H, W, 3], -1..1.
+      rectification: None without a rectifier.
+      sequences: feature sequences, each [B, T, C].
+    """
+    preprocessed_images: tf.Tensor
+    rectification: Optional[Rectification]
+    sequences: List[tf.Tensor]
+
+
 class Recognition(NamedTuple):
-    """What the model read. texts string [B]; scores float32 [B]; best int32 [B]: which predictor they are of;
-    predictor_texts: per predictor, string [B] in reading order; decoded: per predictor; rectification: None without a
-    rectifier."""
+    """What a model read from a batch.
+
+    Attributes:
+      texts: string [B], of the best predictor.
+      scores: float32 [B], log-probabilities of the texts.
+      best: int32 [B], which predictor the text is of.
+      predictor_texts: for each predictor string [B], in reading order.
+      decoded: for each predictor what its decoder returned.
+      rectification: None without a rectifier.
+      preprocessed_images: float32 [B, H, W, 3], -1..1.
+    """
     texts: tf.Tensor
     scores: tf.Tensor
     best: tf.Tensor
@@ -30,57 +58,67 @@ class Recognition(NamedTuple):
     preprocessed_images: tf.Tensor
 
 
-class Encoded(NamedTuple):
-    """Images as the decoders see them. sequences: [[n, T, C], ...]."""
-    preprocessed_images: tf.Tensor
-    rectification: Optional[Rectification]
-    sequences: List[tf.Tensor]
-
-
-class WordList(NamedTuple):
-    """The file of the words that are preferred while reading, and by how much (protos/model.proto)."""
-    path: str
-    bonus_per_character: float
-
-
 class TrainingPass(NamedTuple):
-    """losses: scalars by the name of their predictor (and "keypoints"); teacher_forced: per predictor."""
-    losses: OrderedDict
+    """What a training step needs of a batch.
+
+    Attributes:
+      losses: {name of the predictor, or "keypoints": scalar}.
+      teacher_forced: for each predictor what its decoder returned.
+      rectification: None without a rectifier.
+    """
+    losses: "OrderedDict[str, tf.Tensor]"
     teacher_forced: List[TeacherForced]
     rectification: Optional[Rectification]
 
 
 class RecognitionModel:
-    """Rectifier (or None), encoder and predictors. All methods make the same variables. `also_negatives`: of each
-    image and its negative the one that is read with the higher score counts. `word_list`: a WordList or None, for
-    who reads; see recognizer.py, which reads the negatives by itself too, of few images."""
+    """Rectifier, encoder and predictors. All methods make the same variables.
 
-    def __init__(self, rectifier, encoder, predictors, keypoint_loss_weight=None, also_negatives=False, word_list=None):
+    Args:
+      rectifier: a Rectifier, or None.
+      encoder: a function of images [B, H, W, 3], -1..1, and is_training that returns feature sequences [B, T, C].
+      predictors: a list of Predictor.
+      keypoint_loss_weight: weight of the loss of the control points; None: they are not supervised.
+    """
+
+    def __init__(self, rectifier, encoder, predictors: List[Predictor], keypoint_loss_weight: Optional[float] = None):
         self._rectifier = rectifier
         self._encoder = encoder
         self.predictors = predictors
         self._keypoint_loss_weight = keypoint_loss_weight
-        self.also_negatives = also_negatives
-        self.word_list = word_list
 
-    def recognize(self, images, trees=None):
-        """images [B, H, W, 3], 0..255 -> Recognition; of several predictors the one with the higher score wins.
+    def recognize(self, images: tf.Tensor) -> Recognition:
+        """Reads images as they are: `encode`, then `decode`.
 
-        trees: for each predictor the prefix_tree.PrefixTree of the only texts that it may read.
+        Args:
+          images: float32 [B, H, W, 3], 0..255.
+
+        Returns:
+          A Recognition.
         """
-        if not self.also_negatives:
-            return self.decode(self.encode(images), trees)
-        both = self.decode(self.encode(tf.concat([images, 255.0 - images], 0)), trees)
-        count = tf.shape(both.scores)[0] // 2
-        negative = both.scores[count:] > both.scores[:count]
-        return _take(both, tf.range(count) + count * tf.cast(negative, tf.int32))
+        return self.decode(self.encode(images))
 
-    def encode(self, images):
-        """The first half of reading images as they are -> Encoded."""
+    def encode(self, images: tf.Tensor) -> Encoded:
+        """Rectifies images and extracts their feature sequences, with the moving statistics of batch normalization.
+
+        Args:
+          images: float32 [B, H, W, 3], 0..255.
+
+        Returns:
+          An Encoded.
+        """
         return self._encode(images, is_training=False)
 
-    def decode(self, encoded, trees=None):
-        """The second half of reading images as they are -> Recognition."""
+    def decode(self, encoded: Encoded, trees: Optional[List[PrefixTree]] = None) -> Recognition:
+        """Decodes feature sequences with every predictor.
+
+        Args:
+          encoded: what `encode` returned.
+          trees: for each predictor the tree of the only texts that it may write.
+
+        Returns:
+          A Recognition; the predictor whose text has the highest score wins.
+        """
         preprocessed, rectification, sequences = encoded
         if trees:
             decoded = [predictor.decoder.decode(sequences, tree) for predictor, tree in zip(self.predictors, trees)]
@@ -94,11 +132,19 @@ class RecognitionModel:
         return Recognition(tf.gather_nd(tf.stack(texts, 1), choice), tf.gather_nd(scores, choice), best,
                            texts, decoded, rectification, preprocessed)
 
-    def training_pass(self, images, texts, control_points=None, keypoint_mask=None):
-        """images [B, H, W, 3], 0..255, texts string [B] -> TrainingPass, with the statistics of the batch.
+    def training_pass(self, images: tf.Tensor, texts: tf.Tensor, control_points: Optional[tf.Tensor] = None,
+                      keypoint_mask: Optional[tf.Tensor] = None) -> TrainingPass:
+        """Makes the losses of a batch, with the statistics of the batch.
 
-        control_points [B, K, 2] (fractions) and keypoint_mask [B] supervise the rectifier where the model has
-        a keypoint loss.
+        Args:
+          images: float32 [B, H, W, 3], 0..255.
+          texts: string [B], UTF-8.
+          control_points: float32 [B, K, 2], (x, y) as fractions of width and height. They supervise the rectifier
+            where the model has a keypoint loss.
+          keypoint_mask: float32 [B], 1 where control_points are annotated.
+
+        Returns:
+          A TrainingPass.
         """
         _, rectification, sequences = self._encode(images, is_training=True)
         all_losses, teacher_forced = OrderedDict(), []
@@ -114,13 +160,13 @@ class RecognitionModel:
         return TrainingPass(all_losses, teacher_forced, rectification)
 
     @property
-    def num_supervised_points(self):
+    def num_supervised_points(self) -> Optional[int]:
         """K where control points are supervised, otherwise None."""
         return self._rectifier.num_control_points if self._keypoint_loss_weight is not None else None
 
     @property
-    def max_characters(self):
-        """Of the longest text that all predictors can learn."""
+    def max_characters(self) -> int:
+        """The length of the longest text that all predictors can learn and write."""
         return min(predictor.decoder.max_characters for predictor in self.predictors)
 
     def _encode(self, images, is_training):
@@ -132,17 +178,16 @@ class RecognitionModel:
         return Encoded(preprocessed, rectification, self._encoder(encoder_input, is_training))
 
 
-def _take(value, rows):
-    """Some rows of each tensor, in lists and tuples too."""
-    if isinstance(value, tf.Tensor):
-        return tf.gather(value, rows)
-    if isinstance(value, list):
-        return [_take(one, rows) for one in value]
-    return None if value is None else type(value)(*[_take(one, rows) for one in value])
+def character_labels(predictor: Predictor, decoded: Decoded) -> tf.Tensor:
+    """Gives the labels of the characters that a predictor read.
 
+    Args:
+      predictor: the Predictor.
+      decoded: what its decoder returned.
 
-def character_labels(predictor, decoded):
-    """What a predictor read, int32 [B, S]: labels up to the end label, in reading order, and PAD_LABEL after them."""
+    Returns:
+      int32 [B, S]: labels up to the end label, in reading order, and PAD_LABEL after them.
+    """
     ended = tf.cumsum(tf.cast(tf.equal(decoded.labels, END_LABEL), tf.int32), axis=1) > 0
     labels = tf.where(ended, tf.fill(tf.shape(ended), PAD_LABEL), decoded.labels)
     if predictor.decoder.reverse:

@@ -1,30 +1,39 @@
-"""Reading a batch in parts, side by side."""
+"""Splitting a batch between the cores."""
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, List, Sequence
 
 import numpy as np
 
 from aster.compat import num_gpus
 
-_SMALLEST_PART = 8  # images
+_SMALLEST_SHARE = 8  # images; smaller batches are slower split than whole
 
 
 class BatchSplitter:
-    """run(images [n, ...], ...) -> a list of n results, for a batch in as many parts at a time as there are cores.
+    """Runs a function on shares of a batch at the same time, one share per core.
 
-    Much of a step is too small for all cores: while one part makes such an operation, others keep the cores busy. A
-    GPU takes a batch whole.
+    Many operations of a step are too small to occupy all cores. While one share runs such an operation, the others
+    keep the cores busy. A GPU takes a batch whole.
+
+    Args:
+      run: a function (images [n, ...], *arguments) that returns a list of n results.
+
+    Attributes:
+      pool: the threads, for other work on the batch.
     """
 
-    def __init__(self, run):
+    def __init__(self, run: Callable[..., Sequence[Any]]):
         self._run = run
         self._num_threads = 1 if num_gpus() else len(os.sched_getaffinity(0))
         self.pool = ThreadPoolExecutor(self._num_threads)
 
-    def __call__(self, images, *arguments):
-        count = max(1, min(self._num_threads, len(images) // _SMALLEST_PART))
-        parts = self.pool.map(lambda part: self._run(part, *arguments), np.array_split(images, count))
-        return [result for part in list(parts) for result in part]
+    def __call__(self, images: np.ndarray, *arguments: Any) -> List[Any]:
+        """Runs the function on a batch [B, ...]. Returns the B results in order."""
+        count = max(1, min(self._num_threads, len(images) // _SMALLEST_SHARE))
+        results = self.pool.map(lambda share: self._run(share, *arguments), np.array_split(images, count))
+        return [result for share in list(results) for result in share]
 
-    def close(self):
+    def close(self) -> None:
+        """Ends the threads."""
         self.pool.shutdown()

@@ -1,48 +1,142 @@
-"""Word lists that restrict what is read."""
+"""Word lists that restrict what is read, or that are preferred."""
+import inspect
+import itertools
 import logging
+import os
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Union
 
-from aster.data.charset import normalize
+from aster.data.charset import Charset, normalize
+from aster.files import find_file, read_text
+from aster.model.prefix_tree import PrefixTree, prefix_tree
 
 _log = logging.getLogger(__name__)
 
 
-def read_lexicon(path):
-    """The words of a UTF-8 file, one a line; empty lines don't count."""
-    try:
-        with open(path, encoding="utf-8-sig") as stream:
-            words = [line.strip() for line in stream.read().split("\n")]
-    except OSError as error:
-        raise ValueError(f"can't read the lexicon {path} ({error.strerror})")
-    except UnicodeDecodeError as error:
-        raise ValueError("the lexicon %s is not UTF-8 (byte %d); convert it, e.g. with iconv" % (path, error.start))
+class Lexicon(NamedTuple):
+    """Words as the predictors of a model can write them.
+
+    spellings: for each predictor, {text that it writes: the word that the text stands for}.
+    trees: for each predictor, the PrefixTree of these texts, in the direction in which it decodes.
+    num_words: how many words the list has.
+    """
+    spellings: List[Dict[str, str]]
+    trees: List[PrefixTree]
+    num_words: int
+
+
+def read_lexicon(path: Union[str, os.PathLike]) -> List[str]:
+    """Reads a word list.
+
+    Args:
+      path: a UTF-8 file with one word per line; empty lines don't count.
+
+    Returns:
+      The words.
+
+    Raises:
+      ValueError: the file can't be read, is not UTF-8 or has no word; the message names it.
+    """
+    words = [line.strip() for line in read_text(str(path), "the lexicon").split("\n")]
     words = [word for word in words if word]
     if not words:
-        raise ValueError(f"the lexicon {path} has no word; write one a line")
+        raise ValueError(f"the lexicon {path} has no word; write one per line")
     return words
 
 
-def spellings(words, charset, max_characters):
-    """-> {text that a decoder with this Charset can write: the word it stands for}, the first of several.
+def make_lexicon(words: Sequence[str], predictors: Sequence) -> Lexicon:
+    """Prepares a word list for the predictors of a model.
 
-    Letters may change their case, and what is no letter or digit may be dropped; words that can't be written even so,
-    and those longer than max_characters, are left out, and counted in the log. Raises ValueError if none is left.
+    Args:
+      words: the words.
+      predictors: the model's `Predictor`s.
+
+    Returns:
+      A Lexicon.
+
+    Raises:
+      ValueError: a decoder can't stay within a word list, or can write none of the words.
     """
-    found, left_out = {}, []
+    spelled: dict = {}
+    labels: dict = {}
+    keys, trees = [], []
+    for predictor in predictors:
+        decoder, charset = predictor.decoder, predictor.charset
+        if "tree" not in inspect.signature(decoder.decode).parameters:
+            raise ValueError(f"predictor {decoder.name!r} can't be restricted to a lexicon: its decode() takes no tree")
+        key = charset.characters, decoder.max_characters
+        if key not in spelled:
+            spelled[key] = spellings(words, charset, decoder.max_characters)
+            # tuples, which the garbage collector leaves alone: a word list can have a million words
+            labels[key] = [tuple(charset.encode(text)) for text in spelled[key]]
+        keys.append(key)
+        step = -1 if decoder.reverse else 1
+        trees.append(prefix_tree([text[::step] for text in labels[key]]))
+    return Lexicon([spelled[key] for key in keys], trees, len(words))
+
+
+def load_word_list(config, predictors: Sequence, base_dir: Optional[str] = None) -> Optional[Lexicon]:
+    """Loads the word list that a configuration prefers while reading.
+
+    Args:
+      config: a MultiPredictorsRecognitionModel message.
+      predictors: the model's `Predictor`s.
+      base_dir: the experiment folder, where the file is looked up first.
+
+    Returns:
+      A Lexicon, or None where the configuration has no word list, or `reading.use_word_list` is false.
+
+    Raises:
+      ValueError: the file is missing or can't be used; the message names it.
+    """
+    if not config.HasField("word_list") or not config.reading.use_word_list:
+        return None
+    path = find_file(config.word_list.text_file, base_dir)
+    try:
+        words = read_lexicon(path)
+        characters = itertools.chain(*(predictor.charset.characters for predictor in predictors))
+        num_words = len(words)
+        if any(map(str.isupper, characters)):  # the model tells cases apart: signs have words in each
+            words = [case for word in words for case in (word, word.capitalize(), word.upper())]
+        return make_lexicon(words, predictors)._replace(num_words=num_words)
+    except ValueError as error:
+        raise ValueError(f"word_list of the configuration, {path}: {error}") from error
+
+
+def spellings(words: Iterable[str], charset: Charset, max_characters: int) -> Dict[str, str]:
+    """Spells words in the characters of a charset.
+
+    Letters may change their case, and characters that are neither letter nor digit may be dropped. Words that can't be
+    written even so, and words that are too long, are left out and counted in the log.
+
+    Args:
+      words: the words.
+      charset: what a decoder can write.
+      max_characters: the longest text that the decoder can write.
+
+    Returns:
+      {text: the word that it stands for, the first of several}.
+
+    Raises:
+      ValueError: a word is no string, or none can be written.
+    """
+    texts: Dict[str, str] = {}
+    left_out, count = [], 0
     for word in words:
         if not isinstance(word, str):
             raise ValueError(f"the lexicon must be a list of strings, and holds {word!r}")
+        count += 1
         text = _spell(word, charset)
         if text and len(text) <= max_characters:
-            found.setdefault(text, word)
+            texts.setdefault(text, word)
         else:
             left_out.append(word)
     if left_out:
-        _log.warning("%d of %d words of the lexicon are left out: longer than %d characters, or with letters that the "
-                     "character set lacks; the first: %s", len(left_out), len(words), max_characters,
+        _log.warning("%d of %d words of the lexicon are left out: they are longer than %d characters, or have letters "
+                     "that the character set lacks; the first: %s", len(left_out), count, max_characters,
                      ", ".join(left_out[:5]))
-    if not found:
-        raise ValueError("the model can write none of the %d words of the lexicon" % len(words))
-    return found
+    if not texts:
+        raise ValueError(f"the model can write none of the {count} words of the lexicon")
+    return texts
 
 
 def _spell(word, charset):

@@ -89,30 +89,6 @@ def test_variables_have_the_published_names(options, expected):
     assert [name for name in expected if name not in names] == []
 
 
-def test_of_an_image_and_its_negative_the_better_one_counts(session):
-    images = np.random.RandomState(2).uniform(0, 255, [8, 64, 256, 3]).astype(np.float32)
-    with tf.variable_scope("", reuse=tf.AUTO_REUSE):
-        both = build_model(model_config(extra="also_negatives: true")).recognize(tf.constant(images))
-        plain = build_model(model_config())
-        sides = [plain.recognize(tf.constant(one)) for one in (images, 255 - images)]
-    session.run(tf.global_variables_initializer())
-    kernel = [v for v in tf.global_variables() if v.op.name.endswith("dense/kernel")][0]
-    kernel.load(session.run(kernel) * 30, session)  # so that scores differ
-
-    def values(recognition):
-        return session.run([recognition.scores, recognition.texts, recognition.predictor_texts[0],
-                            recognition.decoded[0].scores, recognition.rectification.images])
-    found, positive, negative = map(values, [both] + sides)
-    better = negative[0] > positive[0]
-    assert set(better) == {True, False}
-    for result, one, other in zip(found, positive, negative):
-        for i, use_other in enumerate(better):
-            if result.dtype == object:
-                assert result[i] == (other if use_other else one)[i]
-            else:
-                np.testing.assert_allclose(result[i], (other if use_other else one)[i], atol=1e-3)
-
-
 def test_feature_maps_must_have_height_one():
     with tf.Graph().as_default():
         model = build_model(model_config(stn="output_h: 64"))

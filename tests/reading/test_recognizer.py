@@ -8,12 +8,14 @@ import threading
 import numpy as np
 import pytest
 from experiment import WORDS, draw_word, make_experiment, make_lines_config
+from google.protobuf import text_format
 from PIL import Image, ImageChops
 
 from aster import checkpoint
 from aster.compat import tf
 from aster.config import read_config
 from aster.data.image import find_images, load_image
+from aster.reading.inference import Inference
 from aster.reading.pictures import draw_reading
 from aster.reading.recognizer import Recognizer
 from aster.training.loop import train
@@ -32,6 +34,13 @@ def folder(tmp_path_factory):
             '"Forward"', '"Backward"').replace("beam_width", "reverse: true beam_width")))
     train(read_config(path), path, clone_on_cpu=True)
     return path
+
+
+def changed(folder, model_text, lexicon=None):
+    """A Recognizer of the experiment whose model has some more fields."""
+    config = read_config(folder)
+    text_format.Merge(model_text, config.model.multi_predictors_recognition_model)
+    return Recognizer(config, checkpoint.find_checkpoint(os.path.join(folder, "log")), folder, lexicon)
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +94,13 @@ def test_details(recognizer):
 
 def test_the_characters_of_a_reversed_text_are_in_reading_order(recognizer):
     """The attention to a text's first character, read last by the backward predictor, is that of its last step."""
-    images = [recognizer._load(draw_word(word), (0,))[0][1] for word in WORDS]
-    search = recognizer._search
-    values = recognizer._session.run(dict(search.fetches, **search.details), {recognizer._images: images})
+    images = [recognizer._load(draw_word(word), (0,))[0].preprocessed for word in WORDS]
+    inference = recognizer._inference
+    search = inference._search
+    values = inference._session.run(dict(search.fetches, **search.details), {inference._images: images})
     values["best"][:] = 1
     for i, image in enumerate(images):
-        reading = recognizer._reading(search, i, image, values, True)
+        reading = inference._reading(search, i, image, values, True)
         labels = values["labels"][1][i].tolist()
         count = labels.index(1) if 1 in labels else len(labels)
         np.testing.assert_array_equal(reading.attention, values["attention"][1][i, :count][::-1])
@@ -126,7 +136,7 @@ def test_orientations(recognizer):
         best, = recognizer.recognize([image], orientations=iter((0, 90, 180, 270)))
         assert best.score == pytest.approx(max(scores.values()), abs=1e-3)
         assert best.score == pytest.approx(scores[best.orientation], abs=1e-3)
-    # by default only high images are turned
+    # by default only tall images are turned
     standing = np.rot90(upright)
     assert [reading.orientation for reading in recognizer.recognize([upright, upright[:, :24]])] == [0, 0]
     expected = max((next(iter(recognizer.recognize([standing], orientations=(degrees,)))) for degrees in (0, 90, 270)),
@@ -173,30 +183,25 @@ def test_a_lexicon_may_be_a_file(folder, tmp_path):
         Recognizer.from_experiment(folder, lexicon=[1, 2])
 
 
-def test_negatives_are_read_where_there_is_doubt(folder, tmp_path, monkeypatch):
-    """Against readings of the images and of their negatives, with scores made up: the brighter, the more doubtful."""
-    copy = str(tmp_path / "copy")
-    shutil.copytree(folder, copy)
-    run = Recognizer._run
+def test_inverted_images_are_read_where_there_is_doubt(folder, monkeypatch):
+    """Against readings of the images and of inverted ones, with scores made up: the brighter, the more doubtful."""
+    search = Inference.search
 
-    def run_scored(self, search, images, *more):
-        readings, sequences = run(self, search, images, *more)
+    def search_scored(self, images, *more):
+        readings, sequences = search(self, images, *more)
         return [one._replace(score=-image.mean() / 255) for one, image in zip(readings, images)], sequences
 
-    monkeypatch.setattr(Recognizer, "_run", run_scored)
+    monkeypatch.setattr(Inference, "search", search_scored)
     bright = [0.1, 0.4, 0.6, 0.8, 0.9]
-    with Recognizer.from_experiment(copy) as recognizer:
+    with Recognizer.from_experiment(folder) as recognizer:
         shape = next(recognizer.recognize([draw_word("tea")], details=True)).image.shape
         prepared = [np.full(shape, 255 * one, np.uint8) for one in bright]
-        sides = [recognizer.recognize_preprocessed(some, details=True) for some in (prepared, [255 - one for one in prepared])]
-    path = os.path.join(copy, "config", "trainval.prototxt")
-    with open(path) as stream:
-        plain = stream.read()
-    with open(path, "w") as stream:
-        stream.write(plain.replace("} }\ntrain_config", "also_negatives: true } }\ntrain_config"))
-    with Recognizer.from_experiment(copy) as recognizer:
-        for limit, taken in (1, [0, 0, 1, 1, 1]), (np.exp(-0.7), [0, 0, 0, 1, 1]), (0.1, [0, 0, 0, 0, 0]):
-            monkeypatch.setattr("aster.reading.recognizer._CERTAIN", limit)
+        sides = [recognizer.recognize_preprocessed(some, details=True)
+                 for some in (prepared, [255 - one for one in prepared])]
+    for field, limit, taken in (("also_negatives: true", 1, [0, 0, 1, 1, 1]),
+                                ("reading { also_inverted: true }", np.exp(-0.7), [0, 0, 0, 1, 1]),
+                                ("reading { also_inverted: true }", 0.1, [0, 0, 0, 0, 0])):
+        with changed(folder, f"{field} reading {{ certain_probability: {limit:f} }}") as recognizer:
             for i, result in enumerate(recognizer.recognize_preprocessed(prepared, details=True)):
                 expected = sides[taken[i]][i]
                 assert (result.text, result.texts) == (expected.text, expected.texts)
@@ -208,46 +213,39 @@ def test_negatives_are_read_where_there_is_doubt(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize("more", ["", "also_negatives: true "])
 def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
     """Against Recognizers of any text, and of the list's words only."""
-    monkeypatch.setattr("aster.reading.recognizer._CERTAIN", 1)
-    monkeypatch.setattr("aster.reading.recognizer._is_number", lambda text: False)
-    run = Recognizer._run
+    monkeypatch.setattr("aster.reading.policy.is_number", lambda *_: False)
+    run = Inference._run
 
-    def run_spread(self, search, images, *more):  # a model of few steps may find all images alike
-        readings, sequences = run(self, search, images, *more)
+    def run_spread(self, search, feed, images, details):  # a model of few steps may find all images alike
+        readings, sequences = run(self, search, feed, images, details)
         return [one._replace(score=one.score * (1 + image.mean() / 255))
                 for one, image in zip(readings, images)], sequences
 
-    monkeypatch.setattr(Recognizer, "_run", run_spread)
+    monkeypatch.setattr(Inference, "_run", run_spread)
     copy = str(tmp_path / "copy")
     shutil.copytree(folder, copy)
     word_list = ["Tea", "ice", "bread", "at"]
     (tmp_path / "copy" / "words.txt").write_bytes("\n".join(word_list).encode())
-    path = os.path.join(copy, "config", "trainval.prototxt")
-    with open(path) as stream:
-        simple = stream.read()
-    plain = simple.replace("} }\ntrain_config", more + "} }\ntrain_config")
+    doubt_all = "reading { certain_probability: 1 } "
+    plain = more + doubt_all
     images = [Image.open(io.BytesIO(draw_word(word))) for word in WORDS]
     images += [Image.new("RGB", (60, 20), (30 * i, 0, 99)) for i in range(8)]
 
-    def read(config, images=images, **options):
-        with open(path, "w") as stream:
-            stream.write(config)
-        with Recognizer.from_experiment(copy, **options) as recognizer:
+    def read(fields, images=images, **options):
+        with changed(copy, fields, **options) as recognizer:
             return list(recognizer.recognize(images, details=True)), recognizer.num_preferred_words
     free, none = read(plain)
     views = [images] + ([[ImageChops.invert(image) for image in images]] if more else [])
-    words = list(zip(*[read(simple, view, lexicon=word_list)[0] for view in views]))
+    words = list(zip(*[read(doubt_all, view, lexicon=word_list)[0] for view in views]))
 
     # by which the word wins, of each image
     needed = [min((one.score - word.score) / len(word.probabilities) for word in some)
               for one, some in zip(free, words)]
     widest = int(np.argmax(np.diff(sorted(needed))))  # where rounding decides nothing
     bonus = float(np.mean(sorted(needed)[widest:widest + 2]))
-    preferring = plain.replace("} }\ntrain_config", f'word_list {{ text_file: "words.txt" bonus_per_character: {bonus:f} }} }} }}\n'
-                               'train_config')
+    preferring = plain + f'word_list {{ text_file: "words.txt" bonus_per_character: {bonus:f} }}'
     found, count = read(preferring)
-    monkeypatch.setattr("aster.reading.recognizer._CERTAIN", 1e-30)
-    certain, _ = read(plain.replace("} }\ntrain_config", 'word_list { text_file: "words.txt" } } }\ntrain_config'))
+    certain, _ = read(more + 'word_list { text_file: "words.txt" } reading { certain_probability: 1e-30 }')
     assert [one.text for one in certain] == [one.text for one in read(plain)[0]]
     assert (none, count) == (0, 4)
     replaced = 0
@@ -261,10 +259,12 @@ def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
         np.testing.assert_allclose(result.attention, expected.attention, atol=1e-3)
     assert 0 < replaced < len(images)
     # a lexicon takes its place, and its file need not be there
-    nowhere = plain.replace("} }\ntrain_config", 'word_list { text_file: "nowhere.txt" } } }\ntrain_config')
+    nowhere = plain + 'word_list { text_file: "nowhere.txt" }'
     assert read(nowhere, lexicon=["zoo"])[1] == 0
     with pytest.raises(ValueError, match="word_list of the configuration, nowhere.txt"):
         read(nowhere)
+    without, count = read(preferring + " reading { use_word_list: false }")
+    assert count == 0 and [one.text for one in without] == [one.text for one in free]
     # the experiment's own file, whatever the working directory has
     (tmp_path / "words.txt").write_bytes(b"one\n")
     monkeypatch.chdir(tmp_path)
@@ -276,24 +276,18 @@ def test_which_texts_give_way_to_words(folder, tmp_path, monkeypatch):
     copy = str(tmp_path / "copy")
     shutil.copytree(folder, copy)
     (tmp_path / "copy" / "words.txt").write_bytes(b"tea\n")
-    path = os.path.join(copy, "config", "trainval.prototxt")
-    with open(path) as stream:
-        plain = stream.read()
-    with open(path, "w") as stream:
-        stream.write(plain.replace("} }\ntrain_config", """
-            also_negatives: true word_list { text_file: "words.txt" } } }\ntrain_config"""))
-    run, made_up = Recognizer._run, {}
+    run, made_up = Inference._run, {}
 
-    def run_made_up(self, search, images, *more):
-        readings, sequences = run(self, search, images, *more)
+    def run_made_up(self, search, feed, images, details):
+        readings, sequences = run(self, search, feed, images, details)
         pairs = [made_up[search is self._search, image.mean() > 127] for image in images]
         return [reading._replace(text=text, score=score, probabilities=(1,) * len(text))
                 for reading, (text, score) in zip(readings, pairs)], sequences
 
-    monkeypatch.setattr(Recognizer, "_run", run_made_up)
-    with Recognizer.from_experiment(copy) as recognizer:
+    monkeypatch.setattr(Inference, "_run", run_made_up)
+    with changed(copy, 'also_negatives: true word_list { text_file: "words.txt" }') as recognizer:
         def read(*found):
-            """Texts of an image and of its negative, words of both -> what is read."""
+            """Texts of an image and of its inverted image, words of both -> what is read."""
             made_up.update(zip(((True, True), (True, False), (False, True), (False, False)), found))
             reading, = recognizer.recognize([np.full([32, 100, 3], 200, np.uint8)])
             return reading.text, reading.score

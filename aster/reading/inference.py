@@ -1,0 +1,169 @@
+"""The model with the parameters of a checkpoint, as a session: arrays in, readings out."""
+import os
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from aster import checkpoint
+from aster.compat import session_config, tf
+from aster.data.charset import Charset
+from aster.data.preprocess import preprocess_image
+from aster.model.build import build_model
+from aster.reading.lexicon import Lexicon, load_word_list, make_lexicon, read_lexicon
+
+
+class Reading(NamedTuple):
+    """The result for one image. Of an image that can't be read, only `error` is set.
+
+    Attributes:
+      text: what was read.
+      score: log-probability of the text.
+      probabilities: of each character of the text, 0..1.
+      orientation: by how many degrees counterclockwise the image was turned to be read.
+      error: why the image can't be read.
+
+    The rest is None unless details are asked for.
+      texts: {name of the predictor: its text}.
+      original: the image as it was loaded and turned, uint8 [H, W, 3]; None where images come preprocessed.
+      image: the image as the model sees it, float32 [H, W, 3], 0..255.
+      control_points: float32 [K, 2], (x, y) as fractions of width and height; None without a rectifier.
+      rectified: float32 [h, w, 3], -1..1; inverted if the text was read from the inverted image; None without a
+        rectifier.
+      attention: float32 [characters, T], where along the (rectified) image each character was read.
+    """
+    text: Optional[str] = None
+    score: Optional[float] = None
+    probabilities: Tuple[float, ...] = ()
+    orientation: int = 0
+    error: Optional[str] = None
+    texts: Optional[Dict[str, str]] = None
+    original: Optional[np.ndarray] = None
+    image: Optional[np.ndarray] = None
+    control_points: Optional[np.ndarray] = None
+    rectified: Optional[np.ndarray] = None
+    attention: Optional[np.ndarray] = None
+
+
+class _Search(NamedTuple):
+    """The decoding of all predictors. fetches, details: {name: tensor}; spellings: those of a Lexicon, or None."""
+    fetches: Dict[str, tf.Tensor]
+    details: Dict[str, tf.Tensor]
+    spellings: Optional[List[Dict[str, str]]]
+
+
+class Inference:
+    """A graph of constants with a session of its own. Threads may share it.
+
+    `search` decodes images freely, or within the lexicon where one is given. `search_words` decodes the same feature
+    sequences once more within the configuration's word list.
+    """
+
+    def __init__(self, config, checkpoint_path: str, base_dir: Optional[str] = None,
+                 lexicon: Union[None, str, os.PathLike, Iterable[str]] = None):
+        options, model_config = config.eval_config, config.model.multi_predictors_recognition_model
+        with tf.Graph().as_default() as graph:
+            self._pixels = tf.placeholder(tf.uint8, [None, None, 3])
+            self._preprocessed = preprocess_image(options.data_preprocessing_steps, self._pixels, base_dir)
+            self._images = tf.placeholder(tf.float32, [None] + self._preprocessed.shape.as_list())
+            with checkpoint.constants(checkpoint_path, options.use_moving_averages):
+                self._model = build_model(config.model, base_dir)
+                encoded = self._model.encode(self._images)
+                words = None
+                if lexicon is None:
+                    words = load_word_list(model_config, self._model.predictors, base_dir)
+                    self._search = self._make_search(encoded)
+                else:
+                    words_only = read_lexicon(lexicon) if isinstance(lexicon, (str, os.PathLike)) else list(lexicon)
+                    self._search = self._make_search(encoded, make_lexicon(words_only, self._model.predictors))
+                self._word_search = words and self._make_search(encoded, words)
+                self.num_preferred_words = words.num_words if words else 0
+                self._sequences = encoded.sequences if words else []  # kept for search_words only
+            self._session = tf.Session(graph=graph, config=session_config(reading=True, bfloat16=options.bfloat16))
+
+    @property
+    def charsets(self) -> List[Charset]:
+        """The Charset of each predictor."""
+        return [predictor.charset for predictor in self._model.predictors]
+
+    @property
+    def max_characters(self) -> int:
+        """The length of the longest text that the model can write."""
+        return self._model.max_characters
+
+    def preprocess(self, pixels: np.ndarray) -> np.ndarray:
+        """Applies the configuration's preprocessing steps.
+
+        Args:
+          pixels: uint8 [H, W, 3].
+
+        Returns:
+          float32 [H', W', 3].
+        """
+        return self._session.run(self._preprocessed, {self._pixels: pixels})
+
+    def search(self, images: np.ndarray, details: bool = False) -> Tuple[List[Any], List[np.ndarray]]:
+        """Reads a batch.
+
+        Args:
+          images: preprocessed, float32 [B, H, W, 3].
+          details: whether the Readings shall have pictures and attention.
+
+        Returns:
+          A Reading for each image, and the feature sequences, each [B, T, C], for `search_words`; of these there are
+          none where the configuration has no word list.
+        """
+        return self._run(self._search, {self._images: images}, images, details)
+
+    def search_words(self, images: np.ndarray, sequences: Sequence[np.ndarray], details: bool = False) -> List[Any]:
+        """Reads the most likely word of the word list in each image of a batch.
+
+        Args:
+          images: as in `search`.
+          sequences: what `search` gave for these images, so that they need not be encoded again.
+          details: as in `search`.
+
+        Returns:
+          A Reading for each image.
+        """
+        feed = dict(zip(self._sequences, sequences))
+        feed[self._images] = images
+        return self._run(self._word_search, feed, images, details)[0]
+
+    def close(self) -> None:
+        """Frees the session."""
+        self._session.close()
+
+    def _make_search(self, encoded, lexicon: Optional[Lexicon] = None):
+        recognition = self._model.decode(encoded, lexicon and lexicon.trees)
+        fetches = {"score": recognition.scores, "best": recognition.best, "texts": recognition.predictor_texts,
+                   "labels": [decoded.labels for decoded in recognition.decoded],
+                   "log_probs": [decoded.step_log_probs for decoded in recognition.decoded]}
+        details = {"attention": [decoded.alignments for decoded in recognition.decoded]}
+        if recognition.rectification:
+            details.update(control_points=recognition.rectification.control_points,
+                           rectified=recognition.rectification.images)
+        return _Search(fetches, details, lexicon and lexicon.spellings)
+
+    def _run(self, search, feed, images, details):
+        fetches = dict(search.fetches, **(search.details if details else {}))
+        values, sequences = self._session.run((fetches, self._sequences), feed)
+        return [self._reading(search, i, image, values, details) for i, image in enumerate(images)], sequences
+
+    def _reading(self, search, i, image, values, details):
+        """The Reading of the batch's image `i`."""
+        best = int(values["best"][i])
+        predictor = self._model.predictors[best]
+        # probabilities and attention are in the decoder's direction, texts in reading order
+        steps = predictor.charset.character_steps(values["labels"][best][i])
+        steps = steps[::-1] if predictor.decoder.reverse else steps
+        texts = [column[i].decode("utf-8") for column in values["texts"]]
+        if search.spellings:
+            texts = [words[text] for words, text in zip(search.spellings, texts)]
+        reading = Reading(texts[best], float(values["score"][i]),
+                          tuple(np.exp(values["log_probs"][best][i, steps]).tolist()))
+        if not details:
+            return reading
+        names = [predictor.decoder.name for predictor in self._model.predictors]
+        return reading._replace(
+            texts=dict(zip(names, texts)), image=image, attention=values["attention"][best][i, steps],
+            **{name: values[name][i] for name in ("control_points", "rectified") if name in values})
