@@ -1,4 +1,4 @@
-"""What the benchmarks share: a model to measure, alternating measurements, one JSON line per case."""
+"""What the benchmarks share: a model to measure, measurements in turns, one JSON line for each case."""
 import contextlib
 import json
 import os
@@ -6,6 +6,7 @@ import resource
 import sys
 import tempfile
 import time
+from typing import Callable, Iterator, List, Optional
 
 import numpy as np
 
@@ -23,36 +24,53 @@ DEMO = os.path.join(ROOT, "experiments", "demo")
 
 
 def demo_config():
+    """Returns the configuration of experiments/demo, a TrainEvalPipelineConfig."""
     return read_config(DEMO)
 
 
-def random_images(batch):
-    """float32 [B, 64, 256, 3], 0..255."""
+def random_images(batch: int) -> np.ndarray:
+    """Returns float32 images [B, 64, 256, 3] of random values from 0 to 255, the same in each call."""
     return np.random.RandomState(0).uniform(0, 255, [batch, 64, 256, 3]).astype(np.float32)
 
 
-def texts(batch):
+def texts(batch: int) -> List[str]:
+    """Returns `batch` texts of 1 to 13 characters to train on."""
     words = ["benchmark", "a", "flexible", "rectification", "of", "scene", "text", "42"]
     return (words * batch)[:batch]
 
 
-def trunk(batch, is_training):
-    """The ResNet of the demo model alone, as plain TensorFlow -> feature maps of a batch of rectified size. In
-    training it has variables, in reading constants."""
+def backbone(batch: int, is_training: bool) -> tf.Tensor:
+    """Builds the ResNet of the demo model alone, of TensorFlow's own layers.
+
+    Args:
+      batch: how many images it gets; they have the rectified size, 32x100.
+      is_training: with variables; otherwise its weights are constants, as in the model that reads.
+
+    Returns:
+      The last feature maps, float32 [B, 1, 25, 512].
+    """
     style = LayerStyle(variance_scaling(), batch_norm=BatchNorm(decay=0.99), fold=False)
     images = tf.Variable(np.zeros([batch, 32, 100, 3], np.float32), trainable=False)
     random = np.random.RandomState(0)
 
-    def getter(name, shape=None, **_):
+    def constant_weights(name, shape=None, **_):
         return random.uniform(0.5, 1.0, shape).astype(np.float32) * 0.05
-    with tf.variable_scope("trunk", custom_getter=None if is_training else getter):
+    with tf.variable_scope("backbone", custom_getter=None if is_training else constant_weights):
         return ResNet(style)(images, is_training)[0]
 
 
 @contextlib.contextmanager
-def saved_model(config, sharpness=1):
-    """A checkpoint of the configuration's model with its first random values -> path. `sharpness` multiplies the
-    decoders' last layers: random values leave every text in doubt, trained ones few."""
+def saved_model(config, sharpness: float = 1) -> Iterator[str]:
+    """Saves a checkpoint of the configuration's model with random weights, for as long as the context lasts.
+
+    Args:
+      config: a TrainEvalPipelineConfig.
+      sharpness: a factor for the decoders' last layers. Random weights leave every text in doubt, trained ones few; a
+        large factor makes random weights as certain as trained ones.
+
+    Yields:
+      The path of the checkpoint.
+    """
     with tempfile.TemporaryDirectory() as folder, tf.Graph().as_default(), tf.Session() as session:
         build_model(config.model, DEMO).recognize(tf.placeholder(tf.float32, [None, 64, 256, 3]))
         session.run(tf.global_variables_initializer())
@@ -62,36 +80,56 @@ def saved_model(config, sharpness=1):
         yield tf.train.Saver(checkpoint.model_variables()).save(session, os.path.join(folder, "model.ckpt"))
 
 
-def alternate(functions, seconds):
-    """Calls the functions in turn for this long -> the median time of each. So noise hits all of them alike."""
+def alternate(functions: List[Callable], seconds: float) -> List[float]:
+    """Calls the functions in turns, so that noise of the machine hits all of them alike.
+
+    Args:
+      functions: they take no arguments. Each is called once before the measurement.
+      seconds: how long to measure; each function is called at least three times.
+
+    Returns:
+      The median time of each function in seconds.
+    """
     for function in functions:
         function()
-    times = [[] for _ in functions]
+    times: List[List[float]] = [[] for _ in functions]
     end = time.time() + seconds
     while time.time() < end or len(times[0]) < 3:
-        for function, taken in zip(functions, times):
+        for function, durations in zip(functions, times):
             start = time.time()
             function()
-            taken.append(time.time() - start)
-    return [float(np.median(taken)) for taken in times]
+            durations.append(time.time() - start)
+    return [float(np.median(durations)) for durations in times]
 
 
-def check_precision(precision):
-    """Ends the program, with a word on stderr, where the processor doesn't have what TensorFlow uses for bf16."""
+def check_precision(precision: str) -> None:
+    """Ends the program with status 0 and a message on stderr where `precision` is "bf16" and the processor has none."""
     with open("/proc/cpuinfo") as stream:
         flags = set(stream.read().split())
     if precision == "bf16" and not flags & {"avx512_bf16", "amx_bf16"}:
-        sys.exit(print("this processor has no bfloat16: nothing to measure", file=sys.stderr))
+        print("this processor has no bfloat16, so there is nothing to measure", file=sys.stderr)
+        sys.exit(0)  # `make bench` goes on with the next case
 
 
-def peak_mb():
-    """The largest memory of this process so far."""
+def peak_mb() -> int:
+    """Returns the largest memory of this process so far, in MB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def report(benchmark, batch, images_per_second, ratio_to_trunk=None, precision="fp32", peak=None, **more):
-    """Prints one case as a JSON line."""
+def report(benchmark: str, batch: int, images_per_second: float, *, ratio_to_backbone: Optional[float] = None,
+           precision: str = "fp32", peak: Optional[int] = None, **more) -> None:
+    """Prints one case as a JSON line.
+
+    Args:
+      benchmark: the name of the command.
+      batch: images in a batch.
+      images_per_second: the result.
+      ratio_to_backbone: the result divided by that of the backbone alone.
+      precision: "fp32" or "bf16".
+      peak: the largest memory in MB; by default that of the process so far.
+      **more: other fields of the line.
+    """
     line = dict(benchmark=benchmark, batch=batch, precision=precision, images_per_second=round(images_per_second, 1),
-                ratio_to_trunk=ratio_to_trunk and round(ratio_to_trunk, 3), peak_mb=peak or peak_mb(),
+                ratio_to_backbone=ratio_to_backbone and round(ratio_to_backbone, 3), peak_mb=peak or peak_mb(),
                 tensorflow=tf.__version__, cores=len(os.sched_getaffinity(0)), **more)
     print(json.dumps(line), flush=True)

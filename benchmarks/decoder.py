@@ -1,5 +1,9 @@
-"""ASTER's ops beside the same of standard ops, with the demo model's sizes: python benchmarks/decoder.py [BATCH]"""
+"""Measures the library's C++ ops beside the same computation in standard ops, with the demo model's sizes.
+
+    python benchmarks/decoder.py [BATCH]
+"""
 import sys
+from typing import Iterator, Tuple
 
 import numpy as np
 from common import alternate, report, tf
@@ -10,8 +14,8 @@ from aster.model.rectifier import bilinear_sample
 from aster.model.rnn import BidirectionalRnn, LstmCell
 
 
-def pairs(batch):
-    """Yields (name, operation of ASTER, the same of standard ops)."""
+def pairs(batch: int) -> Iterator[Tuple[str, tf.Operation, tf.Operation]]:
+    """Yields a name, an operation with a C++ op, and the same operation of standard ops."""
     random = np.random.RandomState(0)
 
     def variable(*shape):
@@ -22,30 +26,30 @@ def pairs(batch):
     rnns = [BidirectionalRnn(LstmCell(256), LstmCell(256), fused=fused) for fused in (True, False)]
     decoders = [AttentionDecoder("D", LstmCell(256), 96, 256, 30, 5, fused=fused) for fused in (True, False)]
 
-    def both(make, modules, gradient=False):
-        results = []
+    def both(build, modules, gradient=False):
+        operations = []
         for module in modules:
             with tf.variable_scope("", reuse=tf.AUTO_REUSE):
-                result = make(module)
-            results.append(tf.gradients(tf.reduce_sum(result), sequence)[0].op if gradient else result.op)
-        return results
+                result = build(module)
+            operations.append(tf.gradients(tf.reduce_sum(result), sequence)[0].op if gradient else result.op)
+        return tuple(operations)
 
     images, grid = variable(batch, 64, 256, 3), variable(batch, 3200, 2)
-    yield ["sample"] + both(lambda sample: sample(images, grid), [ops.bilinear_sample, bilinear_sample])
-    yield ["bilstm"] + both(lambda rnn: rnn(sequence, True, "R"), rnns)
-    yield ["bilstm and gradient"] + both(lambda rnn: rnn(sequence, True, "R"), rnns, gradient=True)
-    yield ["search"] + both(lambda decoder: decoder.decode([sequence]).scores, decoders)
-    yield ["teach and gradient"] + both(lambda decoder: decoder.teacher_force([sequence], labels, lengths).logits, decoders,
-                                        gradient=True)
+    yield ("sample",) + both(lambda sample: sample(images, grid), [ops.bilinear_sample, bilinear_sample])
+    yield ("bilstm",) + both(lambda rnn: rnn(sequence, True, "R"), rnns)
+    yield ("bilstm and gradient",) + both(lambda rnn: rnn(sequence, True, "R"), rnns, gradient=True)
+    yield ("beam search",) + both(lambda decoder: decoder.decode([sequence]).scores, decoders)
+    yield ("teacher forcing and gradient",) + both(
+        lambda decoder: decoder.teacher_force([sequence], labels, lengths).logits, decoders, gradient=True)
 
 
-def main(batch=32, seconds=4):
+def main(batch: int = 32, seconds: float = 4) -> None:
     with tf.Graph().as_default(), tf.Session() as session:
         cases = list(pairs(batch))
         session.run(tf.global_variables_initializer())
-        for name, op, plain in cases:
-            mine, other = alternate([session.make_callable(op), session.make_callable(plain)], seconds)
-            report("decoder", batch, batch / mine, case=name, times_plain=round(other / mine, 2))
+        for name, op, standard in cases:
+            op_time, standard_time = alternate([session.make_callable(op), session.make_callable(standard)], seconds)
+            report("decoder", batch, batch / op_time, case=name, times_plain=round(standard_time / op_time, 2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The input pipeline alone: python benchmarks/input.py [BATCH]; step_ms is what a training step would wait for it."""
+"""Measures the input pipeline alone; `step_ms` is what a training step would wait for a batch.
+
+    python benchmarks/input.py [BATCH]
+"""
 import os
 import subprocess
 import sys
@@ -10,7 +13,7 @@ from common import ROOT, demo_config, report, tf
 from aster.data.dataset import make_dataset
 
 
-def main(batch=32, seconds=20):
+def main(batch: int = 32, seconds: float = 20) -> None:
     config = demo_config()
     with tempfile.TemporaryDirectory() as folder, tf.Graph().as_default():
         path = os.path.join(folder, "words.tfrecord")
@@ -22,12 +25,12 @@ def main(batch=32, seconds=20):
                               prefetch=config.train_config.prefetch_queue_capacity)
         with tf.Session() as session:
             session.run(stream.initializer)
-            run = session.make_callable(stream.batch.images.op)
+            next_batch = session.make_callable(stream.batch.images.op)
             for _ in range(20):
-                run()
+                next_batch()
             start, count = time.time(), 0
             while time.time() < start + seconds:
-                run()
+                next_batch()
                 count += batch
             rate = count / (time.time() - start)
     report("input", batch, rate, step_ms=round(1000 * batch / rate, 1))

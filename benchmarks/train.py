@@ -1,8 +1,10 @@
-"""Training steps of the demo model: python benchmarks/train.py BATCH [fp32|bf16]"""
+"""Measures training steps of the demo model: python benchmarks/train.py BATCH [fp32|bf16]"""
 import sys
+from typing import Callable
 
 from common import (
     alternate,
+    backbone,
     build_model,
     check_precision,
     demo_config,
@@ -11,7 +13,6 @@ from common import (
     report,
     texts,
     tf,
-    trunk,
 )
 
 from aster.compat import session_config
@@ -20,22 +21,30 @@ from aster.training.clones import build_clones
 from aster.training.loop import train_op
 
 
-def main(batch, precision="fp32", seconds=60):
+def main(batch: int, precision: str = "fp32", seconds: float = 60) -> None:
     check_precision(precision)
-    run = training_step(demo_config(), batch, precision)
-    run()
+    train_model = training_step(demo_config(), batch, precision)
+    train_model()
     peak = peak_mb()
     with tf.Graph().as_default():
-        loss = tf.reduce_mean(tf.square(trunk(batch, is_training=True)))
+        loss = tf.reduce_mean(tf.square(backbone(batch, is_training=True)))
         updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
-        alone = tf.group(tf.train.AdadeltaOptimizer(1.0).minimize(loss), *updates)
-        trunk_session = start(precision)
-    mine, alone = alternate([run, trunk_session.make_callable(alone)], seconds)
-    report("train", batch, batch / mine, alone / mine, precision, peak, trunk_images_per_second=round(batch / alone, 1))
+        step = tf.group(tf.train.AdadeltaOptimizer(1.0).minimize(loss), *updates)
+        train_backbone = start(precision).make_callable(step)
+    model_time, backbone_time = alternate([train_model, train_backbone], seconds)
+    report("train", batch, batch / model_time, ratio_to_backbone=backbone_time / model_time, precision=precision,
+           peak=peak, backbone_images_per_second=round(batch / backbone_time, 1))
 
 
-def training_step(config, batch, precision="fp32", fused=True):
-    """A function that makes one step of the whole model."""
+def training_step(config, batch: int, precision: str = "fp32", *, fused: bool = True) -> Callable:
+    """Returns a function that makes one training step of the whole model on random images.
+
+    Args:
+      config: a TrainEvalPipelineConfig of experiments/demo.
+      batch: images in a step.
+      precision: "fp32" or "bf16".
+      fused: with the library's C++ ops; otherwise with standard ops.
+    """
     with tf.Graph().as_default():
         images = tf.Variable(random_images(batch), trainable=False)
         data = Batch(images, tf.constant(texts(batch)), None, None)
@@ -44,7 +53,8 @@ def training_step(config, batch, precision="fp32", fused=True):
         return start(precision).make_callable(step)
 
 
-def start(precision):
+def start(precision: str) -> tf.Session:
+    """Returns a session of the current graph with all variables initialized."""
     session = tf.Session(config=session_config(bfloat16=precision == "bf16"))
     session.run(tf.global_variables_initializer())
     return session
