@@ -16,11 +16,6 @@ from aster.protos import pipeline_pb2
 
 CONFIG_IN_EXP_DIR = os.path.join("config", "trainval.prototxt")
 
-OVERRIDE_HELP = (
-    "change fields of the configuration, e.g. --set 'train_config { num_steps: 100 }'; as often as you like, a later "
-    "one wins. Other fields keep what the file says. A repeated field that you name, such as batch_size or predictor, "
-    "replaces the whole list of the file")
-
 
 class ConfigError(ValueError):
     """A configuration that can't be used; the message says where and why."""

@@ -56,7 +56,8 @@ def restated_defaults(config):
             no_penalty = (field.message_type is not None and field.message_type.name == "Regularizer"
                           and all(penalty.weight == 0 for _, penalty in value.ListFields()))
             usual_label = field.name == "label_offset"
-            if not in_oneof and (value == field.default_value and not is_repeated(field)) or no_penalty or usual_label:
+            is_default = not is_repeated(field) and field.message_type is None and value == field.default_value
+            if is_default and not in_oneof or no_penalty or usual_label:
                 restated.append(f"{path}.{field.name}")
             if field.name == "initializer" and message.DESCRIPTOR.name == "Hyperparams" and str(value).split() == [
                     "variance_scaling_initializer", "{", "}"]:
