@@ -69,7 +69,7 @@ def _follow(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{arguments.exp_dir}: the configuration has no eval_input_reader")
     command.start_tensorflow()
     from aster.checkpoint import DamagedCheckpoint
-    from aster.evaluation.evaluator import describe, evaluate
+    from aster.evaluation.evaluator import evaluate, summary_line
     last, count = None, 0
     while True:
         path = _newest_checkpoint(arguments.exp_dir, wait=not arguments.norepeat)
@@ -77,7 +77,7 @@ def _follow(arguments: argparse.Namespace) -> None:
             last, count = path, count + 1
             try:
                 result = evaluate(config, arguments.exp_dir, path)
-                print(describe(result), flush=True)
+                print(summary_line(result), flush=True)
                 if arguments.json:
                     command.write_json(arguments.json, result)
             except DamagedCheckpoint as error:

@@ -33,7 +33,7 @@ def _evaluation(config: Any, exp_dir: str) -> Optional[Callable[[str], Optional[
     """A function of a checkpoint's path that gives its word accuracy, or None where the configuration asks for none."""
     if not config.train_config.eval_num_examples:
         return None
-    from aster.evaluation.evaluator import describe, evaluate
+    from aster.evaluation.evaluator import evaluate, summary_line
     shortened = type(config)()
     shortened.CopyFrom(config)
     shortened.eval_config.num_examples = config.train_config.eval_num_examples
@@ -44,7 +44,7 @@ def _evaluation(config: Any, exp_dir: str) -> Optional[Callable[[str], Optional[
         except (OSError, ValueError) as error:
             _log.error("can't evaluate %s: %s; training goes on", path, error)
             return None
-        _log.info("%s", describe(result))
+        _log.info("%s", summary_line(result))
         return result["word_accuracy"]
     return word_accuracy
 

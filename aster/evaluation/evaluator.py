@@ -47,7 +47,7 @@ def evaluate(config, exp_dir, checkpoint_path):
     return result
 
 
-def describe(result):
+def summary_line(result):
     """Says in a line what `evaluate` returned."""
     return (f"{result['dataset']} at step {result['global_step']}: word accuracy {100 * result['word_accuracy']:.2f} %, "
             f"normalized edit distance {result['normalized_edit_distance']:.4f}, {result['count']} words, "
