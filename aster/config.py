@@ -1,16 +1,18 @@
-"""Reading and checking an experiment's configuration (protos/pipeline.proto).
+"""Reads an experiment's configuration (protos/pipeline.proto), completes it and checks it.
 
-Every error is a ConfigError that names file, line and field, what was expected and what to do.
+Every error is a ConfigError that names file, line and field, what was expected and what to do. The rules that a
+configuration must meet are in config_rules.py.
 """
-import itertools
-import math
 import os
 import re
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from aster.protos import convnet_pb2, pipeline_pb2
+from aster.config_rules import find_problems
+from aster.files import read_text
+from aster.protos import pipeline_pb2
 
 CONFIG_IN_EXP_DIR = os.path.join("config", "trainval.prototxt")
 
@@ -19,355 +21,233 @@ class ConfigError(ValueError):
     """A configuration that can't be used; the message says where and why."""
 
 
-def read_config(path):
-    """A prototxt, or an experiment folder that holds config/trainval.prototxt -> TrainEvalPipelineConfig."""
+class _Place(NamedTuple):
+    """Where a field was set: what an error says before the name of the field, and after the problem."""
+    before: str
+    after: str = ""
+
+
+def read_config(path: str, overrides: Sequence[str] = ()) -> Any:
+    """Reads, completes and checks a configuration.
+
+    Args:
+      path: a prototxt, or an experiment folder that holds config/trainval.prototxt.
+      overrides: texts in the same language, such as "train_config { num_steps: 100 }". Each changes the fields that it
+        names, in this order. A repeated field that it names replaces the whole list.
+
+    Returns:
+      A protos.TrainEvalPipelineConfig. Label maps and text filters that name no characters have the model's
+      character_set, and label maps have their label_offset.
+
+    Raises:
+      ConfigError: the file can't be read, a text is not a configuration, or a field breaks a rule.
+    """
     if os.path.isdir(path):
         path = os.path.join(path, CONFIG_IN_EXP_DIR)
-    try:
-        with open(path, "rb") as stream:
-            text = stream.read().decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{path}: can't read the configuration ({error.strerror}); an experiment folder holds {CONFIG_IN_EXP_DIR}")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: the configuration is not UTF-8 text ({error})")
-    config = pipeline_pb2.TrainEvalPipelineConfig()
-    try:
-        text_format.Parse(text, config)
-    except text_format.ParseError as error:
-        where, _, problem = str(error).partition(" : ")
-        problem = problem.rstrip(".")
-        raise ConfigError("{}:{}: {}; protos/ lists the fields of every message".format(path, where if problem else "1", problem or str(error)))
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not a configuration ({error})")
-    _check(config, path, text)
+    text = _read(path)
+    config = _parse(text, _Place(path))
+    lines = _line_numbers(_tokens(text), config.DESCRIPTOR)
+    places = {field: _Place(f"{path}:{line}") for field, line in lines}
+    for override in overrides:
+        place = _Place("--set", f" (in {override!r})")
+        change = _parse(override, place)
+        _replace_lists(config, change)
+        config.MergeFrom(change)
+        _note_override(change, place, places)
+    _inherit(config)
+    for message_path, message in walk(config):
+        for field, problem in find_problems(message):
+            full = _join(message_path, field)
+            before, after = _find_place(full, places, _Place(f"{path}:1"))
+            raise ConfigError(f"{before}: {full}: {problem}{after}")
     return config
 
 
-def check_clones(config, num_clones, path):
-    """Raises ConfigError unless every reader's share of the batch can be dealt out to the clones."""
+def check_clones(config: Any, num_clones: int, path: str) -> None:
+    """Checks that every reader's share of the batch can be dealt out to the clones.
+
+    Args:
+      config: a protos.TrainEvalPipelineConfig.
+      num_clones: the number of devices that share each batch.
+      path: the experiment, for the message.
+
+    Raises:
+      ConfigError: num_clones is below 1, or does not divide each batch size.
+    """
     if num_clones < 1:
-        raise ConfigError("--num_clones is %d, expected 1 or more" % num_clones)
+        raise ConfigError(f"--num_clones is {num_clones}, expected 1 or more")
     for i, size in enumerate(config.train_config.batch_size):
         if size % num_clones:
-            raise ConfigError("%s: train_config.batch_size[%d] is %d, which %d clones can't share equally; "
-                              "change it or --num_clones" % (path, i, size, num_clones))
+            raise ConfigError(f"{path}: train_config.batch_size[{i}] is {size}, which {num_clones} clones can't share "
+                              "equally; change it or --num_clones")
 
 
-def unused_fields(config):
-    """Names of the fields that are set but that nothing reads, as in the published system."""
-    unused = {"TrainConfig": ("sync_replicas", "from_detection_checkpoint", "startup_delay_steps",
-                              "replicas_to_aggregate", "batch_queue_capacity", "num_batch_queue_threads"),
-              "EvalConfig": ("save_graph", "visualization_export_dir", "eval_master", "export_path",
-                             "ignore_groundtruth", "eval_instance_masks"),
-              "InputReader": ("label_map_path", "min_after_dequeue", "load_instance_masks")}
-    found = []
-    for path, message in _walk(config):
-        for field in unused.get(message.DESCRIPTOR.name, ()):
-            if message.HasField(field):
-                found.append(f"{path}.{field}")
-    return found
+def unused_fields(config: Message) -> List[str]:
+    """Lists the fields that are set but have no effect: those that protos/ marks as deprecated.
+
+    Args:
+      config: any message.
+
+    Returns:
+      Their dotted paths, such as "train_config.sync_replicas".
+    """
+    return [_join(path, field.name)
+            for path, message in walk(config) for field, _ in message.ListFields() if field.GetOptions().deprecated]
 
 
-def _check(config, path, text):
-    lines = _line_numbers(text)
-    for where, message in _walk(config):
-        rule = _RULES.get(message.DESCRIPTOR.name)
-        for field, problem in itertools.chain(_check_finite(message), rule(message) if rule else ()):
-            full = ".".join(filter(None, [where, field]))
-            line, known = None, full
-            while line is None and known:  # an absent field has its message's line
-                line = lines.get(known)
-                known = known.rpartition(".")[0]
-            raise ConfigError("%s:%d: %s: %s" % (path, line or 1, full, problem))
+def walk(message: Message, path: str = "") -> Iterator[Tuple[str, Message]]:
+    """Visits a message and all messages inside it.
 
+    Args:
+      message: where to start.
+      path: its dotted path.
 
-def _walk(message, path=""):
-    """(dotted path, message) of a message and of all below it; elements of repeated fields as name[i]."""
+    Yields:
+      The dotted path and the message; elements of repeated fields as name[i].
+    """
     yield path, message
-    prefix = path + "." if path else ""
-    for field, value in message.ListFields():
+    for name, value in _values(message, path):
         if isinstance(value, Message):
-            for pair in _walk(value, prefix + field.name):
-                yield pair
-        elif field.message_type is not None:
-            for i, element in enumerate(value):
-                for pair in _walk(element, "%s%s[%d]" % (prefix, field.name, i)):
-                    yield pair
+            yield from walk(value, name)
 
 
-def _line_numbers(text):
-    """Dotted path -> line number. Every field is entered as name and as name[i], counted in its message."""
-    lines, scopes, counts = {}, [""], [{}]
-    pending = None
-    token = re.compile(r'#[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[-+\w.]+|\n|[{}<>:]')
-    line, after_colon = 1, False
-    for match in token.finditer(text):
-        word = match.group()
-        if word == "\n":
-            line += 1
-        elif word in "{<":
-            scopes.append(pending or "")
-            counts.append({})
-            after_colon = False
-        elif word in "}>":
-            if len(scopes) > 1:
-                scopes.pop()
-                counts.pop()
-        elif word == ":":
-            after_colon = True
-        elif after_colon:  # the field's value
-            after_colon = False
-        elif re.match(r"[A-Za-z_]", word):
-            prefix = scopes[-1] + "." if scopes[-1] else ""
-            number = counts[-1].get(word, 0)
-            counts[-1][word] = number + 1
-            indexed = "%s%s[%d]" % (prefix, word, number)
-            lines[indexed] = line
-            lines.setdefault(prefix + word, line)
-            pending = indexed if word in _REPEATED else prefix + word
-    return lines
-
-
-_REPEATED = frozenset(["bidirectional_rnn", "predictor", "train_input_reader", "data_augmentation_options",
-                       "data_preprocessing_steps", "schedule", "rnn_cell", "args"])
-
-
-# Rules: message -> (field, problem) for each thing that is wrong with it. `field` is "" for the message.
-
-def _check_finite(message):
+def _values(message: Message, path: str) -> Iterator[Tuple[str, Any]]:
+    """(dotted path, value) of each field that is set; each element of a repeated field as name[i]."""
     for field, value in message.ListFields():
-        if isinstance(value, float) and not math.isfinite(value):
-            yield field.name, f"is {value:g}, expected a finite number"
+        full = _join(path, field.name)
+        if is_repeated(field):
+            for i, element in enumerate(value):
+                yield f"{full}[{i}]", element
+        else:
+            yield full, value
 
 
-def _one_of(oneof, choices):
-    def rule(message):
-        if message.WhichOneof(oneof) is None:
-            yield "", f"expected one of {choices}"
-    return rule
+def is_repeated(field: Any) -> bool:
+    """Tells whether a field, given by its descriptor, is a list."""
+    return field.default_value == []  # protobuf 3.19 has no is_repeated, and 7 no label
 
 
-def _at_least(**bounds):
-    def rule(message):
-        for field, bound in sorted(bounds.items()):
-            value = getattr(message, field)
-            if not value >= bound:  # NaN is wrong too
-                yield field, f"is {value:g}, expected {bound:g} or more"
-    return rule
+def _join(path: str, field: str) -> str:
+    return f"{path}.{field}" if path and field else path or field
 
 
-def _all(*rules):
-    def rule(message):
-        for one in rules:
-            yield from one(message)
-    return rule
+def _read(path: str) -> str:
+    try:
+        return read_text(path, "the configuration")
+    except ValueError as error:
+        hint = "" if os.path.exists(path) else f"; an experiment folder holds {CONFIG_IN_EXP_DIR}"
+        raise ConfigError(f"{error}{hint}") from error
 
 
-def _check_pipeline(config):
-    if not config.HasField("model"):
-        yield "model", "is missing"
-    readers, sizes = len(config.train_input_reader), len(config.train_config.batch_size)
-    if config.train_config.eval_num_examples and not config.HasField("eval_input_reader"):
-        yield "train_config.eval_num_examples", "needs an eval_input_reader"
-    if config.HasField("train_config") and readers != sizes:
-        yield "train_config.batch_size", ("there are %d batch sizes for %d train_input_reader; give each reader "
-                                          "its share of the batch" % (sizes, readers))
+def _parse(text: str, place: _Place) -> Any:
+    before, after = place
+    try:
+        return text_format.Parse(text, pipeline_pb2.TrainEvalPipelineConfig())
+    except text_format.ParseError as error:
+        line, _, problem = str(error).partition(" : ")  # "line:column : problem."
+        if not problem:
+            line, problem = "1", str(error)
+        raise ConfigError(f"{before}:{line}: {problem.rstrip('.')}{after}; docs/configuration.md lists the fields of "
+                          "every message") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{before}: not a configuration ({error}){after}") from error
 
 
-def _check_train(config):
-    for i, size in enumerate(config.batch_size):
-        if size < 1:
-            yield "batch_size[%d]" % i, "is 0, expected 1 or more"
-    if not config.HasField("optimizer"):
-        yield "optimizer", "is missing"
-    for i, pattern in enumerate(config.freeze_variables):
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            yield "freeze_variables[%d]" % i, f"{pattern!r} is not a regular expression ({error})"
-    yield from _check_resized(config.data_augmentation_options, "data_augmentation_options")
+# Overrides
+
+def _replace_lists(config: Message, change: Message) -> None:
+    """Clears the repeated fields of `config` that `change` holds, so that merging replaces them."""
+    for field, value in change.ListFields():
+        if is_repeated(field):
+            config.ClearField(field.name)
+        elif isinstance(value, Message) and config.HasField(field.name):
+            _replace_lists(getattr(config, field.name), value)
 
 
-def _check_eval(config):
-    return _check_resized(config.data_preprocessing_steps, "data_preprocessing_steps")
+def _note_override(change: Message, place: _Place, places: Dict[str, _Place], path: str = "") -> None:
+    """Enters the fields of an override into `places`. A message that the file has too keeps its line, so that what
+    is missing in it is told with that line."""
+    for field, _ in change.ListFields():
+        if is_repeated(field):
+            full = _join(path, field.name)
+            for replaced in [old for old in places if old.startswith(full + "[")]:
+                del places[replaced]
+            places[full] = place
+    for full, value in _values(change, path):
+        if isinstance(value, Message):
+            places.setdefault(full, place)
+            _note_override(value, place, places, full)
+        else:
+            places[full] = place
 
 
-def _check_resized(steps, field):
-    kinds = [step.WhichOneof("preprocessing_step") for step in steps]
-    if not {"resize_image", "resize_image_random_method", "resize_image_keeping_aspect"}.intersection(kinds):
-        yield field, ("no step gives all images one size; add resize_image, resize_image_random_method or "
-                      "resize_image_keeping_aspect")
+# Inheriting
+
+def _inherit(config: Any) -> None:
+    """Fills in what a configuration may leave out: characters are named once, in the model."""
+    model = config.model.multi_predictors_recognition_model
+    for predictor in model.predictor:
+        kind = predictor.WhichOneof("predictor_oneof")
+        if kind in ("attention_predictor", "custom_predictor"):
+            _complete_label_map(getattr(predictor, kind), model)
+    for step in list(config.train_config.data_augmentation_options) + list(config.eval_config.data_preprocessing_steps):
+        if (step.HasField("string_filtering") and not step.string_filtering.HasField("include_charset")
+                and model.HasField("character_set")):
+            step.string_filtering.include_charset.CopyFrom(model.character_set)
 
 
-def _check_optimizer(config):
-    if config.WhichOneof("optimizer") is None:
-        yield "", "expected one of rms_prop_optimizer, momentum_optimizer, adam_optimizer, nadam_optimizer, " \
-                  "adadelta_optimizer"
-    elif getattr(config, config.WhichOneof("optimizer")).learning_rate.WhichOneof("learning_rate") is None:
-        yield config.WhichOneof("optimizer"), "has no learning_rate with constant_learning_rate, " \
-                                              "exponential_decay_learning_rate, manual_step_learning_rate or " \
-                                              "one_cycle_learning_rate"
-    if not 0.0 <= config.moving_average_decay < 1.0:
-        yield "moving_average_decay", f"is {config.moving_average_decay:g}, expected 0 to below 1"
+def _complete_label_map(predictor: Any, model: Any) -> None:
+    if model.HasField("character_set") and not predictor.label_map.HasField("character_set"):
+        predictor.label_map.character_set.CopyFrom(model.character_set)
+    if predictor.HasField("label_map") and not predictor.label_map.HasField("label_offset"):
+        predictor.label_map.label_offset = 2
 
 
-def _check_manual_steps(config):
-    steps = [entry.step for entry in config.schedule]
-    if steps != sorted(set(steps)):
-        yield "schedule", f"the steps {steps} must grow from entry to entry"
+# Where a field stands
+
+def _find_place(field: str, places: Dict[str, _Place], otherwise: _Place) -> _Place:
+    """The place of a field. An absent field has that of the message that should hold it."""
+    while field:
+        if field in places:
+            return places[field]
+        shorter = re.sub(r"\[\d+\]$", "", field)
+        field = shorter if shorter != field else field.rpartition(".")[0]
+    return otherwise
 
 
-def _check_one_cycle(config):
-    if not config.num_steps > config.num_warmup_steps:
-        yield "num_steps", "is %d, expected more than the %d of num_warmup_steps" % (
-            config.num_steps, config.num_warmup_steps)
+_TOKEN = re.compile(r'#[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[-+\w.]+|\n|[{}<>:]')
 
 
-def _check_model(config):
-    if not config.HasField("feature_extractor"):
-        yield "feature_extractor", "is missing"
-    if not config.predictor:
-        yield "predictor", "there is none; expected at least one"
-    names = [predictor.name for predictor in config.predictor]
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            yield "predictor[%d].name" % i, f"{name!r} is the name of another predictor"
-    if config.keypoint_supervision:
-        if not config.HasField("spatial_transformer"):
-            yield "keypoint_supervision", "needs a spatial_transformer"
-        if config.regression_loss.WhichOneof("loss_oneof") != "l2_regression_loss":
-            yield "regression_loss", "keypoint_supervision needs an l2_regression_loss here"
+def _tokens(text: str) -> Iterator[Tuple[str, int]]:
+    """(token, line number) of a configuration's text, without comments."""
+    line = 1
+    for match in _TOKEN.finditer(text):
+        if match.group() == "\n":
+            line += 1
+        elif not match.group().startswith("#"):
+            yield match.group(), line
 
 
-def _check_spatial_transformer(config):
-    if config.convnet.WhichOneof("convnet_oneof") is None:
-        yield "convnet", "expected one of crnn_net, resnet, stn_convnet, custom"
-    if config.num_control_points < 4 or config.num_control_points % 2:
-        yield "num_control_points", "is %d, expected an even number of 4 or more" % config.num_control_points
-    if config.init_bias_pattern not in ("identity", "slope", "sine"):
-        yield "init_bias_pattern", f"is {config.init_bias_pattern!r}, expected identity, slope or sine"
-    if config.activation not in ("none", "sigmoid"):
-        yield "activation", f"is {config.activation!r}, expected none or sigmoid"
-    for field in ("margin_x", "margin_y"):
-        if not 0.0 <= getattr(config, field) < 0.5:
-            yield field, f"is {getattr(config, field):g}, expected 0 to below 0.5"
-
-
-def _check_sizes(**lengths):
-    """Fields that list a size for each part of a network: all of them, or none."""
-    def rule(message):
-        for field, length in sorted(lengths.items()):
-            sizes = list(getattr(message, field))
-            if sizes and (len(sizes) != length or min(sizes) < 1):
-                yield field, "is %s, expected %d numbers of 1 or more" % (sizes, length)
-    return rule
-
-
-def _check_resnet(config):
-    if config.net_type != convnet_pb2.ResNet.SINGLE_BRANCH:
-        yield "net_type", "only SINGLE_BRANCH exists for resnet; crnn_net has branches"
-    if config.net_depth != convnet_pb2.ResNet.RESNET_50:
-        yield "net_depth", "only RESNET_50, the 45-layer network of the paper, exists"
-
-
-def _check_predictor(config):
-    if config.WhichOneof("predictor_oneof") not in ("attention_predictor", "custom_predictor"):
-        yield config.WhichOneof("predictor_oneof") or "", "expected attention_predictor or custom_predictor"
-
-
-def _check_feature_extractor(config):
-    if config.HasField("custom"):
-        if config.HasField("convnet") or config.bidirectional_rnn:
-            yield "custom", "stands in place of convnet and bidirectional_rnn; remove those or this"
-    elif config.convnet.WhichOneof("convnet_oneof") is None:
-        yield "", "expected one of crnn_net, resnet, stn_convnet, custom"
-
-
-def _check_custom_predictor(config):
-    if not config.HasField("custom"):
-        yield "", "expected custom, which names the factory"
-    if not config.HasField("label_map"):
-        yield "", "expected a label_map"
-    if config.loss.WhichOneof("loss_oneof") == "l2_regression_loss":
-        yield "loss", "expected sequence_cross_entropy_loss"
-
-
-def _check_custom(config):
-    if not re.match(r"[\w.]+:\w+$", config.factory):
-        yield "factory", f"is {config.factory!r}, expected package.module:function"
-
-
-def _check_argument(config):
-    if not config.name or config.WhichOneof("value") is None:
-        yield "", "expected a name, and one of number, text, flag"
-
-
-def _check_attention_predictor(config):
-    if not config.HasField("rnn_cell"):
-        yield "rnn_cell", "is missing"
-    if config.HasField("lm_rnn_cell"):
-        yield "lm_rnn_cell", "does not exist in this library (nor did it in the published one); remove it"
-    if config.loss.WhichOneof("loss_oneof") == "l2_regression_loss":
-        yield "loss", "expected sequence_cross_entropy_loss"
-
-
-def _check_label_map(config):
-    if config.character_set.WhichOneof("source_oneof") is None:
-        yield "character_set", "expected one of text_file, text_string, built_in_set"
-    if config.label_offset != 2:
-        yield "label_offset", "is %d, but must be 2: labels 0 and 1 are start and end, and characters follow" % (
-            config.label_offset)
-
-
-def _check_word_list(config):
-    if not config.text_file:
-        yield "text_file", "is missing: a UTF-8 file, one word a line"
-
-
-def _check_bidirectional_rnn(config):
-    if not config.HasField("fw_bw_rnn_cell"):
-        yield "fw_bw_rnn_cell", "is missing"
-
-
-def _check_input_reader(config):
-    if not config.HasField("custom") and not config.tf_record_input_reader.input_path:
-        yield "tf_record_input_reader", "expected input_path, the TFRecord file(s) to read"
-
-
-_RULES = {
-    "TrainEvalPipelineConfig": _check_pipeline,
-    "TrainConfig": _all(_check_train, _at_least(gradient_clipping_by_norm=0, prefetch_queue_capacity=1,
-                                                save_checkpoint_secs=1, save_summaries_steps=1,
-                                                bias_grad_multiplier=0)),
-    "EvalConfig": _all(_check_eval, _at_least(num_examples=1, eval_interval_secs=1)),
-    "Optimizer": _check_optimizer,
-    "ConstantLearningRate": _at_least(learning_rate=0),
-    "ManualStepLearningRate": _all(_check_manual_steps, _at_least(initial_learning_rate=0)),
-    "LearningRateSchedule": _at_least(learning_rate=0),
-    "OneCycleLearningRate": _all(_check_one_cycle, _at_least(max_learning_rate=0)),
-    "ExponentialDecayLearningRate": _at_least(initial_learning_rate=0, decay_factor=0, decay_steps=1),
-    "Model": _one_of("model_oneof", "multi_predictors_recognition_model"),
-    "MultiPredictorsRecognitionModel": _check_model,
-    "WordList": _all(_check_word_list, _at_least(bonus_per_character=0)),
-    "SpatialTransformer": _all(_check_spatial_transformer, _at_least(
-        localization_h=32, localization_w=32, output_h=2, output_w=2)),
-    "FeatureExtractor": _check_feature_extractor,
-    "CustomPredictor": _check_custom_predictor,
-    "Custom": _check_custom,
-    "Argument": _check_argument,
-    "ResNet": _all(_check_resnet, _check_sizes(num_units=5, num_channels=6)),
-    "CrnnNet": _check_sizes(num_channels=7),
-    "StnConvnet": _check_sizes(num_channels=6),
-    "BidirectionalRnn": _all(_check_bidirectional_rnn, _at_least(num_output_units=0)),
-    "Predictor": _check_predictor,
-    "AttentionPredictor": _all(_check_attention_predictor, _at_least(
-        num_attention_units=1, max_num_steps=1, beam_width=1)),
-    "RnnCell": _one_of("rnn_cell_oneof", "lstm_cell, gru_cell"),
-    "LabelMap": _check_label_map,
-    "LstmCell": _at_least(num_units=1),
-    "GruCell": _at_least(num_units=1),
-    "InputReader": _check_input_reader,
-    "PreprocessingStep": _one_of("preprocessing_step", "the steps that protos/preprocessor.proto lists"),
-    "ResizeImage": _at_least(target_height=1, target_width=1),
-    "ResizeImageRandomMethod": _at_least(target_height=1, target_width=1),
-}
+def _line_numbers(tokens: Iterator[Tuple[str, int]], descriptor: Any, path: str = "") -> Iterator[Tuple[str, int]]:
+    """(dotted path, line number) of each field, up to the end of a message of this type. The text must be valid:
+    protobuf tells no lines of valid fields. The first element of a repeated field is entered as name, too."""
+    counts: Dict[str, int] = {}
+    name, name_line, is_value = "", 1, False
+    for word, line in tokens:
+        if word in "}>":
+            return
+        if is_value or word in "{<":
+            is_value = False
+            field, full = descriptor.fields_by_name[name], _join(path, name)
+            if is_repeated(field):
+                counts[name] = counts.get(name, -1) + 1
+                if not counts[name]:
+                    yield full, name_line
+                full = f"{full}[{counts[name]}]"
+            yield full, name_line
+            if word in "{<":
+                yield from _line_numbers(tokens, field.message_type, full)
+        elif word == ":":
+            is_value = True
+        elif re.match(r"[A-Za-z_]", word):
+            name, name_line = word, line

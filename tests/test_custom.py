@@ -108,7 +108,7 @@ def test_what_is_wrong_with_a_factory(text, problem):
 @pytest.mark.parametrize("old, new, problem", [
     ('"parts:encoder"', '"parts.encoder"', "package.module:function"),
     ('args { name: "channels" number: 16 }', 'args { name: "channels" }', "one of number, text, flag"),
-    ("label_map { character_set { built_in_set: LOWERCASE } label_offset: 2 }", "", "expected a label_map"),
+    ("label_map { character_set { built_in_set: LOWERCASE } }", "", "expected a label_map"),
     ("feature_extractor {", "feature_extractor { convnet { crnn_net { } }", "in place of convnet")])
 def test_the_configuration_is_checked(copy, old, new, problem):
     edit(copy, (old, new))

@@ -1,71 +1,123 @@
 #!/usr/bin/env python
-"""Writes docs/configuration.md from the comments in protos/: python tools/write_config_reference.py
+"""Writes docs/configuration.md from the comments in protos/.
 
-A test compares the two, so that the reference can't go stale.
+    python tools/write_config_reference.py
+
+Run it after every change in protos/. A test compares the two, so that the reference stays true.
 """
 import glob
 import os
 import re
+from typing import Dict, Iterator, List, Set
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUTPUT = os.path.join(ROOT, "docs", "configuration.md")
 _HEAD = """# Configuration
 
-Made from the comments in `protos/` by `tools/write_config_reference.py`. A configuration is a `TrainEvalPipelineConfig`
-in protobuf's text format. Fields whose number is 101 or more are this library's own; the others are the published
-system's.
+A configuration is a `TrainEvalPipelineConfig` in protobuf's text format: `config/trainval.prototxt` in an experiment
+folder. `experiments/` has examples to start from.
+
+- **Fields.** `tools/write_config_reference.py` makes the tables below from the comments in `protos/`. A field that a
+  configuration leaves out has its default. Of the fields marked *one of*, a message has at most one. Fields whose
+  number in `protos/` is 101 or more are this library's own; the others are those of the published system.
+- **Deprecated fields.** They have no effect. Configurations of the published system may keep them; train and eval name
+  them at start.
+- **Paths.** A relative path is looked up in the experiment folder first, then in the working directory.
+- **Characters.** Name them once, in the `character_set` of the model. Label maps and text filters use it unless they
+  name their own.
+- **Changes on the command line.** `--set 'train_config { num_steps: 100 }'` changes the fields that it names, for
+  train, eval, demo and export. You may give `--set` as often as you like; a later one wins. A repeated field that it
+  names, such as `batch_size`, `predictor` or `data_augmentation_options`, replaces the whole list of the file. Of
+  fields marked *one of*, the one that it names replaces the one of the file.
 """
-_FIELD = re.compile(r"(optional|repeated|required)?\s*([\w.]+)\s+(\w+)\s*=\s*(\d+)\s*(?:\[default\s*=\s*(.*?)\])?;")
+_FIELD = re.compile(r"(?:(optional|repeated)\s+)?([\w.]+)\s+(\w+)\s*=\s*\d+\s*(?:\[(.*)\])?;")
+_DEFAULT = re.compile(r"default\s*=\s*(\"[^\"]*\"|[^,\s]+)")
 _ORDER = ("pipeline", "model", "spatial_transformer", "feature_extractor", "convnet", "bidirectional_rnn", "rnn_cell",
           "predictor", "label_map", "loss", "hyperparams", "train", "optimizer", "eval", "input_reader", "preprocessor",
           "custom")
+_HEADERS = {"message": ["| field | type and default | what it means |", "|---|---|---|"],
+            "enum": ["| value | what it means |", "|---|---|"]}
 
 
-def reference(folder=os.path.join(ROOT, "protos")):
-    """The whole text."""
-    paths = {os.path.basename(path)[:-len(".proto")]: path for path in glob.glob(os.path.join(folder, "*.proto"))}
-    parts = [_HEAD]
-    for name in sorted(paths, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)):
-        with open(paths[name], encoding="utf-8") as stream:
-            parts.append(_describe(name, stream.read()))
-    return "\n".join(parts)
+def reference(folder: str = os.path.join(ROOT, "protos")) -> str:
+    """Makes the text of docs/configuration.md.
+
+    Args:
+      folder: where the .proto files are.
+
+    Returns:
+      Markdown: a section for each file, a table for each message and enum, a row for each field or value.
+
+    Raises:
+      ValueError: a message, a field or a value has no comment.
+    """
+    files = {}
+    for path in glob.glob(os.path.join(folder, "*.proto")):
+        with open(path, encoding="utf-8") as stream:
+            name = os.path.basename(path)[:-len(".proto")]
+            files[name] = _tables(f"protos/{name}.proto", stream.read())
+    titles = {title for tables in files.values() for title in tables}
+    sections = [_HEAD]
+    for name in sorted(files, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)):
+        tables = ["\n".join(_link_type(row, title, titles) for row in rows) for title, rows in files[name].items()]
+        sections.append(f"## {name}.proto\n\n" + "\n\n".join(tables) + "\n")
+    return "\n".join(sections)
 
 
-def _describe(name, text):
-    """One file's messages as Markdown. A nested message or enum stands after the one that it is in."""
-    comment, scopes, done = [], [], []  # scopes: (title or None for a oneof, lines)
-    for line in map(str.strip, text.split("\n")):
-        opened = re.match(r"(message|enum|oneof)\s+(\w+)\s*\{(\s*\})?", line)
+def _tables(path: str, text: str) -> Dict[str, List[str]]:
+    """{title of a message or enum: lines of its Markdown}. A nested one stands after the one that it is in."""
+    comment: List[str] = []
+    tables: Dict[str, List[str]] = {}
+    scopes: List[str] = []  # titles of the messages and enums that are open; a oneof has that of its message
+    oneofs = 0  # that are open
+    for number, line in enumerate(map(str.strip, text.split("\n")), 1):
         if line.startswith("//"):
             comment.append(line[2:].strip())
             continue
+        opened = re.match(r"(message|enum|oneof)\s+(\w+)\s*\{(\s*\})?", line)
         if opened and opened.group(1) == "oneof":
-            scopes.append((None, scopes[-1][1]))
+            scopes.append(scopes[-1])
+            oneofs += 1
         elif opened:
-            title = ".".join([scope for scope, _ in scopes if scope] + [opened.group(2)])
-            lines = [f"### {title}", "", " ".join(comment), "", "| %s | | |" % (
-                "field" if opened.group(1) == "message" else "value"), "|---|---|---|"]
-            done.append(lines)
-            scopes.append((opened.group(2), lines))
+            scopes.append(".".join(scopes[-1:] + [opened.group(2)]))
+            tables[scopes[-1]] = [f"### {scopes[-1]}", "", _sentences(comment, f"{path}:{number}"), ""]
+            tables[scopes[-1]] += _HEADERS[opened.group(1)]
         elif scopes:
-            scopes[-1][1].extend(_row(line, comment, in_oneof=scopes[-1][0] is None))
+            tables[scopes[-1]].extend(_rows(line, comment, f"{path}:{number}", in_oneof=bool(oneofs)))
         if scopes and (line == "}" or opened and opened.group(3)):
+            oneofs -= scopes[-1:] == scopes[-2:-1]
             scopes.pop()
         comment = []
-    parts = [f"## {name}.proto"] + ["\n".join(lines) for lines in done]
-    return re.sub(r"\n{3,}", "\n\n", "\n\n".join(parts)) + "\n"
+    return {title: lines if len(lines) > 6 else lines[:3] for title, lines in tables.items()}  # no table without rows
 
 
-def _row(line, comment, in_oneof):
-    """The row of a field or of a value, or nothing."""
+def _rows(line: str, comment: List[str], where: str, in_oneof: bool) -> Iterator[str]:
+    """The row of a field or of a value of an enum, or nothing."""
     field, value = _FIELD.match(line), re.match(r"(\w+)\s*=\s*\d+;", line)
     if field:
-        label, kind, name, _, default = field.groups()
-        kind += (", repeated" if label == "repeated" else "") + (", one of" if in_oneof else "")
-        kind += f", default {default}" if default else ""
-        yield "| `{}` | {} | {} |".format(name, kind, " ".join(comment))
+        label, kind, name, options = field.groups(default="")
+        notes = ["repeated"] * (label == "repeated") + ["one of"] * in_oneof
+        notes += [f"default {default}" for default in _DEFAULT.findall(options)]
+        notes += ["deprecated"] * ("deprecated" in options)
+        yield f"| `{name}` | {', '.join([kind] + notes)} | {_sentences(comment, where)} |"
     elif value:
-        yield "| `{}` | | {} |".format(value.group(1), " ".join(comment))
+        yield f"| `{value.group(1)}` | {_sentences(comment, where)} |"
+
+
+def _sentences(comment: List[str], where: str) -> str:
+    if not comment:
+        raise ValueError(f"{where}: write a comment that says what this means")
+    return " ".join(comment)
+
+
+def _link_type(row: str, title: str, titles: Set[str]) -> str:
+    """A row with its type as a link to the table of that type, if it has one."""
+    match = re.match(r"(\| `\w+` \| )(\w+)", row)
+    for name in [f"{title}.{match.group(2)}", match.group(2)] if match else []:
+        if match and name in titles:
+            anchor = name.lower().replace(".", "")
+            return f"{match.group(1)}[{name}](#{anchor}){row[match.end():]}"
+    return row
 
 
 if __name__ == "__main__":
