@@ -1,15 +1,15 @@
 """Installs ASTER. Builds the modules of the configuration language from protos/ and the op
 library from aster/c_ops/src/.
 
-Both must fit the protobuf and the TensorFlow that will load them, hence these have to be
-installed first; every command below then finds them:
+Both must fit the protobuf and the TensorFlow that will load them. Install those first. Each of
+these commands then finds them:
 
     pip install .
     pip install -e .
     python setup.py build_ext --inplace    # makes this checkout usable as it is
 
-There is no pyproject.toml, because it would have pip build in an environment of its own on Python
-3.6 too, which fails there: enum34, that TensorFlow 1.4 brings, breaks the pip in it.
+There is no pyproject.toml. With one, pip would build in an environment of its own. On Python 3.6
+that fails, because TensorFlow 1.4 brings enum34, which breaks the pip in that environment.
 """
 import functools
 import glob

@@ -40,7 +40,7 @@ def read_experiment(exp_dir: str, overrides: Sequence[str] = (), num_clones: int
     Args:
       exp_dir: the experiment folder, which holds config/trainval.prototxt.
       overrides: texts of --set, each a piece of configuration that is merged into the file's.
-      num_clones: the clones that are to share each batch.
+      num_clones: the number of clones that share each batch.
 
     Returns:
       A TrainEvalPipelineConfig.

@@ -2,8 +2,8 @@
 
 Everything else writes graph-mode code against `tf`, which is TensorFlow 1.4
 itself or `tensorflow.compat.v1`. Graphs are always built inside
-`with tf.Graph().as_default()`; nothing here switches off the eager mode of
-the program that imports us.
+`with tf.Graph().as_default()`. Nothing here switches off the eager mode of the
+program that imports this library.
 """
 import contextlib
 import functools
@@ -11,11 +11,11 @@ import os
 import warnings
 from typing import Any, Callable
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only: 1.4 warns at the end of every stream
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only: TensorFlow 1.4 warns whenever data ends
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default without AVX-512; 2.5 times faster there too
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # numpy 1.19 comments on 1.4's own source
+    warnings.simplefilter("ignore", FutureWarning)  # numpy 1.19 warns of TensorFlow 1.4's own source
     warnings.simplefilter("ignore", RuntimeWarning)
     import tensorflow as _tensorflow
 

@@ -121,7 +121,7 @@ def check_gpus() -> Iterator[Finding]:
     """Lists the GPUs, and checks that TensorFlow uses them."""
     driver = _output(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])
     if not driver:
-        yield Finding("note", "no NVIDIA driver answers (nvidia-smi): the CPU recognizes and trains",
+        yield Finding("note", "no NVIDIA driver answers (nvidia-smi): recognition and training run on the CPU",
                       "only for a GPU: install its driver, e.g. apt-get install nvidia-driver, and restart")
         return
     for line in driver.splitlines():
