@@ -14,8 +14,8 @@ QUICKSTART := experiments/quickstart
 .NOTPARALLEL:
 .PHONY: quickstart test test-tf2 test-tf1 build-tf2 build-tf1 bench lint clean
 
-# Reads sample images with the model that comes with the library. Then renders words, trains a small model on them for
-# some minutes, and reads words it has not seen.
+# Recognizes sample images with the pretrained model. Then renders words, trains a small model on them for some minutes,
+# and recognizes words that were not in training.
 quickstart: build-tf2
 	$(PYTHON) -m aster.demo --input_image aster/pretrained/samples
 	$(MAKE) --no-print-directory data/train.tfrecord data/test.tfrecord
@@ -24,6 +24,12 @@ quickstart: build-tf2
 	$(PYTHON) tools/extract_images.py data/test.tfrecord data/test_images 8
 	$(PYTHON) -m aster.demo --exp_dir $(QUICKSTART) --input_image data/test_images \
 	  --output_dir $(QUICKSTART)/log/demo
+	@echo
+	@echo "Done. Next, activate the environment and try:"
+	@echo "  source .venv-tf2/bin/activate"
+	@echo "  python -m aster.demo --input_image aster/pretrained/samples --output_dir pictures"
+	@echo "  python -m aster.demo --serve"
+	@echo "  python -m aster.eval --exp_dir $(QUICKSTART) --datasets data/test.tfrecord --report report"
 
 data/train.tfrecord: | build-tf2
 	$(PYTHON) tools/create_synthetic_tfrecord.py --output_path $@ --split train --num_images 50000 --difficulty 0.3
@@ -31,11 +37,11 @@ data/train.tfrecord: | build-tf2
 data/test.tfrecord: | build-tf2
 	$(PYTHON) tools/create_synthetic_tfrecord.py --output_path $@ --split test --num_images 2000 --difficulty 0.3
 
-# Every stack that this machine has a Python for; the second also where the first fails.
+# Every stack that this machine has a Python for, and lint with the first. All run, also where one fails.
 test:
 	@$(if $(STACKS),,echo "make test: install $(NEEDED_tf2) or $(NEEDED_tf1)"; exit 1)
 	@status=0; \
-	$(MAKE) --no-print-directory --keep-going $(STACKS:%=test-%) || status=1; \
+	$(MAKE) --no-print-directory --keep-going $(if $(filter tf2,$(STACKS)),lint) $(STACKS:%=test-%) || status=1; \
 	echo "Tested: $(STACKS)."; \
 	$(foreach stack,$(MISSING),echo "NOT tested: $(stack), which needs $(NEEDED_$(stack)).";) \
 	exit $$status
@@ -61,10 +67,12 @@ bench: build-tf2
 	  set -- $$case; $(PYTHON) benchmarks/$$1.py $$2 $$3 2>/dev/null || exit 1; \
 	done | tee benchmarks/results.jsonl
 
+# Style, and the types of the library.
 lint: .venv-tf2/ready
 	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
 
 # Removes what was built; the environments, data/ and what was trained stay.
 clean:
-	rm -rf build *.egg-info .pytest_cache .ruff_cache aster/c_ops/*.so aster/protos/*_pb2.py
+	rm -rf build *.egg-info .mypy_cache .pytest_cache .ruff_cache aster/c_ops/*.so aster/protos/*_pb2.py
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -1,15 +1,15 @@
 """Installs ASTER. Builds the modules of the configuration language from protos/ and the op
 library from aster/c_ops/src/.
 
-Both must fit the protobuf and the TensorFlow that will load them, hence these have to be
-installed first; every command below then finds them:
+Both must fit the protobuf and the TensorFlow that will load them. Install those first. Each of
+these commands then finds them:
 
     pip install .
     pip install -e .
     python setup.py build_ext --inplace    # makes this checkout usable as it is
 
-There is no pyproject.toml, because it would have pip build in an environment of its own on Python
-3.6 too, which fails there: enum34, that TensorFlow 1.4 brings, breaks the pip in it.
+There is no pyproject.toml. With one, pip would build in an environment of its own. On Python 3.6
+that fails, because TensorFlow 1.4 brings enum34, which breaks the pip in that environment.
 """
 import functools
 import glob
@@ -205,18 +205,39 @@ def compile_for_gpus(compiler, folder, host_compiler):
                      "-Wl,--exclude-libs,libcudart_static.a", "-lrt", "-lpthread", "-ldl"]
 
 
+def read(path):
+    with open(path, encoding="utf-8") as stream:
+        return stream.read()
+
+
 setup(
     name="aster",
-    version=re.search('__version__ = "(.*)"', open("aster/__init__.py").read()).group(1),
+    version=re.search('__version__ = "(.*)"', read("aster/__init__.py")).group(1),
     description="Scene-text recognition with flexible rectification",
+    long_description=read("README.md"),
+    long_description_content_type="text/markdown",
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: C++",
+        "Programming Language :: Python :: 3.6",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     author="ASTER contributors",
     license="MIT",
     packages=find_packages(include=["aster", "aster.*"]),
-    package_data={"aster": ["serve.html"], "aster.pretrained": ["english/*", "english/*/*", "samples/*"]},
+    package_data={"aster": ["py.typed", "serve.html"], "aster.pretrained": ["english/*", "english/*/*", "samples/*"]},
     ext_modules=[Extension("aster.c_ops.libaster_ops", sorted(glob.glob("aster/c_ops/src/*.cc")),
                            depends=["setup.py"] + glob.glob("aster/c_ops/src/*.h") +
                            glob.glob("aster/c_ops/src/*.cu*"))],
     cmdclass={"build_py": BuildPy, "build_ext": BuildOps},
+    entry_points={"console_scripts": [f"aster-{name} = aster.{name}:cli"
+                                      for name in ("train", "eval", "demo", "export", "doctor")]},
     zip_safe=False,
     python_requires=">=3.6,!=3.7.*,!=3.8.*,!=3.9.*",
     install_requires=[
@@ -233,6 +254,8 @@ setup(
         "protobuf; python_version >= '3.10'",
         "tqdm==4.64.1; python_version < '3.7'",
         "tqdm; python_version >= '3.10'",
+        "matplotlib==3.3.4; python_version < '3.7'",
+        "matplotlib; python_version >= '3.10'",
     ],
     extras_require={
         "build": ["grpcio-tools"],
@@ -241,8 +264,8 @@ setup(
         "convert": ["scipy", "lmdb", "defusedxml"],
         # ONNX files by python -m aster.export, on TensorFlow 2
         "export": ["tf2onnx", "onnxruntime"],
-        # Words and fonts for tools/create_synthetic_tfrecord.py; matplotlib brings DejaVu.
-        "synth": ["pyspellchecker", "matplotlib", "font-roboto", "font-source-sans-pro",
+        # Words and fonts for tools/create_synthetic_tfrecord.py, beside matplotlib's DejaVu
+        "synth": ["pyspellchecker", "font-roboto", "font-source-sans-pro",
                   "font-source-serif-pro", "font-caladea"],
     },
 )

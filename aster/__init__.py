@@ -1,25 +1,31 @@
 """ASTER: scene-text recognition with flexible rectification (Shi et al., PAMI 2018).
 
-`aster.Recognizer` reads images; TensorFlow is imported when it is first used.
+`aster.Recognizer` recognizes images. TensorFlow is imported when it is first used.
 """
 import sys
 import types
+from typing import TYPE_CHECKING, Any, List
 
 from aster import renamed
 
+if TYPE_CHECKING:
+    from aster.reading.recognizer import Reading, Recognizer
+
 __version__ = "0.1.0"
+__all__ = ["Reading", "Recognizer"]
 
 
 class _Lazy(types.ModuleType):
-    """A module's own __getattr__ would do, but Python 3.6 lacks it."""
+    """A module that imports the names of __all__ when they are used. In Python 3.6 this takes a class."""
 
-    @property
-    def Recognizer(self):
-        from aster.reading.recognizer import Recognizer
-        return Recognizer
+    def __getattr__(self, name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        from aster.reading import recognizer
+        return getattr(recognizer, name)
 
-    def __dir__(self):
-        return super().__dir__() + ["Recognizer"]
+    def __dir__(self) -> List[str]:
+        return [*super().__dir__(), *__all__]
 
 
 renamed.install()

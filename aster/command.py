@@ -1,42 +1,138 @@
-"""What the commands share: logging, and one clear line in place of a traceback."""
+"""What the commands share: options, a quiet start of TensorFlow, files of results, one line in place of a traceback.
+
+Only the standard library is imported here, so that a Python without the packages gets its one line, too.
+"""
+import argparse
 import contextlib
 import errno
+import glob
+import importlib
 import json
 import logging
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
+from typing import Any, Callable, Iterator, Sequence, TextIO
 
-from aster.config import ConfigError, check_clones, read_config, unused_fields
 from aster.errors import cause
 from aster.training import TrainingStopped
 
+_log = logging.getLogger(__name__)
 
-def read_experiment(exp_dir, num_clones=1):
-    """The checked configuration of an experiment folder; fields without effect are named in the log."""
+# What TensorFlow 2 prints before its log level counts. It is the same on every machine.
+_START_UP_NOISE = (r"^WARNING: All log messages before absl::InitializeLog\(\)"
+                   r"|^I0000 .*(oneDNN custom operations are on|Could not find cuda drivers)")
+_NO_GPU_NOISE = r"|^E0000 .*failed call to cuInit"  # an error only where there is a driver
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Adds `--set TEXT`, which may be repeated; the parsed arguments have the texts as the list `overrides`."""
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="TEXT", help=(
+        "change fields of the configuration for this run, e.g. --set 'train_config { num_steps: 100 }'. Give --set as "
+        "often as you like; a later one wins. A list that you name, such as batch_size, replaces the file's"))
+
+
+def read_experiment(exp_dir: str, overrides: Sequence[str] = (), num_clones: int = 1) -> Any:
+    """Reads and checks the configuration of an experiment folder. The log names fields that have no effect.
+
+    Args:
+      exp_dir: the experiment folder, which holds config/trainval.prototxt.
+      overrides: texts of --set, each a piece of configuration that is merged into the file's.
+      num_clones: the number of clones that share each batch.
+
+    Returns:
+      A TrainEvalPipelineConfig.
+
+    Raises:
+      ConfigError: the folder is missing or the configuration can't be used. The message names file, line and field.
+    """
+    from aster.config import ConfigError, check_clones, read_config, unused_fields
     if not os.path.isdir(exp_dir):
         raise ConfigError(f"{exp_dir}: no such experiment folder")
-    config = read_config(exp_dir)
+    config = read_config(exp_dir, overrides)
     check_clones(config, num_clones, exp_dir)
     unused = unused_fields(config)
     if unused:
-        logging.getLogger(__name__).info("these fields have no effect: %s", ", ".join(unused))
+        _log.info("these fields have no effect: %s", ", ".join(unused))
     return config
 
 
-def write_json(path, value):
+def find_checkpoint(exp_dir: str) -> str:
+    """Returns the path of the latest checkpoint of an experiment folder. Raises CheckpointError where there is none."""
+    from aster import checkpoint
+    log_dir = os.path.join(exp_dir, "log")
+    if not checkpoint.list_checkpoints(log_dir):
+        raise checkpoint.CheckpointError(
+            f"{log_dir}: no checkpoint. Train the experiment first: python -m aster.train --exp_dir {exp_dir}. "
+            "The pretrained model needs no --exp_dir")
+    return checkpoint.find_checkpoint(log_dir)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and makes its devices, without the lines that it prints on every machine."""
+    if "tensorflow" in sys.modules:
+        return
+    with start_up_noise_hidden():
+        from aster.compat import num_gpus
+        num_gpus()  # complains of a missing driver once, here
+
+
+@contextlib.contextmanager
+def start_up_noise_hidden() -> Iterator[None]:
+    """Keeps TensorFlow's start-up lines off stderr, and lets all others through.
+
+    TensorFlow writes them to file descriptor 2 itself, whatever its log level. A process of its own filters them, so
+    that nothing is lost if this one crashes.
+    """
+    grep = shutil.which("grep")
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        stderr = -1
+    if not grep or stderr < 0:
+        yield
+        return
+    has_driver = bool(glob.glob("/dev/nvidia*")) or os.path.exists("/dev/dxg")  # the second: Windows' Linux
+    pattern = _START_UP_NOISE + ("" if has_driver else _NO_GPU_NOISE)
+    # in a session of its own, since Ctrl-C is for the command: the filter ends when all has passed through it
+    noise_filter = subprocess.Popen([grep, "--text", "--line-buffered", "--invert-match", "--extended-regexp", pattern],
+                                    stdin=subprocess.PIPE, stdout=stderr, start_new_session=True)
+    assert noise_filter.stdin is not None
+    os.dup2(noise_filter.stdin.fileno(), 2)
+    noise_filter.stdin.close()
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        noise_filter.wait()
+
+
+def write_json(path: str, value: Any) -> None:
+    """Writes a value to a file as JSON. See `write_text`."""
     write_text(path, lambda stream: stream.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n"))
 
 
-def write_text(path, write):
-    """write(stream) beside the file, then renames, so that a failure leaves the old one whole. Links are followed;
-    devices and pipes are written to. Names of files that are not UTF-8 get escapes, which JSON reads back."""
+def write_text(path: str, write: Callable[[TextIO], Any]) -> None:
+    """Writes a text file whole or not at all.
+
+    The text goes to a temporary file beside it, which is renamed, so that a failure leaves the old file as it was.
+    Links are followed. Devices and pipes are written to directly. Names of files that are not UTF-8 are written with
+    escapes, which JSON reads back.
+
+    Args:
+      path: the file.
+      write: a function that writes the text to the stream that it is given.
+    """
     if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            return write(stream)
+        with _open_for_text(path) as stream:
+            write(stream)
+        return
     path = os.path.realpath(path)
     try:
-        with open(path + ".tmp", "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+        with _open_for_text(path + ".tmp") as stream:
             write(stream)
         os.rename(path + ".tmp", path)
     finally:
@@ -44,8 +140,12 @@ def write_text(path, write):
             os.remove(path + ".tmp")
 
 
-def check_writable(path, is_folder=False):
-    """Raises OSError before long work whose result could not be written to `path`."""
+def _open_for_text(path: str) -> TextIO:
+    return open(path, "w", encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def check_writable(path: str, is_folder: bool = False) -> None:
+    """Raises OSError before long work whose result could not be written to `path`. A missing folder is made."""
     folder = path if is_folder else os.path.dirname(os.path.realpath(path))
     try:
         if is_folder:
@@ -57,27 +157,36 @@ def check_writable(path, is_folder=False):
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise type(error)(error.errno, f"can't be written: {error.strerror}", path)
+        raise type(error)(error.errno, f"can't be written: {error.strerror}", path) from error
 
 
-def run(main):
-    """Runs a command's main function; errors that a user can mend end it with one line and status 1."""
+def run(main: Callable[[], None]) -> None:
+    """Runs a command's main function. An error that the user can mend ends it with one line and status 1."""
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     for noisy in ("tensorflow", "absl"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
+        importlib.import_module("aster.config")  # says at once, before any argument, what is missing or not built
         main()
     except KeyboardInterrupt:
-        logging.getLogger(__name__).error("interrupted")
+        _log.error("interrupted")
         sys.exit(130)
     except TrainingStopped as stopped:
-        logging.getLogger(__name__).error("%s", stopped)
+        _log.error("%s", stopped)
         sys.exit(stopped.status)
-    except (OSError, ValueError, ImportError) as error:
-        named = isinstance(error, EnvironmentError) and error.filename and error.strerror
-        sys.exit("error: %s" % (f"{error.filename}: {error.strerror}" if named else error))
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "aster":  # a mistake of ours: the traceback is needed
+            raise
+        sys.exit(f"error: {error} in {sys.executable}; run: source .venv-tf2/bin/activate, or see Install in README.md")
+    except OSError as error:
+        sys.exit(f"error: {error.filename}: {error.strerror}" if error.filename and error.strerror else
+                 f"error: {error}")
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    except ImportError as error:
+        sys.exit(f"error: {cause(error)}")
     except Exception as error:
         if "tensorflow" not in type(error).__module__:  # a mistake of ours: the traceback is needed
             raise
-        logging.getLogger(__name__).debug("in TensorFlow", exc_info=True)
+        _log.debug("in TensorFlow", exc_info=True)
         sys.exit(f"error: TensorFlow failed: {cause(error)}")

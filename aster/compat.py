@@ -2,39 +2,69 @@
 
 Everything else writes graph-mode code against `tf`, which is TensorFlow 1.4
 itself or `tensorflow.compat.v1`. Graphs are always built inside
-`with tf.Graph().as_default()`; nothing here switches off the eager mode of
-the program that imports us.
+`with tf.Graph().as_default()`. Nothing here switches off the eager mode of the
+program that imports this library.
 """
+import contextlib
+import functools
 import os
 import warnings
+from typing import Any, Callable
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only: 1.4 warns at the end of every stream
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only: TensorFlow 1.4 warns whenever data ends
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default without AVX-512; 2.5 times faster there too
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # numpy 1.19 comments on 1.4's own source
+    warnings.simplefilter("ignore", FutureWarning)  # numpy 1.19 warns of TensorFlow 1.4's own source
     warnings.simplefilter("ignore", RuntimeWarning)
     import tensorflow as _tensorflow
 
-IS_TF1 = _tensorflow.__version__.startswith("1.")
-tf = _tensorflow if IS_TF1 else _tensorflow.compat.v1
+VERSION: str = _tensorflow.__version__
+IS_TF1 = VERSION.startswith("1.")
+CAN_EXPORT_ONNX = not IS_TF1
+GPU_REMEDY = ("TensorFlow 1.4 needs tensorflow-gpu==1.4.0, with libcudart.so.8.0 and libcudnn.so.6 on LD_LIBRARY_PATH"
+              if IS_TF1 else 'pip install "tensorflow[and-cuda]"')
+tf: Any = _tensorflow if IS_TF1 else _tensorflow.compat.v1
 
 
-def num_gpus():
-    """GPUs that TensorFlow can use."""
-    from tensorflow.python.client import device_lib  # no public name serves both
-    return sum(device.device_type == "GPU" for device in device_lib.list_local_devices())
+def describe() -> str:
+    """Says in a line which TensorFlow this is, what it is built for, and which CUDA it wants."""
+    text = f"TensorFlow {VERSION}, built for {'GPUs' if _tensorflow.test.is_built_with_cuda() else 'CPUs'}"
+    build = {} if IS_TF1 else _tensorflow.sysconfig.get_build_info()
+    if build.get("cuda_version"):
+        text += f" (CUDA {build['cuda_version']}, cuDNN {build.get('cudnn_version', 'of any version')})"
+    return text
 
 
-def group_by_window(key, reduce, window_size):
-    """For Dataset.apply: collects elements of one key (int64); `reduce` makes a dataset of window_size of them."""
+@functools.lru_cache(maxsize=None)
+def num_gpus() -> int:
+    """Counts the GPUs that TensorFlow can use."""
+    # Asked of a session, since device_lib takes no session_config: its devices would take all of the GPUs' memory.
+    with contextlib.closing(tf.Session(graph=tf.Graph(), config=session_config())) as session:
+        return sum(device.device_type == "GPU" for device in session.list_devices())
+
+
+def group_by_window(key: Callable, reduce: Callable, window_size: int) -> Callable:
+    """Collects elements of a Dataset that have the same key.
+
+    Args:
+      key: a function of an element that gives its key, int64.
+      reduce: a function (key, dataset of `window_size` elements) that makes a dataset of them.
+      window_size: the number of elements.
+
+    Returns:
+      What Dataset.apply takes.
+    """
     data = _tensorflow.contrib.data if IS_TF1 else _tensorflow.data.experimental
     return data.group_by_window(key, reduce, window_size)
 
 
-def without_autotune(dataset):
-    """TensorFlow 2 would tune the pipeline in a thread of its own, and closing the session wait for its next look, up
-    to a minute later."""
+def without_autotune(dataset: Any) -> Any:
+    """Returns the Dataset, untuned.
+
+    TensorFlow 2 would tune the pipeline in a thread of its own, and closing the session would wait for its next look,
+    up to a minute later.
+    """
     if IS_TF1:
         return dataset
     options = _tensorflow.data.Options()
@@ -42,20 +72,23 @@ def without_autotune(dataset):
     return dataset.with_options(options)
 
 
-def session_config(num_cpus=1, reading=False, bfloat16=False):
-    """ConfigProto of a session.
+def session_config(num_cpus: int = 1, reading: bool = False, bfloat16: bool = False) -> Any:
+    """Makes the ConfigProto of a session.
 
     Args:
-      num_cpus: CPU devices, for clones.
-      reading: for a graph of constants that is to be used at once: of TensorFlow 2's graph rewriters only the one
-        that fuses convolutions runs, since the others copy all constants, for seconds.
-      bfloat16: convolutions and matrix products in bfloat16, on processors that have it. Raises ValueError on 1.4.
+      num_cpus: the number of CPU devices, for clones.
+      reading: whether the graph holds constants and is used at once. Then only one of TensorFlow 2's graph rewriters
+        runs, the one that fuses convolutions. The others copy all constants, which takes seconds.
+      bfloat16: whether convolutions and matrix products are done in bfloat16, on processors that have it.
+
+    Raises:
+      ValueError: `bfloat16` on TensorFlow 1.4.
     """
     config = tf.ConfigProto(allow_soft_placement=True, device_count={"CPU": num_cpus})
     config.gpu_options.allow_growth = True
     if IS_TF1:
         if bfloat16:
-            raise ValueError(f"bfloat16 needs TensorFlow 2, this is {_tensorflow.__version__}; leave it out of the configuration")
+            raise ValueError(f"bfloat16 needs TensorFlow 2, and this is {VERSION}; leave it out of the configuration")
         return config
     from tensorflow.core.protobuf import rewriter_config_pb2
     rewrite = config.graph_options.rewrite_options

@@ -1,26 +1,31 @@
-"""Evaluates checkpoints: python -m aster.eval --exp_dir E [--norepeat] [--json F]
+"""Evaluates checkpoints: python -m aster.eval --exp_dir E [--set TEXT] [--norepeat] [--json F]
 or several data sets in one report: python -m aster.eval --exp_dir E --datasets DIR_OR_FILES... --report OUT"""
 import argparse
+import functools
 import logging
 import os
 import time
+from typing import Optional, TextIO
 
 from aster import command
 
 _log = logging.getLogger(__name__)
 
 
-def main():
+def main() -> None:
+    """Parses the arguments, and evaluates. Results go to stdout, and to the files that were asked for."""
     parser = argparse.ArgumentParser(prog="python -m aster.eval", description=(
         "Evaluate each new checkpoint of EXP_DIR/log on the eval_input_reader of EXP_DIR/config/trainval.prototxt "
-        "(TensorBoard summaries go to EXP_DIR/log/eval), or the latest on the test sets of --datasets."))
+        "(TensorBoard summaries go to EXP_DIR/log/eval). Or evaluate the latest checkpoint on the test sets of "
+        "--datasets."))
     parser.add_argument("--exp_dir", help="experiment folder")
+    command.add_overrides(parser)
     parser.add_argument("--norepeat", action="store_true", help="evaluate the latest checkpoint and stop")
     parser.add_argument("--json", metavar="F", help="write the latest results to this file")
     parser.add_argument("--datasets", nargs="+", metavar="PATH", help="TFRecord files, or folders of them")
     parser.add_argument("--report", metavar="OUT", help="folder for report.html, .md, .csv and .json of --datasets")
     parser.add_argument("--compare", nargs="+", metavar="E", default=[],
-                        help="experiment folders to set beside the first in the report")
+                        help="experiment folders that the report compares with the first; --set changes them too")
     arguments = parser.parse_args()
     if not arguments.exp_dir and not arguments.compare:
         parser.error("name an experiment folder with --exp_dir")
@@ -29,63 +34,79 @@ def main():
                      "experiments to it")
     if arguments.datasets and arguments.json:
         parser.error("--report writes a report.json of its own; leave out --json")
-    (_report if arguments.datasets else _follow)(arguments)
+    if arguments.datasets:
+        _report(arguments)
+    else:
+        _follow(arguments)
 
 
-def _report(arguments):
-    from aster.evaluation.report import find_data_sets
-    data_sets = find_data_sets(arguments.datasets)
+def _report(arguments: argparse.Namespace) -> None:
+    """Writes the report on the latest checkpoint of each experiment."""
     folders = ([arguments.exp_dir] if arguments.exp_dir else []) + arguments.compare
     if len(set(map(os.path.abspath, folders))) < len(folders):
-        raise ValueError("an experiment is named twice: {}".format(" ".join(folders)))
-    configs = [command.read_experiment(folder) for folder in folders]
+        raise ValueError(f"an experiment is named twice: {' '.join(folders)}")
+    configs = [command.read_experiment(folder, arguments.overrides) for folder in folders]
     command.check_writable(arguments.report, is_folder=True)
+    command.start_tensorflow()
     from aster.evaluation.page import make_report
-    texts = make_report(folders, configs, data_sets)
+    from aster.evaluation.report import find_data_sets
+    texts = make_report(folders, configs, find_data_sets(arguments.datasets))
     for ending, text in texts.items():
-        command.write_text(os.path.join(arguments.report, "report." + ending), lambda stream: stream.write(text))
+        command.write_text(os.path.join(arguments.report, "report." + ending), functools.partial(_write, text))
     print(texts["md"])
 
 
-def _follow(arguments):
-    config = command.read_experiment(arguments.exp_dir)
+def _write(text: str, stream: TextIO) -> None:
+    stream.write(text)
+
+
+def _follow(arguments: argparse.Namespace) -> None:
+    """Evaluates the latest checkpoint and, unless --norepeat, each that comes after it."""
+    config = command.read_experiment(arguments.exp_dir, arguments.overrides)
     if arguments.json:
         command.check_writable(arguments.json)
     if not config.HasField("eval_input_reader"):
         raise ValueError(f"{arguments.exp_dir}: the configuration has no eval_input_reader")
-    from aster import checkpoint
-    from aster.evaluation.evaluator import evaluate
-    log_dir = os.path.join(arguments.exp_dir, "log")
-    last, done = None, 0
+    command.start_tensorflow()
+    from aster.checkpoint import DamagedCheckpoint
+    from aster.evaluation.evaluator import evaluate, summary_line
+    last, count = None, 0
     while True:
-        path = _newest(log_dir, wait=not arguments.norepeat)
+        path = _newest_checkpoint(arguments.exp_dir, wait=not arguments.norepeat)
         if path and path != last:
-            last, done = path, done + 1
+            last, count = path, count + 1
             try:
                 result = evaluate(config, arguments.exp_dir, path)
+                print(summary_line(result), flush=True)
                 if arguments.json:
                     command.write_json(arguments.json, result)
-            except checkpoint.DamagedCheckpoint as error:
+            except DamagedCheckpoint as error:
                 if arguments.norepeat:
                     raise
                 _log.error("%s; waiting for the next", error)
-        if arguments.norepeat or done == config.eval_config.max_evals > 0:
+        if arguments.norepeat or count == config.eval_config.max_evals > 0:
             return
         _log.info("looking for a newer checkpoint every %d s (eval_interval_secs); Ctrl-C stops",
                   config.eval_config.eval_interval_secs)
         time.sleep(config.eval_config.eval_interval_secs)
 
 
-def _newest(log_dir, wait):
+def _newest_checkpoint(exp_dir: str, wait: bool) -> Optional[str]:
     """The path of the latest checkpoint; with `wait`, None where there is none yet."""
-    from aster.checkpoint import CheckpointError, find_checkpoint
+    from aster.checkpoint import CheckpointError
     try:
-        return find_checkpoint(log_dir)
+        return command.find_checkpoint(exp_dir)
     except CheckpointError as error:
         if not wait:
             raise
         _log.info("%s", error)
+        return None
+
+
+def cli() -> None:
+    """Runs the command aster-eval."""
+    command.run(main)
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli()

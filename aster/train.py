@@ -1,42 +1,58 @@
-"""Trains a model: python -m aster.train --exp_dir E [--num_clones N] [--clone_on_cpu]"""
+"""Trains a model: python -m aster.train --exp_dir E [--set TEXT] [--num_clones N] [--clone_on_cpu]"""
 import argparse
 import logging
+from typing import Any, Callable, Optional
 
 from aster import command
 
+_log = logging.getLogger(__name__)
 
-def main():
+
+def main() -> None:
+    """Parses the arguments, and trains. Progress goes to stderr."""
     parser = argparse.ArgumentParser(prog="python -m aster.train", description=(
         "Train the model of EXP_DIR/config/trainval.prototxt. Checkpoints and TensorBoard summaries go to "
-        "EXP_DIR/log; the same command again resumes."))
+        "EXP_DIR/log. To resume, run the same command again."))
     parser.add_argument("--exp_dir", required=True, help="experiment folder")
-    parser.add_argument("--num_clones", type=int, default=1, help="share each batch between so many GPUs (default 1)")
+    command.add_overrides(parser)
+    parser.add_argument("--num_clones", type=int, default=1,
+                        help="share each batch between this number of GPUs (default: 1)")
     parser.add_argument("--clone_on_cpu", action="store_true", help="put the clones on the CPU")
     arguments = parser.parse_args()
 
-    config = command.read_experiment(arguments.exp_dir, arguments.num_clones)
+    config = command.read_experiment(arguments.exp_dir, arguments.overrides, arguments.num_clones)
     if not config.HasField("train_config"):
         raise ValueError(f"{arguments.exp_dir}: the configuration has no train_config")
+    command.start_tensorflow()
     from aster.training.loop import train
-    train(config, arguments.exp_dir, arguments.num_clones, arguments.clone_on_cpu, _evaluation(config, arguments))
+    train(config, arguments.exp_dir, num_clones=arguments.num_clones, clone_on_cpu=arguments.clone_on_cpu,
+          evaluate=_evaluation(config, arguments.exp_dir))
 
 
-def _evaluation(config, arguments):
+def _evaluation(config: Any, exp_dir: str) -> Optional[Callable[[str], Optional[float]]]:
     """A function of a checkpoint's path that gives its word accuracy, or None where the configuration asks for none."""
     if not config.train_config.eval_num_examples:
         return None
-    from aster.evaluation.evaluator import evaluate
-    small = type(config)()
-    small.CopyFrom(config)
-    small.eval_config.num_examples = config.train_config.eval_num_examples
+    from aster.evaluation.evaluator import evaluate, summary_line
+    shortened = type(config)()
+    shortened.CopyFrom(config)
+    shortened.eval_config.num_examples = config.train_config.eval_num_examples
 
-    def word_accuracy(path):
+    def word_accuracy(path: str) -> Optional[float]:
         try:
-            return evaluate(small, arguments.exp_dir, path)["word_accuracy"]
+            result = evaluate(shortened, exp_dir, path)
         except (OSError, ValueError) as error:
-            logging.getLogger(__name__).error("can't evaluate %s: %s; training goes on", path, error)
+            _log.error("can't evaluate %s: %s; training goes on", path, error)
+            return None
+        _log.info("%s", summary_line(result))
+        return result["word_accuracy"]
     return word_accuracy
 
 
-if __name__ == "__main__":
+def cli() -> None:
+    """Runs the command aster-train."""
     command.run(main)
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,6 +1,7 @@
 """A tiny experiment for tests: a folder with a configuration and a few drawn words."""
 import io
 import os
+from string import Template
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -13,23 +14,23 @@ WORDS = ["one", "two", "red", "x1", "sun", "tea", "ice", "y2k"]
 CONFIG = """
 model { multi_predictors_recognition_model {
   spatial_transformer {
-    convnet { stn_convnet { tiny: true conv_hyperparams { %(norm)s } } } fc_hyperparams { %(norm)s }
+    convnet { stn_convnet { tiny: true conv_hyperparams { $norm } } } fc_hyperparams { $norm }
     localization_h: 32 localization_w: 64 num_control_points: 6 init_bias_pattern: "slope" }
-  feature_extractor { convnet { crnn_net { tiny: true conv_hyperparams { %(norm)s } } }
+  feature_extractor { convnet { crnn_net { tiny: true conv_hyperparams { $norm } } }
     bidirectional_rnn { fw_bw_rnn_cell { lstm_cell { num_units: 8 } } num_output_units: 8 } }
   predictor { name: "Forward" attention_predictor { rnn_cell { lstm_cell { num_units: 8 } }
     num_attention_units: 8 max_num_steps: 6 beam_width: 2
     label_map { character_set { built_in_set: LOWERCASE } label_offset: 2 } } }
 } }
 train_config {
-  batch_size: %(batch_size)d
+  batch_size: $batch_size
   data_augmentation_options { resize_image { target_height: 64 target_width: 256 } }
-  optimizer { %(optimizer)s }
-  num_steps: %(num_steps)d
-  %(train)s
+  optimizer { $optimizer }
+  num_steps: $num_steps
+  $train
 }
 train_input_reader { queue_capacity: 8 tf_record_input_reader { input_path: "data/words.tfrecord" } }
-eval_config { data_preprocessing_steps { resize_image { target_height: 64 target_width: 256 } } %(eval)s }
+eval_config { data_preprocessing_steps { resize_image { target_height: 64 target_width: 256 } } $eval }
 eval_input_reader { shuffle: false tf_record_input_reader { input_path: "data/words.tfrecord" } }
 """
 DEFAULTS = dict(norm="batch_norm { decay: 0.9 }", batch_size=4, num_steps=3, train="", eval="",
@@ -46,7 +47,7 @@ def draw_word(word):
 
 
 def make_experiment(folder, **options):
-    """Writes the experiment into `folder` -> its path. `options` replace DEFAULTS."""
+    """Writes the experiment into `folder`, and returns its path. `options` replace DEFAULTS."""
     folder = str(folder)
     write_config(folder, **options)
     os.makedirs(os.path.join(folder, "data"), exist_ok=True)
@@ -59,7 +60,7 @@ def make_experiment(folder, **options):
 def write_config(folder, **options):
     os.makedirs(os.path.join(folder, "config"), exist_ok=True)
     with open(os.path.join(folder, "config", "trainval.prototxt"), "w") as stream:
-        stream.write(CONFIG % dict(DEFAULTS, **options))
+        stream.write(Template(CONFIG).substitute(DEFAULTS, **options))
 
 
 def make_lines_config(config, widths):

@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -13,9 +14,11 @@ from aster import command, demo
 from aster import eval as eval_command
 from aster import train as train_command
 
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
 
 def run(module, *arguments):
-    """-> what the command exits with: None, a number or a message."""
+    """Returns what the command exits with: None, a number or a message."""
     previous, sys.argv = sys.argv, [module.__name__] + [str(argument) for argument in arguments]
     try:
         command.run(module.main)
@@ -43,6 +46,33 @@ def test_eval(trained, tmp_path, options):
     assert result["global_step"] == 3 and result["skipped"] == 0 and result["dataset"] == "data/words.tfrecord"
     assert 0.0 <= result["word_accuracy"] <= 1.0 and result["normalized_edit_distance"] >= 0.0
     assert os.listdir(os.path.join(trained, "log", "eval"))
+
+
+def test_the_result_of_an_evaluation_is_on_stdout(trained, capsys):
+    write_config(trained)
+    assert run(eval_command, "--exp_dir", trained, "--norepeat") is None
+    line, = capsys.readouterr().out.splitlines()
+    assert line.startswith("data/words.tfrecord at step 3: word accuracy ") and line.endswith(" 8 words, 0 skipped")
+
+
+def test_set_changes_the_configuration_for_a_run(trained, tmp_path, capsys):
+    folder = make_experiment(tmp_path)
+    assert run(train_command, "--exp_dir", folder, "--set", "train_config { num_steps: 1 save_summaries_steps: 1 }",
+               "--set", "train_config { num_steps: 2 }") is None
+    capsys.readouterr()
+    assert run(eval_command, "--exp_dir", folder, "--norepeat", "--set", "eval_config { num_examples: 5 }") is None
+    assert "at step 2: " in capsys.readouterr().out
+    (tmp_path / "tea.jpg").write_bytes(draw_word("tea"))
+    assert run(demo, "--exp_dir", trained, "--input_image", tmp_path / "tea.jpg", "--json", tmp_path / "texts.json",
+               "--set", "model { multi_predictors_recognition_model { predictor { name: 'Second' attention_predictor { "
+               "rnn_cell { lstm_cell { } } label_map { character_set { built_in_set: DIGITS } } } } } }") \
+        .startswith("error: ")  # the checkpoint lacks the second predictor
+
+
+@pytest.mark.parametrize("module", [train_command, eval_command, demo])
+def test_a_mistake_in_set_is_named(module, trained):
+    more = {demo: ["--input_image", "x.png"], eval_command: ["--norepeat"]}.get(module, [])
+    assert "--set" in run(module, "--exp_dir", trained, "--set", "train_config { steps: 1 }", *more)
 
 
 def test_demo(trained, tmp_path, capsys):
@@ -102,12 +132,12 @@ def test_demo_keeps_what_it_has_read_when_it_is_stopped(trained, tmp_path, monke
     for path in paths:
         with open(path, "wb") as stream:
             stream.write(draw_word("sun"))
-    read = demo._read
+    print_texts = demo._print_texts
 
     def interrupted(*arguments):
-        yield next(read(*arguments))
+        yield next(print_texts(*arguments))
         raise KeyboardInterrupt
-    monkeypatch.setattr(demo, "_read", interrupted)
+    monkeypatch.setattr(demo, "_print_texts", interrupted)
     out = str(tmp_path / "texts.json")
     assert run(demo, "--exp_dir", trained, "--input_image", *paths + ["--json", out]) == 130
     with open(out) as stream:
@@ -162,7 +192,8 @@ def test_eval_and_demo_without_a_checkpoint(tmp_path):
     folder = make_experiment(tmp_path)
     os.makedirs(os.path.join(folder, "log"))
     assert "no checkpoint" in run(eval_command, "--exp_dir", folder, "--norepeat")
-    assert "no checkpoint" in run(demo, "--exp_dir", folder, "--input_image", __file__)
+    message = run(demo, "--exp_dir", folder, "--input_image", __file__)
+    assert "no checkpoint" in message and "aster.train" in message and "needs no --exp_dir" in message
 
 
 def test_train_says_which_data_is_missing(tmp_path):
@@ -171,3 +202,38 @@ def test_train_says_which_data_is_missing(tmp_path):
     message = run(train_command, "--exp_dir", folder)
     assert "train_input_reader" in message and "words.tfrecord" in message
     assert "3 clones" in run(train_command, "--exp_dir", folder, "--num_clones", 3, "--clone_on_cpu")
+
+
+@pytest.mark.parametrize("name", ["train", "eval", "demo"])
+def test_a_python_without_the_packages_says_what_to_run(name):
+    done = subprocess.run([sys.executable, "-S", "-m", "aster." + name], cwd=ROOT, universal_newlines=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 1 and done.stdout == ""
+    line, = done.stderr.splitlines()
+    assert line.startswith("error: No module named ") and "source .venv-tf2/bin/activate" in line
+
+
+@pytest.mark.parametrize("end, status", [("pass", 0), ("raise ValueError", 1), ("os.abort()", -6), ("os._exit(3)", 3)])
+def test_only_the_noise_of_a_start_is_hidden(end, status):
+    """Whatever else is written to stderr comes out, however the process ends."""
+    noise = ["WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
+             "I0000 00:00:1.2 3 port.cc:153] oneDNN custom operations are on. You may see slightly different results",
+             "I0000 00:00:1.2 3 cudart_stub.cc:31] Could not find cuda drivers on your machine, GPU will not be used."]
+    others = ["E0000 00:00:1.2 3 gpu.cc:1] out of memory", "Warning: \xe9", "without an end of line"]
+    code = ("import os, sys; from aster import command\n"
+            "os.write(2, b'before\\n')\n"
+            "with command.start_up_noise_hidden():\n"
+            f"    os.write(2, {chr(10).join(noise + others).encode('latin-1')!r})\n"
+            f"    {end}\n"
+            "os.write(2, b'after')\n")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    lines = done.stderr.decode("latin-1").splitlines()
+    assert done.returncode == status and lines[:4] == ["before"] + others
+    assert not set(noise) & set(lines) and ("after" in lines) == (status == 0)
+
+
+def test_a_command_starts_without_a_line_of_tensorflows(tmp_path):
+    done = subprocess.run([sys.executable, "-c", "from aster import command; command.start_tensorflow()"], cwd=ROOT,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 0 and done.stdout == ""
+    assert not [line for line in done.stderr.splitlines() if "cuda" in line.lower() or "oneDNN" in line]

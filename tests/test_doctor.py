@@ -1,5 +1,6 @@
 """What the doctor says of this machine, and of machines that lack something."""
 import os
+import re
 import subprocess
 import sys
 
@@ -8,13 +9,28 @@ import pytest
 from aster import doctor
 
 
-def test_this_machine(capsys):
+def test_this_machine(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["doctor"])
     with pytest.raises(SystemExit) as stopped:
         doctor.main()
     printed = capsys.readouterr().out
     assert stopped.value.code == 0, printed
     for expected in "TensorFlow ", "op library", "configuration language", "free in", "Nothing needs mending":
         assert expected in printed
+
+
+def test_help(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["doctor", "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        doctor.main()
+    assert stopped.value.code == 0 and "usage: python -m aster.doctor" in capsys.readouterr().out
+
+
+def test_packages_have_versions_and_optional_ones_are_listed(monkeypatch):
+    assert all(re.match(r"(configuration language|\w+ \d[\w.]*)$", finding.what) for finding in doctor.check_packages())
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    mends = [finding.mend for finding in doctor.check_optional_packages()]
+    assert "pip install scipy" in mends and "pip install pyspellchecker" in mends
 
 
 def test_a_broken_package_is_named_with_its_remedy(monkeypatch):

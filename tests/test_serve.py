@@ -62,9 +62,9 @@ def test_too_large_an_image_is_refused_before_it_is_read(server, monkeypatch):
 
 
 def test_pages_of_other_names_are_refused(server):
-    assert ask(server, "GET", "/", host="evil.example:%d" % server.server_port)[0] == 403
+    assert ask(server, "GET", "/", host=f"evil.example:{server.server_port}")[0] == 403
     assert ask(server, "POST", "/read", draw_word("tea"), host="evil.example")[0] == 403
-    assert ask(server, "GET", "/", host="localhost:%d" % server.server_port)[0] == 200
+    assert ask(server, "GET", "/", host=f"localhost:{server.server_port}")[0] == 200
 
 
 def test_the_page_needs_no_network_and_the_samples_are_there(server):
@@ -100,7 +100,7 @@ def test_in_a_browser(server, tmp_path):
     try:
         done = subprocess.run(
             [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000",
-             "--user-data-dir=" + str(tmp_path / "profile"), "--dump-dom", "http://127.0.0.1:%d/" % server.server_port],
+             "--user-data-dir=" + str(tmp_path / "profile"), "--dump-dom", f"http://127.0.0.1:{server.server_port}/"],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=180, universal_newlines=True)
     finally:
         serve._PAGE = original

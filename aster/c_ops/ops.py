@@ -8,10 +8,9 @@ import os
 
 import numpy as np
 
-from aster.compat import tf
+from aster.compat import VERSION, tf
 
-PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                    f"libaster_ops_tf{tf.__version__}.so")
+PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"libaster_ops_tf{VERSION}.so")
 
 
 def _load():

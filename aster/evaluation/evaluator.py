@@ -42,13 +42,16 @@ def evaluate(config, exp_dir, checkpoint_path):
             if len(drawn) < options.num_visualizations and not (right and options.only_visualize_incorrect):
                 drawn.append(draw_reading(item.reading._replace(text=predicted), item.truth))
     result = _result(config, metrics, report, checkpoint.global_step(checkpoint_path))
-    _log.info("%s", report)
-    _log.info("%s at step %d: word accuracy %.2f %%, normalized edit distance %.4f, %d words, %d skipped, "
-              "%.1f images/s", result["dataset"], result["global_step"], 100 * result["word_accuracy"],
-              result["normalized_edit_distance"], result["count"], result["skipped"],
-              result["count"] / (time.time() - started))
+    _log.info("%s, %.1f images/s", report, result["count"] / (time.time() - started))
     _write_summary(os.path.join(exp_dir, "log", "eval"), result, drawn)
     return result
+
+
+def summary_line(result):
+    """Says in a line what `evaluate` returned."""
+    return (f"{result['dataset']} at step {result['global_step']}: word accuracy {100 * result['word_accuracy']:.2f} %, "
+            f"normalized edit distance {result['normalized_edit_distance']:.4f}, {result['count']} words, "
+            f"{result['skipped']} skipped")
 
 
 def recognize_records(recognizer, reader, steps, base_dir, field="eval_input_reader", details=False):
