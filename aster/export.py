@@ -18,16 +18,18 @@ def main() -> None:
     parser.add_argument("--greedy", action="store_true", help="no beam search: faster, and a little less accurate")
     parser.add_argument("--word_list", action="store_true", help="export the word list of the configuration too, so "
                         "that its words are preferred: larger and slower, and more accurate where the list fits")
-    command.add_set_argument(parser)
+    command.add_overrides(parser)
     arguments = parser.parse_args()
-    command.read_experiment(arguments.exp_dir, arguments.set)
+    command.read_experiment(arguments.exp_dir, arguments.overrides)
+    command.find_checkpoint(arguments.exp_dir)
     if os.path.exists(arguments.output):
         raise ValueError(f"{arguments.output} exists already; name one that does not")
     command.check_writable(os.path.dirname(os.path.abspath(arguments.output)), is_folder=True)
+    command.start_tensorflow()
     from aster.reading.serving import export_onnx, export_saved_model
     export = export_onnx if arguments.output.endswith(".onnx") else export_saved_model
     exported = export(arguments.exp_dir, arguments.output, arguments.greedy, word_list=arguments.word_list,
-                      overrides=arguments.set)
+                      overrides=arguments.overrides)
     print(f"{arguments.output}: {exported.signature}")
     for sentence in exported.left_out:
         print(sentence)

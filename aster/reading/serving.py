@@ -6,7 +6,7 @@ from typing import List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from aster import checkpoint
-from aster.compat import IS_TF1, tf
+from aster.compat import CAN_EXPORT_ONNX, tf
 from aster.config import read_config
 from aster.data.charset import NUM_SPECIAL_LABELS
 from aster.data.preprocess import preprocess_image, preprocessed_shape
@@ -106,7 +106,7 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
     Raises:
       ValueError: as in `export_saved_model`; a package is missing, or the predictors have different character sets.
     """
-    if IS_TF1:
+    if not CAN_EXPORT_ONNX:
         raise ValueError("ONNX files need TensorFlow 2")
     try:
         import onnx
