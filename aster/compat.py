@@ -26,6 +26,12 @@ def num_gpus():
     return sum(device.device_type == "GPU" for device in device_lib.list_local_devices())
 
 
+def map_structure(function, *structures):
+    """Applies a function to the tensors of nested tuples and lists -> the same structure."""
+    from tensorflow.python.util import nest  # no public name serves both
+    return nest.map_structure(function, *structures)
+
+
 def group_by_window(key, reduce, window_size):
     """For Dataset.apply: collects elements of one key (int64); `reduce` makes a dataset of window_size of them."""
     data = _tensorflow.contrib.data if IS_TF1 else _tensorflow.data.experimental

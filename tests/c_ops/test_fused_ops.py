@@ -109,7 +109,8 @@ def decode(session, fused, labels=11, known_lengths=True, **options):
     sequences = [tf.placeholder_with_default(sequence, [6, length if known_lengths else None, 5])
                  for sequence, length in zip(sequences, (4, 3))]
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
-        decoder = AttentionDecoder("D", LstmCell(9), labels, 6, max_num_steps=7, fused=fused, **options)
+        decoder = AttentionDecoder("D", LstmCell(9), labels, num_attention_units=6, max_num_steps=7, fused=fused,
+                                   **options)
         teaching = decoder.teacher_force(sequences, tf.constant(random.randint(2, labels, [6, 4]), tf.int32),
                                  tf.constant([4, 2, 0, 1, 3, 4]))
         found = decoder.decode(sequences)

@@ -40,7 +40,8 @@ def search(log_probs, beam_width):
             return tf.gather_nd(probabilities, index), alignments, (time + 1.0,)
         time = tf.zeros([batch_size, beam_width, 1])
         time.set_shape([None, beam_width, 1])
-        decoded = beam_search(step, (time,), batch_size, beam_width, NUM_LABELS, STEPS, STEPS)
+        decoded = beam_search(step, (time,), batch_size=batch_size, beam_width=beam_width, num_labels=NUM_LABELS,
+                              max_num_steps=STEPS, alignment_size=STEPS)
         return session.run(decoded._asdict(), {probabilities: log_probs})
 
 

@@ -153,7 +153,8 @@ def test_texts_longer_than_max_num_steps_are_cut():
 def test_teacher_forcing(sync, reverse, inputs, targets, lengths):
     from aster.model.decoder import AttentionDecoder
     from aster.model.rnn import LstmCell
-    decoder = AttentionDecoder("D", LstmCell(3), 9, 4, 10, sync=sync, reverse=reverse)
+    decoder = AttentionDecoder("D", LstmCell(3), 9, num_attention_units=4, max_num_steps=10, sync=sync,
+                               reverse=reverse)
     with tf.Graph().as_default(), tf.Session() as session:
         labels, length = tf.constant([[5, 6, 7, 1]]), tf.constant([3])
         result = decoder.teacher_force([tf.zeros([1, 4, 2])], labels, length)

@@ -54,7 +54,8 @@ def test_search_finds_the_best_word(fused, beam_width, seed):
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(seed)
         decoder = AttentionDecoder("Test", rnn.LstmCell(6, initializer=tf.random_normal_initializer(stddev=0.8)),
-                                   num_labels, 4, steps, beam_width, fused=fused)
+                                   num_labels, num_attention_units=4, max_num_steps=steps, beam_width=beam_width,
+                                   fused=fused)
         with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE,
                                initializer=tf.random_normal_initializer(stddev=0.8)):
             found = decoder.decode([tf.constant(memory)], prefix_tree(WORDS))
@@ -81,7 +82,8 @@ def test_a_tree_of_the_wrong_shape_is_refused():
         with pytest.raises(tf.errors.InvalidArgumentError, match="tree_labels"):
             session.run(ops.beam_search(
                 z([6, 8], np.float32), z([2, 10], np.float32), z([1, 3, 2], np.float32), z([1, 3, 8], np.float32),
-                z([1, 2], np.float32), z([2, 6], np.float32), z([6], np.float32), [3], 2, 4, 0, 1, -1,
+                z([1, 2], np.float32), z([2, 6], np.float32), z([6], np.float32), lengths=[3],
+                beam_width=2, max_num_steps=4, start_label=0, end_label=1, pad_label=-1,
                 tree=(np.array([0, 2], np.int32), np.array([2, 1], np.int32), np.array([0], np.int32))))
 
 
