@@ -26,7 +26,7 @@ def solve_and_evaluate(source, target, points):
 
 @pytest.mark.parametrize("num_points, size", [(4, (4, 6)), (10, (8, 25)), (20, (32, 100)), (12, (3, 5))])
 def test_sampling_grid_against_a_solver(num_points, size):
-    target = tps.target_control_points(num_points, 0.05, 0.1)
+    target = tps.target_control_points(num_points, (0.05, 0.1))
     source = (target + np.random.RandomState(0).uniform(-0.1, 0.1, [3] + list(target.shape))).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
         grid = session.run(tps.sampling_grid(tf.constant(source), tps.make_spline(target, *size)))
@@ -48,12 +48,12 @@ def test_the_order_of_the_published_sums(session, num_points, size):
                 products = [(lanes[0] + lanes[1]) + (lanes[2] + lanes[3])] + list(products[whole:])
             out.append(functools.reduce(np.add, products))
         return np.float32(out)
-    target = tps.target_control_points(num_points, 0.05, 0.1)
+    target = tps.target_control_points(num_points, (0.05, 0.1))
     source = (target + np.random.RandomState(0).uniform(-0.1, 0.1, [3] + list(target.shape))).astype(np.float32)
     spline = tps.make_spline(target, *size)
     expected = [[product(spline.lift, product(spline.inverse, column, num_points + 3), num_points + 3)
                  for column in points.T] for points in source]
-    plain, fused = session.run([tps.sampling_grid(tf.constant(source), spline, fused) for fused in (False, True)])
+    plain, fused = session.run([tps.sampling_grid(tf.constant(source), spline, fused=fused) for fused in (False, True)])
     np.testing.assert_array_equal(fused, np.transpose(expected, [0, 2, 1]))
     np.testing.assert_allclose(plain, fused, rtol=0, atol=5e-6)
 
@@ -68,12 +68,12 @@ def test_the_fused_grid_says_what_does_not_fit(session):
 @pytest.mark.parametrize("fused", [False, True])
 def test_the_grid_moves_with_the_control_points(fused):
     """The gradient of the sampling grid, which isn't the gradient of the op that computes its value."""
-    target = tps.target_control_points(6, 0.1, 0.1)
+    target = tps.target_control_points(6, (0.1, 0.1))
     spline = tps.make_spline(target, 3, 4)
     direction = np.random.RandomState(0).standard_normal([1, 12, 2]).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
         points = tf.placeholder(tf.float32, [1, 6, 2])
-        value = tf.reduce_sum(tps.sampling_grid(points, spline, fused) * direction)
+        value = tf.reduce_sum(tps.sampling_grid(points, spline, fused=fused) * direction)
         gradient = session.run(tf.gradients(value, points)[0], {points: target[None]})
         for i in range(6):
             for axis in range(2):
@@ -88,7 +88,7 @@ def test_the_grid_moves_with_the_control_points(fused):
     ("sine", [0.25 + 0.2 * np.sin(0.2 * np.pi), 0.25 + 0.2 * np.sin(1.8 * np.pi)],
      [0.75 + 0.2 * np.sin(0.2 * np.pi), 0.75 + 0.2 * np.sin(1.8 * np.pi)])])
 def test_initial_patterns(pattern, top, bottom):
-    points = tps.initial_control_points(pattern, 4, 0.1, 0.1)
+    points = tps.initial_control_points(pattern, 4, (0.1, 0.1))
     np.testing.assert_allclose(points, np.stack([[0.1, 0.9, 0.1, 0.9], top + bottom], 1))
 
 
