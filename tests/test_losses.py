@@ -18,8 +18,8 @@ def test_sequence_cross_entropy(sequence_normalize, sample_normalize):
     expected = 0.5 * np.sum(sums) / (3 if sample_normalize else 1)
     with tf.Graph().as_default(), tf.Session() as session:
         loss = session.run(losses.sequence_cross_entropy(
-            tf.constant(logits), tf.constant(targets, tf.int32), tf.constant(lengths, tf.int32), 0.5,
-            sequence_normalize, sample_normalize))
+            tf.constant(logits), tf.constant(targets, tf.int32), tf.constant(lengths, tf.int32), weight=0.5,
+            sequence_normalize=sequence_normalize, sample_normalize=sample_normalize))
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
