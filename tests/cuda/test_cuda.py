@@ -12,7 +12,7 @@ DTYPES = [np.float32, np.float64]
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """The library that nvcc makes, for each GPU from sm_60 to sm_90 that this nvcc knows."""
-    if not cuda.nvcc():
+    if not cuda.find_nvcc():
         pytest.skip("there is no nvcc")
     return cuda.build(tmp_path_factory.mktemp("cuda"))
 
@@ -29,7 +29,7 @@ def kernels(request, tmp_path_factory):
 
 
 def test_nvcc_compiles_the_kernels(compiled):
-    assert cuda.architectures()
+    assert cuda.architectures(cuda.find_nvcc())
 
 
 def tolerance(dtype):
