@@ -36,8 +36,8 @@ def pairs(batch):
     yield ["bilstm"] + both(lambda rnn: rnn(sequence, True, "R"), rnns)
     yield ["bilstm and gradient"] + both(lambda rnn: rnn(sequence, True, "R"), rnns, gradient=True)
     yield ["search"] + both(lambda decoder: decoder.decode([sequence]).scores, decoders)
-    yield ["teach and gradient"] + both(lambda decoder: decoder.teacher_force([sequence], labels, lengths).logits, decoders,
-                                        gradient=True)
+    yield ["teach and gradient"] + both(lambda decoder: decoder.teacher_force([sequence], labels, lengths).logits,
+                                        decoders, gradient=True)
 
 
 def main(batch=32, seconds=4):
