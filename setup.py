@@ -25,6 +25,9 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tools"))
+from nvcc import architectures, find_nvcc  # noqa: E402
+
 ON_TF1 = sys.version_info < (3, 7)
 NEEDED = ("tensorflow==1.4.0 grpcio-tools==1.48.2" if ON_TF1 else
           "'tensorflow>=2.16' grpcio-tools")
@@ -108,7 +111,7 @@ def nvcc(built_with_cuda):
     wanted = os.environ.get("ASTER_CUDA", "")
     if wanted not in ("", "0", "1"):
         stop(f"ASTER_CUDA must be 0 or 1, not {wanted!r}")
-    found = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
+    found = find_nvcc()
     if wanted == "1" and not found:
         stop("ASTER_CUDA=1 needs nvcc, and there is none in PATH or /usr/local/cuda/bin; install the CUDA toolkit, "
              "or build for CPUs with ASTER_CUDA=0")
@@ -117,10 +120,7 @@ def nvcc(built_with_cuda):
 
 def gpu_flags(compiler):
     """nvcc's flags: machine code for each generation of GPUs that it knows, and one form for those to come."""
-    done = subprocess.run([compiler, "--list-gpu-arch"], universal_newlines=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL)
-    listed = [line.replace("compute_", "") for line in done.stdout.split()] or ["60"]  # before CUDA 11
-    names = [name for name in ("60", "70", "75", "80", "90") if name in listed]
+    names = architectures(compiler)
     flags = [f"-gencode=arch=compute_{name},code=sm_{name}" for name in names]
     return flags + [f"-gencode=arch=compute_{names[-1]},code=compute_{names[-1]}"]
 

@@ -44,6 +44,12 @@ def num_gpus() -> int:
         return sum(device.device_type == "GPU" for device in session.list_devices())
 
 
+def map_structure(function: Callable, *structures: Any) -> Any:
+    """Applies a function to the tensors of nested tuples and lists. Returns the results in the same structure."""
+    from tensorflow.python.util import nest  # no public name serves both
+    return nest.map_structure(function, *structures)
+
+
 def group_by_window(key: Callable, reduce: Callable, window_size: int) -> Callable:
     """Collects elements of a Dataset that have the same key.
 

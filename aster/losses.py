@@ -2,12 +2,20 @@
 from aster.compat import tf
 
 
-def sequence_cross_entropy(logits, targets, lengths, weight=1.0, sequence_normalize=False,
-                           sample_normalize=True):
-    """Cross-entropy summed over the valid steps of each text (ASTER, equation 12) -> scalar.
+def sequence_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, lengths: tf.Tensor, *, weight: float = 1.0,
+                           sequence_normalize: bool = False, sample_normalize: bool = True) -> tf.Tensor:
+    """Sums the cross-entropy over the steps of each text (ASTER, equation 12).
 
-    logits [B, S, L], targets int32 [B, S], lengths int32 [B]. sequence_normalize divides each text's sum by its
-    length, sample_normalize the whole by B.
+    Args:
+      logits: [B, S, L].
+      targets: int32 [B, S], the true labels.
+      lengths: int32 [B], steps of each text that count.
+      weight: multiplies the loss.
+      sequence_normalize: whether the sum of each text is divided by its length.
+      sample_normalize: whether the sum of all texts is divided by B.
+
+    Returns:
+      A scalar.
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
     losses = tf.reduce_sum(losses * tf.sequence_mask(lengths, tf.shape(targets)[1], tf.float32), 1)
@@ -19,10 +27,19 @@ def sequence_cross_entropy(logits, targets, lengths, weight=1.0, sequence_normal
     return weight * loss
 
 
-def l2_regression(predicted, annotated, mask, weight=1.0):
-    """Half the squared distance of control points [B, K, 2], summed over the points and averaged over the
-    samples that are annotated (mask [B] of 0 and 1) -> scalar, 0 where none is."""
+def l2_regression(predicted: tf.Tensor, annotated: tf.Tensor, mask: tf.Tensor, weight: float = 1.0) -> tf.Tensor:
+    """Computes half the squared distance of control points, summed over the points of an image.
+
+    Args:
+      predicted: [B, K, 2].
+      annotated: [B, K, 2].
+      mask: [B], 1 for images that are annotated, otherwise 0.
+      weight: multiplies the loss.
+
+    Returns:
+      A scalar, the mean over the annotated images; 0 where there are none.
+    """
     distances = 0.5 * tf.reduce_sum(tf.square(predicted - annotated), [1, 2])
-    # where() and not a product: coordinates of a masked sample may be anything, NaN too
+    # where() and not a product: coordinates of a masked image may be anything, NaN too
     distances = tf.where(mask > 0.0, distances, tf.zeros_like(distances))
     return weight * tf.reduce_sum(distances) / tf.maximum(tf.reduce_sum(mask), 1.0)

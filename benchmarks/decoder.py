@@ -24,7 +24,8 @@ def pairs(batch: int) -> Iterator[Tuple[str, tf.Operation, tf.Operation]]:
     sequence, lengths = variable(batch, 25, 256), tf.fill([batch], 8)
     labels = tf.constant(random.randint(2, 96, [batch, 8]), tf.int32)
     rnns = [BidirectionalRnn(LstmCell(256), LstmCell(256), fused=fused) for fused in (True, False)]
-    decoders = [AttentionDecoder("D", LstmCell(256), 96, 256, 30, 5, fused=fused) for fused in (True, False)]
+    decoders = [AttentionDecoder("D", LstmCell(256), 96, num_attention_units=256, max_num_steps=30, beam_width=5,
+                                 fused=fused) for fused in (True, False)]
 
     def both(build, modules, gradient=False):
         operations = []

@@ -18,11 +18,20 @@ def attend(queries, keys, values, v, lengths):
     return np.einsum("bt,btn->bn", alignments, values), alignments
 
 
-def lstm_cell(sums, c, forget_bias):
-    """Pre-activations [B, 4U] and the last c [B, U] -> h, c."""
+def lstm_cell(sums, c, forget_bias, peepholes=(0.0, 0.0, 0.0)):
+    """Pre-activations [B, 4U], the last c [B, U] and peepholes [U] of i, f and o -> h, c."""
     i, j, f, o = np.split(sums, 4, 1)
-    c = sigmoid(f + forget_bias) * c + sigmoid(i) * np.tanh(j)
-    return sigmoid(o) * np.tanh(c), c
+    c = sigmoid(f + forget_bias + c * peepholes[1]) * c + sigmoid(i + c * peepholes[0]) * np.tanh(j)
+    return sigmoid(o + c * peepholes[2]) * np.tanh(c), c
+
+
+def attention_lstm_arrays(dtype, *, steps, batch, units, attention_units, lengths):
+    """Random inputs of attention_lstm: inputs, state_kernel, keys, values, v."""
+    random = np.random.RandomState(0)
+    total, memories = sum(lengths), len(lengths)
+    shapes = [(batch, steps, 4 * units), (units, 4 * units + memories * attention_units),
+              (batch, total, attention_units), (batch, total, 4 * units), (memories, attention_units)]
+    return [random.normal(0, 0.7, shape).astype(dtype) for shape in shapes]
 
 
 def attention_lstm(inputs, state_kernel, keys, values, v, lengths, forget_bias, attend_first, reverse=False):

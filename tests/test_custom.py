@@ -1,4 +1,4 @@
-"""Parts of one's own: the experiment that docs/extending.md explains, and what is said of mistakes."""
+"""Custom components: the experiment that docs/extending.md explains, and the messages about mistakes."""
 import os
 import shutil
 

@@ -7,7 +7,7 @@ from aster.compat import tf
 
 @pytest.mark.parametrize("sequence_normalize", [False, True])
 @pytest.mark.parametrize("sample_normalize", [False, True])
-def test_sequence_cross_entropy(sequence_normalize, sample_normalize):
+def test_sequence_cross_entropy(session, sequence_normalize, sample_normalize):
     rng = np.random.RandomState(0)
     logits = rng.standard_normal([3, 4, 5]).astype(np.float32)
     targets, lengths = rng.randint(0, 5, [3, 4]), np.array([4, 1, 2])
@@ -16,18 +16,16 @@ def test_sequence_cross_entropy(sequence_normalize, sample_normalize):
     if sequence_normalize:
         sums = np.array(sums) / lengths
     expected = 0.5 * np.sum(sums) / (3 if sample_normalize else 1)
-    with tf.Graph().as_default(), tf.Session() as session:
-        loss = session.run(losses.sequence_cross_entropy(
-            tf.constant(logits), tf.constant(targets, tf.int32), tf.constant(lengths, tf.int32), 0.5,
-            sequence_normalize, sample_normalize))
+    loss = session.run(losses.sequence_cross_entropy(
+        tf.constant(logits), tf.constant(targets, tf.int32), tf.constant(lengths, tf.int32), weight=0.5,
+        sequence_normalize=sequence_normalize, sample_normalize=sample_normalize))
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
-def test_masked_samples_do_not_count_even_if_they_are_nan():
+def test_masked_samples_do_not_count_even_if_they_are_nan(session):
     predicted = np.zeros([2, 4, 2], np.float32)
     annotated = np.ones([2, 4, 2], np.float32)
     annotated[1] = np.nan
-    with tf.Graph().as_default(), tf.Session() as session:
-        values = [session.run(losses.l2_regression(predicted, annotated, tf.constant(mask)))
-                  for mask in ([1.0, 0.0], [0.0, 0.0])]
+    values = [session.run(losses.l2_regression(predicted, annotated, tf.constant(mask)))
+              for mask in ([1.0, 0.0], [0.0, 0.0])]
     assert values == [4.0, 0.0]

@@ -1,10 +1,11 @@
-"""ASTER's own ops, from the library that setup.py builds out of src/.
+"""ASTER's own ops, from the library that setup.py builds from src/.
 
-A library serves one version of TensorFlow, which its name tells, so that one
-checkout can hold those of both stacks.
+A library works with one version of TensorFlow, which its name tells. So one checkout can hold the libraries of
+TensorFlow 1.4 and 2.
 """
 import ctypes
 import os
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -26,7 +27,8 @@ def _load():
 _ops, _functions = _load()
 _functions.aster_masked_crc32c.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 _functions.aster_masked_crc32c.restype = ctypes.c_uint32
-HAS_GPU_KERNELS = bool(_functions.aster_has_gpu_kernels())  # of all ops but those on strings, curves and splines
+# Whether the library has GPU kernels: of attention_lstm, beam_search and bilinear_sample. The other ops run on CPUs.
+HAS_GPU_KERNELS = bool(_functions.aster_has_gpu_kernels())
 
 for _name in ("AsterStringFiltering", "AsterStringReverse", "AsterDivideCurve", "AsterBeamSearch"):
     tf.NotDifferentiable(_name)
@@ -78,16 +80,19 @@ def divide_curve(curve, num_points, name=None):
     return _ops.aster_divide_curve(curve, num_points=num_points, name=name)
 
 
-def spline_grid(points, inverse, lift, name=None):
-    """The sampling grid of a thin-plate spline, added up in the published system's order (model/tps.py); for CPUs.
+def spline_grid(points: tf.Tensor, inverse: tf.Tensor, lift: tf.Tensor, name: Optional[str] = None) -> tf.Tensor:
+    """Computes the sampling grid of a thin-plate spline, adding in the order of the published system (model/tps.py).
+
+    It is differentiable in the points, and has a kernel for CPUs only.
 
     Args:
       points: float32 [B, K, 2], the control points.
       inverse: float32 [K, C], which maps them to the C coefficients.
       lift: float32 [C, P], which maps those to the P pixels.
+      name: of the operation.
 
     Returns:
-      [B, P, 2]; differentiable in the points.
+      [B, P, 2].
     """
     return _ops.aster_spline_grid(points, inverse, lift, name=name)
 
@@ -101,13 +106,14 @@ def _spline_grid_gradient(op, d_grid):
     return d_points, None, None
 
 
-def bilinear_sample(images, grid, name=None):
-    """Bilinear sampling (Jaderberg et al. 2015), differentiable in both.
+def bilinear_sample(images: tf.Tensor, grid: tf.Tensor, name: Optional[str] = None) -> tf.Tensor:
+    """Reads images at the points of a grid (Jaderberg et al. 2015); differentiable in both.
 
     Args:
       images: float32 or float64 [B, H, W, C].
-      grid: [B, P, 2], (x, y) as fractions of width and height; coordinates in pixels are clipped to
-        [0, W - 2] and [0, H - 2], so that points outside read the border.
+      grid: [B, P, 2], (x, y) as fractions of width and height. Pixel coordinates are clipped to [0, W - 2] and
+        [0, H - 2], so that points outside the image read its border.
+      name: of the operation.
 
     Returns:
       [B, P, C].
@@ -122,57 +128,74 @@ def _bilinear_sample_gradient(op, d_samples):
             _ops.aster_bilinear_sample_grid_grad(images, grid, d_samples))
 
 
-def attention_lstm(inputs, state_kernel, keys, values, v, lengths, forget_bias=1.0, attend_first=True, reverse=False,
-                   name=None):
-    """An LSTM without peepholes over whole sequences, its glimpses added to its pre-activations.
+def attention_lstm(inputs: tf.Tensor, state_kernel: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, v: tf.Tensor, *,
+                   lengths: Sequence[int], forget_bias: float = 1.0, attend_first: bool = True, reverse: bool = False,
+                   name: Optional[str] = None) -> tf.Tensor:
+    """Runs an LSTM without peepholes over whole sequences and adds its glimpses to its pre-activations.
 
-    With B samples, S steps, U units, N attentions (Bahdanau et al. 2015) of A units, each over memories of its own
-    that have T values together.
+    There are B samples, S steps and U units. N attentions (Bahdanau et al. 2015) of A units each look at a memory of
+    their own; all memories together have T entries.
 
     Args:
-      inputs: float32 or float64 [B, S, 4U], what the steps' inputs give to the gates i, j, f, o; biases included.
-      state_kernel: [U, 4U + N A], projects the state to gates and to the queries of each attention.
+      inputs: float32 or float64 [B, S, 4U], what the steps' inputs add to the pre-activations of the gates i, j, f, o;
+        biases included.
+      state_kernel: [U, 4U + N A], projects the state to the gates and to the queries of each attention.
       keys: [B, T, A].
-      values: [B, T, 4U], the memories projected to what they give to the gates.
+      values: [B, T, 4U], the memories, projected to what they add to the gates.
       v: [N, A].
-      lengths: N ints, whose sum is T. [0]: a single memory of any length.
+      lengths: entries of each of the N memories. [0]: a single memory of any length.
+      forget_bias: is added to the pre-activation of the forget gate.
       attend_first: whether the first step has a glimpse.
       reverse: whether the steps go from the last to the first.
+      name: of the operation.
 
     Returns:
-      The outputs h [B, S, U].
+      The outputs h, [B, S, U].
     """
     return _ops.aster_attention_lstm(inputs, state_kernel, keys, values, v, lengths=lengths, forget_bias=forget_bias,
                                      attend_first=attend_first, reverse=reverse,
-                                     constant_kernels=_constant(state_kernel), name=name)[0]
+                                     constant_kernels=_are_arrays(state_kernel), name=name)[0]
 
 
-def _constant(*kernels):
-    """Whether all are arrays, which the ops then prepare only once."""
+def _are_arrays(*kernels):
+    """Whether the kernels are constants. The ops lay those out only once, not in every call."""
     return all(isinstance(kernel, np.ndarray) for kernel in kernels)
 
 
-def lstm(inputs, state_kernel, forget_bias=1.0, reverse=False, name=None):
-    """attention_lstm without attention: inputs [B, S, 4U], state_kernel [U, 4U] -> [B, S, U]."""
+def lstm(inputs: tf.Tensor, state_kernel: tf.Tensor, *, forget_bias: float = 1.0, reverse: bool = False,
+         name: Optional[str] = None) -> tf.Tensor:
+    """Runs an LSTM without peepholes over whole sequences: attention_lstm without attention.
+
+    Args:
+      inputs: float32 or float64 [B, S, 4U], as in attention_lstm.
+      state_kernel: [U, 4U].
+      forget_bias: is added to the pre-activation of the forget gate.
+      reverse: whether the steps go from the last to the first.
+      name: of the operation.
+
+    Returns:
+      The outputs h, [B, S, U].
+    """
     size = tf.shape(inputs)
-    none = tf.zeros([0, 1], inputs.dtype)
-    return attention_lstm(inputs, state_kernel, tf.zeros(tf.stack([size[0], 0, 1]), inputs.dtype),
-                          tf.zeros(tf.stack([size[0], 0, size[2]]), inputs.dtype), none, [], forget_bias,
-                          reverse=reverse, name=name)
+    no_keys = tf.zeros(tf.stack([size[0], 0, 1]), inputs.dtype)
+    no_values = tf.zeros(tf.stack([size[0], 0, size[2]]), inputs.dtype)
+    return attention_lstm(inputs, state_kernel, no_keys, no_values, tf.zeros([0, 1], inputs.dtype), lengths=[],
+                          forget_bias=forget_bias, reverse=reverse, name=name)
 
 
 @tf.RegisterGradient("AsterAttentionLstm")
 def _attention_lstm_gradient(op, d_h, *_):
-    """The op goes back through the steps; what is summed over them is one product each, made here."""
+    """The op goes back through the steps. What is summed over the steps is one matrix product each, made here."""
     inputs, state_kernel, keys, values, v = op.inputs
     h, c, gates, queries, alignments = op.outputs
     lengths, reverse = op.get_attr("lengths"), op.get_attr("reverse")
     d_projection, d_keys, d_v = _ops.aster_attention_lstm_grad(
         state_kernel, keys, values, v, c, gates, queries, alignments, d_h, lengths=lengths,
         forget_bias=op.get_attr("forget_bias"), attend_first=op.get_attr("attend_first"), reverse=reverse)
+    # the projection of the state is added to the inputs, so that the gates' gradients are also those of the inputs
     d_inputs = d_projection[:, :, :tf.shape(inputs)[2]]
-    before = tf.zeros_like(h[:, :1])
-    last_h = tf.concat([h[:, 1:], before] if reverse else [before, h[:, :-1]], 1)
+    zero_h = tf.zeros_like(h[:, :1])
+    last_h = tf.concat([h[:, 1:], zero_h] if reverse else [zero_h, h[:, :-1]], 1)  # which each step started from
     size = tf.shape(state_kernel)
     d_kernel = tf.matmul(tf.reshape(last_h, [-1, size[0]]), tf.reshape(d_projection, [-1, size[1]]), transpose_a=True)
     if not lengths:
@@ -181,28 +204,46 @@ def _attention_lstm_gradient(op, d_h, *_):
     return d_inputs, d_kernel, d_keys, d_values, tf.reduce_sum(d_v, 0)
 
 
-def beam_search(label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias, lengths, beam_width,
-                max_num_steps, start_label, end_label, pad_label, forget_bias=1.0, tree=None, name=None):
-    """A whole beam search with an attention_lstm whose outputs a dense layer turns into L labels.
+def beam_search(label_inputs: tf.Tensor, state_kernel: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, v: tf.Tensor,
+                dense_kernel: tf.Tensor, dense_bias: tf.Tensor, *, lengths: Sequence[int], beam_width: int,
+                max_num_steps: int, start_label: int, end_label: int, pad_label: int, forget_bias: float = 1.0,
+                tree: Optional[Tuple[np.ndarray, np.ndarray, np.ndarray]] = None,
+                name: Optional[str] = None) -> Tuple[tf.Tensor, ...]:
+    """Makes a whole beam search. An attention_lstm makes the steps; a dense layer turns its outputs into L labels.
 
     Args:
-      label_inputs: [L, 4U], what each label gives to the gates; biases included.
-      dense_kernel, dense_bias: [U, L] and [L].
-      tree: a model.prefix_tree.PrefixTree of the only texts that may be read; for CPUs. None: any text.
-      others: as in attention_lstm.
+      label_inputs: [L, 4U], what each label adds to the pre-activations of the gates; biases included.
+      state_kernel: as in attention_lstm.
+      keys: as in attention_lstm.
+      values: as in attention_lstm.
+      v: as in attention_lstm.
+      dense_kernel: [U, L].
+      dense_bias: [L].
+      lengths: as in attention_lstm.
+      beam_width: hypotheses per sample.
+      max_num_steps: the most labels of a hypothesis.
+      start_label: the first input.
+      end_label: ends a hypothesis.
+      pad_label: stands after the end label.
+      forget_bias: as in attention_lstm.
+      tree: a model.prefix_tree.PrefixTree; only its texts can be decoded. It works on CPUs only. None: any text can be.
+      name: of the operation.
 
     Returns:
-      labels int32 [B, steps], those of the end included and pad_label after it; lengths int32 [B];
-      scores [B]; log-probabilities of the labels [B, steps]; alignments [B, steps, T].
+      labels int32 [B, steps], end labels included;
+      lengths int32 [B];
+      scores [B], the summed log-probability;
+      the log-probability of each label [B, steps];
+      alignments [B, steps, T].
     """
     nothing = np.zeros([0], np.int32)
     return _ops.aster_beam_search(
         label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias,
         *(tree or (nothing, nothing, nothing)), lengths=lengths,
-        forget_bias=forget_bias, constant_kernels=_constant(state_kernel, dense_kernel), beam_width=beam_width,
+        forget_bias=forget_bias, constant_kernels=_are_arrays(state_kernel, dense_kernel), beam_width=beam_width,
         max_num_steps=max_num_steps, start_label=start_label, end_label=end_label, pad_label=pad_label, name=name)
 
 
-def masked_crc32c(data):
-    """The checksum of TFRecord files (CRC-32C, masked) of some bytes, as an int."""
+def masked_crc32c(data: bytes) -> int:
+    """Computes the checksum that TFRecord files hold of their data: CRC-32C, masked."""
     return _functions.aster_masked_crc32c(data, len(data))

@@ -1,5 +1,9 @@
-"""Configuration -> modules. The only file of the model that knows the configuration language."""
+"""Configuration -> modules. The only file of the model that knows the configuration language.
+
+Where a message has a `oneof`, a table below names the function that builds each choice.
+"""
 import functools
+from typing import Optional
 
 from aster import custom
 from aster.c_ops import ops
@@ -11,14 +15,26 @@ from aster.model.encoder import Encoder
 from aster.model.localization import LocalizationNet
 from aster.model.recognition import Predictor, RecognitionModel
 from aster.model.rectifier import Rectifier
-from aster.protos import hyperparams_pb2
+from aster.protos import hyperparams_pb2, model_pb2
 
 
-def build_model(config, base_dir=None, on_gpu=None, fused=True):
-    """protos.Model, checked by `aster.config` -> RecognitionModel. A charset file that isn't found from the
-    working directory is looked up in `base_dir`. `on_gpu`: whether it shall run on GPUs, by default where there are
-    any. It uses ASTER's fused ops where they have kernels for its devices, otherwise standard ones, more slowly, and
-    with `fused` False those everywhere."""
+def build_model(config: model_pb2.Model, base_dir: Optional[str] = None, *, on_gpu: Optional[bool] = None,
+                fused: bool = True) -> RecognitionModel:
+    """Builds the model that a configuration describes; its methods create the variables.
+
+    Args:
+      config: checked by `aster.config`.
+      base_dir: the experiment folder; files that the configuration names are looked up there first.
+      on_gpu: whether the model will run on GPUs; None: where there are any.
+      fused: True: by ASTER's fused ops where they have kernels for the model's devices, otherwise by standard
+        operations, which are slower. False: by standard operations only.
+
+    Returns:
+      RecognitionModel.
+
+    Raises:
+      ValueError: a file or a custom component is missing or broken. The message names it.
+    """
     if fused and not ops.HAS_GPU_KERNELS:
         fused = not (num_gpus() > 0 if on_gpu is None else on_gpu)
     config = config.multi_predictors_recognition_model
@@ -33,95 +49,127 @@ def build_model(config, base_dir=None, on_gpu=None, fused=True):
 
 def _rectifier(config, base_dir, fused):
     margins = (config.margin_x, config.margin_y)
-    # not folded: the last bit of a control point shows in the rectified image (see model/tps.py)
     localization_net = LocalizationNet(
+        # not folded: the last bit of a control point shows in the rectified image (see model/tps.py)
         _convnet(config.convnet, base_dir, fold=False), _layer_style(config.fc_hyperparams),
-        (config.localization_h, config.localization_w), config.num_control_points,
-        config.init_bias_pattern, margins, config.activation)
-    return Rectifier(localization_net, (config.output_h, config.output_w), config.num_control_points, margins, fused)
+        input_size=(config.localization_h, config.localization_w), num_control_points=config.num_control_points,
+        init_bias_pattern=config.init_bias_pattern, margins=margins, activation=config.activation)
+    return Rectifier(localization_net, (config.output_h, config.output_w),
+                     num_control_points=config.num_control_points, margins=margins, fused=fused)
 
 
 def _encoder(config, base_dir, fused):
     if config.HasField("custom"):
-        return custom.build_network(config.custom, 3, "feature sequences [B, T, C]", base_dir)
+        return custom.build_network(config.custom, base_dir, rank=3, description="feature sequences [B, T, C]")
     rnns = [_bidirectional_rnn(layer, fused) for layer in config.bidirectional_rnn]
     return Encoder(_convnet(config.convnet, base_dir), rnns)
 
 
 def _convnet(config, base_dir, fold=True):
     kind = config.WhichOneof("convnet_oneof")
-    net = getattr(config, kind)
     if kind == "custom":
-        return custom.build_network(net, 4, "feature maps [B, H, W, C]", base_dir)
-    style = _layer_style(net.conv_hyperparams)._replace(fold=fold)
-    if kind == "stn_convnet":
-        return convnets.StnConvnet(style, _channels(net, convnets.StnConvnet))
-    if kind == "crnn_net":
-        return convnets.CrnnNet(style, net.net_type + 1, _channels(net, convnets.CrnnNet))
-    return convnets.ResNet(style, net.num_channels or convnets.ResNet.CHANNELS, net.num_units or convnets.ResNet.UNITS)
+        return custom.build_network(config.custom, base_dir, rank=4, description="feature maps [B, H, W, C]")
+    net = getattr(config, kind)
+    return _CONVNETS[kind](net, _layer_style(net.conv_hyperparams)._replace(fold=fold))
 
 
-def _channels(net, kind):
-    return net.num_channels or (kind.TINY if net.tiny else kind.CHANNELS)
+def _crnn_net(config, style):
+    # the numbers of the enum net_type start at 0, for one branch
+    return convnets.CrnnNet(style, _channels(config, convnets.CrnnNet), num_branches=config.net_type + 1)
+
+
+def _resnet(config, style):
+    return convnets.ResNet(style, config.num_channels or convnets.ResNet.CHANNELS,
+                           config.num_units or convnets.ResNet.UNITS)
+
+
+def _stn_convnet(config, style):
+    return convnets.StnConvnet(style, _channels(config, convnets.StnConvnet))
+
+
+def _channels(config, net):
+    return config.num_channels or (net.TINY if config.tiny else net.CHANNELS)
+
+
+_CONVNETS = {"crnn_net": _crnn_net, "resnet": _resnet, "stn_convnet": _stn_convnet}
 
 
 def _bidirectional_rnn(config, fused):
-    cells = [_cell(config.fw_bw_rnn_cell, config.rnn_regularizer) for _ in range(2)]
-    return rnn.BidirectionalRnn(cells[0], cells[1], config.num_output_units, _layer_style(config.fc_hyperparams),
-                                fused)
+    forward, backward = (_cell(config.fw_bw_rnn_cell, config.rnn_regularizer) for _ in range(2))
+    return rnn.BidirectionalRnn(forward, backward, num_output_units=config.num_output_units,
+                                fc_style=_layer_style(config.fc_hyperparams), fused=fused)
 
 
 def _cell(config, regularizer):
-    regularizer = _regularizer(regularizer)
-    if config.WhichOneof("rnn_cell_oneof") == "lstm_cell":
-        cell = config.lstm_cell
-        return rnn.LstmCell(cell.num_units, cell.forget_bias, cell.use_peepholes,
-                            _initializer(cell.initializer), regularizer)
-    return rnn.GruCell(config.gru_cell.num_units, _initializer(config.gru_cell.initializer), regularizer)
+    kind = config.WhichOneof("rnn_cell_oneof")
+    cell = getattr(config, kind)
+    return _CELLS[kind](cell, dict(initializer=_initializer(cell.initializer), regularizer=_regularizer(regularizer)))
+
+
+_CELLS = {
+    "lstm_cell": lambda config, options: rnn.LstmCell(
+        config.num_units, forget_bias=config.forget_bias, use_peepholes=config.use_peepholes, **options),
+    "gru_cell": lambda config, options: rnn.GruCell(config.num_units, **options),
+}
 
 
 def _predictor(config, base_dir, fused):
-    predictor = getattr(config, config.WhichOneof("predictor_oneof"))
+    kind = config.WhichOneof("predictor_oneof")
+    predictor = getattr(config, kind)
     charset = Charset.from_config(predictor.label_map, base_dir)
-    if config.WhichOneof("predictor_oneof") == "custom_predictor":
-        decoder = custom.build(predictor.custom, base_dir, name=config.name, num_labels=charset.num_labels)
-        for name, old_name in ("teacher_force", "teach"), ("decode", "search"):  # of version 0.1
-            if not hasattr(decoder, name):
-                setattr(decoder, name, getattr(decoder, old_name))
+    if kind == "custom_predictor":
+        decoder = _custom_decoder(predictor, config.name, charset.num_labels, base_dir)
     else:
-        decoder = AttentionDecoder(
-            config.name, _cell(predictor.rnn_cell, predictor.rnn_regularizer), charset.num_labels,
-            predictor.num_attention_units, predictor.max_num_steps, predictor.beam_width, predictor.reverse,
-            predictor.sync, predictor.multi_attention, fused)
+        decoder = _attention_decoder(predictor, config.name, charset.num_labels, fused)
     loss = predictor.loss.sequence_cross_entropy_loss
     return Predictor(decoder, charset, dict(weight=loss.weight, sequence_normalize=loss.sequence_normalize,
                                             sample_normalize=loss.sample_normalize))
 
 
+def _attention_decoder(config, name, num_labels, fused):
+    return AttentionDecoder(
+        name, _cell(config.rnn_cell, config.rnn_regularizer), num_labels,
+        num_attention_units=config.num_attention_units, max_num_steps=config.max_num_steps,
+        beam_width=config.beam_width, reverse=config.reverse, sync=config.sync,
+        multi_attention=config.multi_attention, fused=fused)
+
+
+def _custom_decoder(config, name, num_labels, base_dir):
+    decoder = custom.build(config.custom, base_dir, name=name, num_labels=num_labels)
+    for method, old_name in ("teacher_force", "teach"), ("decode", "search"):  # of version 0.1
+        if not hasattr(decoder, method):
+            setattr(decoder, method, getattr(decoder, old_name))
+    return decoder
+
+
 def _layer_style(config):
-    activation = {hyperparams_pb2.Hyperparams.NONE: None, hyperparams_pb2.Hyperparams.RELU: tf.nn.relu,
-                  hyperparams_pb2.Hyperparams.RELU_6: tf.nn.relu6}[config.activation]
     batch_norm = None
     if config.HasField("batch_norm"):
         norm = config.batch_norm
-        batch_norm = layers.BatchNorm(norm.decay, norm.center, norm.scale, norm.epsilon, norm.train)
-    initializer = _initializer(config.initializer) or layers.variance_scaling()
-    return layers.LayerStyle(initializer, _regularizer(config.regularizer), activation, batch_norm)
+        batch_norm = layers.BatchNorm(decay=norm.decay, center=norm.center, scale=norm.scale, epsilon=norm.epsilon,
+                                      train=norm.train)
+    return layers.LayerStyle(_initializer(config.initializer) or layers.variance_scaling(),
+                             _regularizer(config.regularizer), _ACTIVATIONS[config.activation], batch_norm)
+
+
+_ACTIVATIONS = {hyperparams_pb2.Hyperparams.NONE: None, hyperparams_pb2.Hyperparams.RELU: tf.nn.relu,
+                hyperparams_pb2.Hyperparams.RELU_6: tf.nn.relu6}
 
 
 def _initializer(config):
     """None where the configuration names none."""
     kind = config.WhichOneof("initializer_oneof")
-    if kind is None:
-        return None
-    options = getattr(config, kind)
-    if kind == "truncated_normal_initializer":
-        return tf.truncated_normal_initializer(options.mean, options.stddev)
-    if kind == "variance_scaling_initializer":
-        return layers.variance_scaling(options.factor, options.Mode.Name(options.mode), options.uniform)
-    if kind == "orthogonal_initializer":
-        return tf.orthogonal_initializer(options.gain, options.seed if options.HasField("seed") else None)
-    return tf.random_uniform_initializer(options.minval, options.maxval)
+    return _INITIALIZERS[kind](getattr(config, kind)) if kind else None
+
+
+_INITIALIZERS = {
+    "truncated_normal_initializer": lambda config: tf.truncated_normal_initializer(config.mean, config.stddev),
+    "variance_scaling_initializer": lambda config: layers.variance_scaling(
+        config.factor, config.Mode.Name(config.mode), config.uniform),
+    "orthogonal_initializer": lambda config: tf.orthogonal_initializer(
+        config.gain, config.seed if config.HasField("seed") else None),
+    "uniform_initializer": lambda config: tf.random_uniform_initializer(config.minval, config.maxval),
+}
 
 
 def _regularizer(config):
@@ -129,12 +177,10 @@ def _regularizer(config):
     kind = config.WhichOneof("regularizer_oneof")
     if kind is None or getattr(config, kind).weight == 0.0:
         return None
-    return functools.partial(_l1 if kind == "l1_regularizer" else _l2, getattr(config, kind).weight)
+    return functools.partial(_REGULARIZERS[kind], getattr(config, kind).weight)
 
 
-def _l1(weight, variable):
-    return weight * tf.reduce_sum(tf.abs(variable))
-
-
-def _l2(weight, variable):
-    return weight * tf.nn.l2_loss(variable)
+_REGULARIZERS = {
+    "l1_regularizer": lambda weight, variable: weight * tf.reduce_sum(tf.abs(variable)),
+    "l2_regularizer": lambda weight, variable: weight * tf.nn.l2_loss(variable),
+}

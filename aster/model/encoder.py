@@ -1,26 +1,46 @@
 """The encoder: a convnet, then a stack of bidirectional RNNs over each of its feature maps."""
+from typing import Callable, List, Sequence
+
 from aster.compat import tf
 from aster.model import layers
+from aster.model.rnn import BidirectionalRnn
 
 
 class Encoder:
-    def __init__(self, convnet, rnns=()):
-        """`rnns`: the stack of `BidirectionalRnn`; every feature map gets variables of its own."""
+    """Turns images into feature sequences.
+
+    Args:
+      convnet: a function of images and is_training that returns feature maps of height 1 (see convnets.py).
+      rnns: the stack. Every feature map gets variables of its own.
+    """
+
+    def __init__(self, convnet: Callable, rnns: Sequence[BidirectionalRnn] = ()) -> None:
         self._convnet = convnet
         self._rnns = rnns
 
-    def __call__(self, images, is_training):
-        """images [B, H, W, 3] -> a list of feature sequences [B, T, C], one per feature map."""
+    def __call__(self, images: tf.Tensor, is_training: bool) -> List[tf.Tensor]:
+        """Encodes images.
+
+        Args:
+          images: [B, H, W, 3], -1..1.
+          is_training: for batch normalization.
+
+        Returns:
+          A feature sequence [B, T, C] per feature map.
+
+        Raises:
+          ValueError: the feature maps are higher than 1.
+        """
         with tf.variable_scope("FeatureExtractor"):
             sequences = []
-            for number, feature_map in enumerate(self._convnet(images, is_training)):
-                if layers.static_size(feature_map, 1) != 1:
-                    raise ValueError("the convnet turns images of height %d into feature maps of height %d; "
-                                     "the decoders need height 1, which images of height 32 give"
-                                     % (layers.static_size(images, 1), layers.static_size(feature_map, 1)))
+            for branch, feature_map in enumerate(self._convnet(images, is_training)):
+                height = layers.static_size(feature_map, 1)
+                if height != 1:
+                    raise ValueError(f"the convnet turns images of height {layers.static_size(images, 1)} into feature "
+                                     f"maps of height {height}; the decoders need height 1, which images of height 32 "
+                                     "give")
                 sequence = tf.squeeze(feature_map, [1])
                 for level, rnn in enumerate(self._rnns):
-                    scope = "BidirectionalRnn_Branch_%d_%d" % (number, level)
-                    sequence = rnn(sequence, is_training, scope)
+                    sequence = rnn(sequence, is_training, f"BidirectionalRnn_Branch_{branch}_{level}")
                 sequences.append(sequence)
         return sequences

@@ -1,6 +1,10 @@
-"""Convolutions, fully connected layers and batch normalization, with the published variable names."""
+"""Convolutions, fully connected layers and batch normalization, with the published variable names.
+
+While reading images, `tf.get_variable` gives numpy arrays (see `checkpoint.constants`). `matmul`, `split` and `concat`
+take those as well as tensors.
+"""
 import math
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -8,7 +12,14 @@ from aster.compat import tf
 
 
 class BatchNorm(NamedTuple):
-    """Hyperparameters of batch normalization; with `train` False, training too uses the moving averages."""
+    """Hyperparameters of batch normalization.
+
+    decay: of the moving averages of mean and variance.
+    center: whether there is a learned offset (beta).
+    scale: whether there is a learned factor (gamma).
+    epsilon: is added to the variance.
+    train: False: training too normalizes by the moving averages, and leaves them as they are.
+    """
     decay: float = 0.999
     center: bool = True
     scale: bool = False
@@ -17,8 +28,15 @@ class BatchNorm(NamedTuple):
 
 
 class LayerStyle(NamedTuple):
-    """How every layer of one network is made. None: no regularizer, activation or batch norm. `fold`: while reading,
-    batch norm is folded into the convolutions, which saves time and changes results by rounding only."""
+    """What all layers of one network have in common.
+
+    initializer: of the kernels.
+    regularizer: a function of a kernel that returns a penalty, or None.
+    activation: a function of tensors, or None.
+    batch_norm: None: layers have biases instead.
+    fold: whether batch normalization is folded into the convolutions while reading. That saves time and changes
+      results by rounding only.
+    """
     initializer: Any
     regularizer: Optional[Callable] = None
     activation: Optional[Callable] = tf.nn.relu
@@ -26,14 +44,21 @@ class LayerStyle(NamedTuple):
     fold: bool = True
 
 
-def variance_scaling(factor=2.0, mode="FAN_IN", uniform=False):
-    """Zero mean and variance factor / n, where n is the fan in, fan out or their mean (He et al. 2015)."""
+def variance_scaling(factor: float = 2.0, mode: str = "FAN_IN", uniform: bool = False) -> Callable:
+    """Makes an initializer with zero mean and variance factor / n (He et al. 2015).
+
+    Args:
+      factor: 2 suits layers with ReLU.
+      mode: what n is: FAN_IN (inputs of a unit), FAN_OUT (outputs) or FAN_AVG (their mean).
+      uniform: whether values are uniform; otherwise they are normal, truncated at two deviations.
+
+    Returns:
+      A function of shape and dtype, as `tf.get_variable` needs it.
+    """
     def initializer(shape, dtype=tf.float32, **_):
         shape = [int(size) for size in shape]
-        field = 1.0
-        for size in shape[:-2]:
-            field *= size
-        fan_in, fan_out = field * shape[-2], field * shape[-1]
+        receptive_field = int(np.prod(shape[:-2]))
+        fan_in, fan_out = receptive_field * shape[-2], receptive_field * shape[-1]
         n = {"FAN_IN": fan_in, "FAN_OUT": fan_out, "FAN_AVG": (fan_in + fan_out) / 2.0}[mode]
         if uniform:
             limit = math.sqrt(3.0 * factor / n)
@@ -43,13 +68,27 @@ def variance_scaling(factor=2.0, mode="FAN_IN", uniform=False):
     return initializer
 
 
-def conv2d(inputs, channels, kernel_size, style, is_training, scope, stride=(1, 1), padding="SAME",
-           activate=True):
-    """[B, H, W, C] -> [B, H', W', channels]; `kernel_size` and `stride` are (height, width)."""
+def conv2d(inputs: tf.Tensor, channels: int, kernel_size: Tuple[int, int], style: LayerStyle, is_training: bool,
+           scope: str, *, stride: Tuple[int, int] = (1, 1), padding: str = "SAME", activate: bool = True) -> tf.Tensor:
+    """Convolves images, with batch normalization or biases, and activation as the style says.
+
+    Args:
+      inputs: [B, H, W, C].
+      channels: of the result.
+      kernel_size: (height, width).
+      style: of the network.
+      is_training: for batch normalization.
+      scope: of the variables weights, and biases or BatchNorm/*.
+      stride: (height, width).
+      padding: SAME or VALID.
+      activate: False: without the activation of the style.
+
+    Returns:
+      [B, H', W', channels].
+    """
     with tf.variable_scope(scope):
         shape = list(kernel_size) + [static_size(inputs, 3), channels]
-        kernel = tf.get_variable("weights", shape, initializer=style.initializer,
-                                 regularizer=style.regularizer)
+        kernel = tf.get_variable("weights", shape, initializer=style.initializer, regularizer=style.regularizer)
         fold = style.batch_norm and style.fold and not is_training
         if fold:
             scale, offset = _affine(channels, style.batch_norm)
@@ -60,12 +99,23 @@ def conv2d(inputs, channels, kernel_size, style, is_training, scope, stride=(1, 
         return _activate(tf.nn.bias_add(outputs, offset), style, activate)
 
 
-def fully_connected(inputs, units, style, is_training, scope):
-    """[..., C] -> [..., units], over the last axis."""
+def fully_connected(inputs: tf.Tensor, units: int, style: LayerStyle, is_training: bool, scope: str) -> tf.Tensor:
+    """Multiplies the last axis with a kernel, with batch normalization or biases, and activation as the style says.
+
+    Args:
+      inputs: [..., C].
+      units: of the result.
+      style: of the network.
+      is_training: for batch normalization.
+      scope: of the variables weights, and biases or BatchNorm/*.
+
+    Returns:
+      [..., units].
+    """
     with tf.variable_scope(scope):
         size = static_size(inputs, -1)
-        kernel = tf.get_variable("weights", [size, units],
-                                 initializer=style.initializer, regularizer=style.regularizer)
+        kernel = tf.get_variable("weights", [size, units], initializer=style.initializer,
+                                 regularizer=style.regularizer)
         if style.batch_norm:
             return _finish(matmul(inputs, kernel), style, is_training)
         bias = tf.get_variable("biases", [units], initializer=tf.zeros_initializer())
@@ -73,6 +123,7 @@ def fully_connected(inputs, units, style, is_training, scope):
 
 
 def _finish(outputs, style, is_training, activate=True):
+    """Batch normalization or biases, then the activation."""
     if style.batch_norm:
         outputs = batch_norm(outputs, style.batch_norm, is_training)
     else:
@@ -103,9 +154,19 @@ def _norm_variables(size, hyperparams):
         return beta, gamma, variable("moving_mean", 0.0, False), variable("moving_variance", 1.0, False)
 
 
-def batch_norm(inputs, hyperparams, is_training):
-    """Batch normalization over the last axis of [B, C] or [B, H, W, C]; in training it adds the updates
-    of the moving averages to tf.GraphKeys.UPDATE_OPS."""
+def batch_norm(inputs: tf.Tensor, hyperparams: BatchNorm, is_training: bool) -> tf.Tensor:
+    """Normalizes the last axis over the batch (Ioffe & Szegedy 2015).
+
+    In training it adds the updates of the moving averages to tf.GraphKeys.UPDATE_OPS.
+
+    Args:
+      inputs: [B, C] or [B, H, W, C].
+      hyperparams: of batch normalization.
+      is_training: whether mean and variance are those of the batch; otherwise they are the moving averages.
+
+    Returns:
+      The shape of the inputs.
+    """
     size = static_size(inputs, -1)
     images = inputs if inputs.shape.ndims == 4 else tf.reshape(inputs, [-1, 1, 1, size])
     beta, gamma, mean, variance = _norm_variables(size, hyperparams)
@@ -121,13 +182,22 @@ def batch_norm(inputs, hyperparams, is_training):
     return tf.reshape(outputs, tf.shape(inputs)) if inputs.shape.ndims != 4 else outputs
 
 
-def max_pool(inputs, stride):
-    """Window 2x2, `stride` is (height, width)."""
+def max_pool(inputs: tf.Tensor, stride: Tuple[int, int]) -> tf.Tensor:
+    """Takes the maximum over windows of 2x2; `stride` is (height, width)."""
     return tf.nn.max_pool(inputs, [1, 2, 2, 1], [1] + list(stride) + [1], "VALID")
 
 
-def matmul(inputs, kernel, bias=None):
-    """[..., C] x [C, D] (+ [D]) -> [..., D]."""
+def matmul(inputs: tf.Tensor, kernel: tf.Tensor, bias: Optional[tf.Tensor] = None) -> tf.Tensor:
+    """Multiplies the last axis with a kernel.
+
+    Args:
+      inputs: [..., C].
+      kernel: [C, D].
+      bias: [D].
+
+    Returns:
+      [..., D].
+    """
     if inputs.shape.ndims == 2:
         return _matmul(inputs, kernel, bias)
     size = static_size(kernel, 1)
@@ -138,31 +208,35 @@ def matmul(inputs, kernel, bias=None):
 
 
 def _matmul(inputs, kernel, bias):
-    """For 2 axes. Of constants TensorFlow makes one operation with the bias, which lays the kernel out only once."""
+    """For 2 axes. Of a product with constants TensorFlow makes one operation with the bias, which lays the kernel out
+    only once; so constants get a bias of zeros where they have none."""
     if bias is None and isinstance(kernel, np.ndarray):
         bias = np.zeros([static_size(kernel, 1)], np.float32)
     outputs = tf.matmul(inputs, kernel)
     return outputs if bias is None else tf.nn.bias_add(outputs, bias)
 
 
-def split(kernel, sizes):
-    """Cuts a kernel along its first axis; an array (see checkpoint.constants) into arrays, to stay constant."""
+def split(kernel: tf.Tensor, sizes: Sequence[int]) -> List[tf.Tensor]:
+    """Cuts a kernel along its first axis into pieces of these sizes; arrays into arrays, so that they stay constant."""
     if isinstance(kernel, np.ndarray):
         return np.split(kernel, np.cumsum(sizes)[:-1])
     return tf.split(kernel, sizes)
 
 
-def concat(kernels, axis):
-    """Joins kernels; arrays to an array."""
+def concat(kernels: Sequence[tf.Tensor], axis: int) -> tf.Tensor:
+    """Joins kernels along an axis; arrays to an array, so that they stay constant."""
     if all(isinstance(kernel, np.ndarray) for kernel in kernels):
         return np.concatenate(kernels, axis)
     return tf.concat(kernels, axis)
 
 
-def static_size(tensor, axis):
-    """The size of an axis that must be known when the graph is built."""
-    size = tf.TensorShape(tensor.shape).as_list()[axis]  # of an array too, see checkpoint.constants
+def static_size(tensor: tf.Tensor, axis: int) -> int:
+    """Returns the size of an axis.
+
+    Raises:
+      ValueError: it is not known when the graph is built.
+    """
+    size = tf.TensorShape(tensor.shape).as_list()[axis]  # arrays too have a shape
     if size is None:
-        raise ValueError("axis %d of %s must have a known size, got shape %s"
-                         % (axis, tensor.name, tensor.shape))
+        raise ValueError(f"axis {axis} of {tensor.name} must have a known size, got shape {tensor.shape}")
     return size

@@ -1,4 +1,6 @@
 """The localization network: where the text's top and bottom edges run (ASTER section 3.1.1)."""
+from typing import Callable, Tuple
+
 import numpy as np
 
 from aster.compat import tf
@@ -11,36 +13,58 @@ NUM_HIDDEN_UNITS = 512
 class LocalizationNet:
     """A convnet, a hidden layer of 512 units and a linear layer that gives K control points.
 
-    `activation` of the coordinates is none or sigmoid; the last layer starts with zero weights and the
-    bias at an initial pattern (see `tps.initial_control_points`).
+    The last layer starts with zero weights, and with an initial pattern of points as its bias.
+
+    Args:
+      convnet: a function of images and is_training that returns feature maps; the last one counts.
+      fc_style: of the hidden layer.
+      input_size: (height, width) to which images are resized.
+      num_control_points: K, even and at least 4.
+      init_bias_pattern: the initial pattern, see `tps.initial_control_points`.
+      margins: (x, y) of that pattern, as fractions of width and height.
+      activation: of the coordinates, none or sigmoid.
+
+    Raises:
+      ValueError: num_control_points, init_bias_pattern or activation is none of those.
     """
 
-    def __init__(self, convnet, fc_style, input_size, num_control_points, init_bias_pattern="identity",
-                 margins=(0.1, 0.1), activation="none"):
-        if num_control_points < 4 or num_control_points % 2:
-            raise ValueError("num_control_points must be even and at least 4, not %d" % num_control_points)
+    def __init__(self, convnet: Callable, fc_style: layers.LayerStyle, input_size: Tuple[int, int], *,
+                 num_control_points: int, init_bias_pattern: str = "identity",
+                 margins: Tuple[float, float] = (0.1, 0.1), activation: str = "none") -> None:
         if activation not in ("none", "sigmoid"):
-            raise ValueError(f"activation of the spatial transformer must be none or sigmoid, not {activation!r}")
+            raise ValueError(f"activation is {activation!r}, expected none or sigmoid")
         self._convnet = convnet
         self._fc_style = fc_style
         self._input_size = input_size
         self._num_control_points = num_control_points
         self._activation = activation
-        points = initial_control_points(init_bias_pattern, num_control_points, *margins)
-        if activation == "sigmoid":
+        points = initial_control_points(init_bias_pattern, num_control_points, margins)
+        if activation == "sigmoid":  # the bias is what the sigmoid turns into the points
             points = np.clip(points, 1e-6, 1.0 - 1e-6)
             points = np.log(points / (1.0 - points))
         self._bias = points.ravel()
 
-    def __call__(self, images, is_training):
-        """images [B, H, W, 3] in -1..1 -> control points [B, K, 2], fractions of width and height."""
+    def __call__(self, images: tf.Tensor, is_training: bool) -> tf.Tensor:
+        """Finds the control points of the text in each image.
+
+        Args:
+          images: [B, H, W, 3], -1..1.
+          is_training: for batch normalization.
+
+        Returns:
+          [B, K, 2], (x, y) as fractions of width and height.
+
+        Raises:
+          ValueError: input_size is too small for the convnet.
+        """
         with tf.variable_scope("LocalizationNet"):
             x = tf.image.resize_images(images, list(self._input_size))
             x = self._convnet(x, is_training)[-1]
             size = int(np.prod(x.shape.as_list()[1:]))
             if size == 0:
-                raise ValueError("localization_h and localization_w (%dx%d) are too small for the convnet, "
-                                 "which halves them five times" % tuple(self._input_size))
+                height, width = self._input_size
+                raise ValueError(f"localization_h and localization_w ({height}x{width}) are too small for the convnet, "
+                                 "which halves them five times")
             x = layers.fully_connected(tf.reshape(x, [-1, size]), NUM_HIDDEN_UNITS, self._fc_style,
                                        is_training, "fully_connected")
             with tf.variable_scope("fully_connected_1"):
@@ -48,8 +72,8 @@ class LocalizationNet:
                 kernel = tf.get_variable("weights", [NUM_HIDDEN_UNITS, num_outputs],
                                          initializer=tf.zeros_initializer(),
                                          regularizer=self._fc_style.regularizer)
-                bias = tf.get_variable("biases", [num_outputs],
-                                       initializer=tf.constant_initializer(self._bias))
+                bias = tf.get_variable("biases", [num_outputs], initializer=tf.constant_initializer(self._bias))
+                # as published, the points move at a tenth of the hidden layer's pace
                 x = tf.matmul(0.1 * x, kernel) + bias
             if self._activation == "sigmoid":
                 x = tf.sigmoid(x)

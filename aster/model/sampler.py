@@ -1,12 +1,18 @@
-"""Bilinear sampling (Jaderberg et al. 2015), differentiable in the image and the sampling points."""
+"""Bilinear sampling (Jaderberg et al. 2015) by standard operations; `ops.bilinear_sample` does the same in one."""
 from aster.compat import tf
 from aster.model import layers
 
 
-def bilinear_sample(images, grid):
-    """images [B, H, W, C], grid [B, P, 2] of (x, y) as fractions of width and height -> [B, P, C].
+def bilinear_sample(images: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
+    """Reads images at the points of a grid; differentiable in both.
 
-    Points outside the image read its border: pixel coordinates are clipped to [0, W-2] and [0, H-2].
+    Args:
+      images: [B, H, W, C].
+      grid: [B, P, 2], (x, y) as fractions of width and height. Pixel coordinates are clipped to [0, W - 2] and
+        [0, H - 2], so that points outside the image read its border.
+
+    Returns:
+      [B, P, C].
     """
     height, width, channels = (layers.static_size(images, axis) for axis in (1, 2, 3))
     x = tf.clip_by_value(grid[:, :, 0] * width, 0.0, width - 2.0)
@@ -15,13 +21,13 @@ def bilinear_sample(images, grid):
     right, down = tf.expand_dims(x - x0, 2), tf.expand_dims(y - y0, 2)
     left, up = tf.expand_dims((x0 + 1.0) - x, 2), tf.expand_dims((y0 + 1.0) - y, 2)
 
-    pixels = tf.reshape(images, [-1, channels])
-    first = tf.expand_dims(tf.range(tf.shape(images)[0]) * (height * width), 1)
+    pixels = tf.reshape(images, [-1, channels])  # of all images, row by row
+    first_pixels = tf.expand_dims(tf.range(tf.shape(images)[0]) * (height * width), 1)
     # a point that is not a number stays so through its weights, but must read inside the image
     row, column = (tf.maximum(tf.cast(v, tf.int32), 0) for v in (y0, x0))
-    corner = first + row * width + column
+    corner = first_pixels + row * width + column
 
-    def read(offset):
+    def pixel(offset):
         return tf.gather(pixels, corner + offset)
-    return (left * up * read(0) + left * down * read(width)
-            + right * up * read(1) + right * down * read(width + 1))
+    return (left * up * pixel(0) + left * down * pixel(width)
+            + right * up * pixel(1) + right * down * pixel(width + 1))

@@ -13,12 +13,9 @@ from aster.model.rnn import BidirectionalRnn, LstmCell
 DTYPES = [np.float32, np.float64]
 
 
-def attention_lstm_inputs(dtype, steps=3, batch=5, units=7, attention_units=5, lengths=(4, 2)):
-    random = np.random.RandomState(0)
-    total, memories = sum(lengths), len(lengths)
-    shapes = [(batch, steps, 4 * units), (units, 4 * units + memories * attention_units),
-              (batch, total, attention_units), (batch, total, 4 * units), (memories, attention_units)]
-    return [random.normal(0, 0.7, shape).astype(dtype) for shape in shapes]
+def attention_lstm_inputs(dtype, batch=5, units=7, lengths=(4, 2)):
+    return reference.attention_lstm_arrays(dtype, steps=3, batch=batch, units=units, attention_units=5,
+                                           lengths=lengths)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -109,15 +106,16 @@ def decode(session, fused, labels=11, known_lengths=True, **options):
     sequences = [tf.placeholder_with_default(sequence, [6, length if known_lengths else None, 5])
                  for sequence, length in zip(sequences, (4, 3))]
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
-        decoder = AttentionDecoder("D", LstmCell(9), labels, 6, max_num_steps=7, fused=fused, **options)
-        teaching = decoder.teacher_force(sequences, tf.constant(random.randint(2, labels, [6, 4]), tf.int32),
-                                 tf.constant([4, 2, 0, 1, 3, 4]))
-        found = decoder.decode(sequences)
-    weights = tf.cast(tf.range(tf.size(teaching.logits)), tf.float32) % 3.0 - 1.0
-    loss = tf.reduce_sum(tf.reshape(teaching.logits, [-1]) * weights)
+        decoder = AttentionDecoder("D", LstmCell(9), labels, num_attention_units=6, max_num_steps=7, fused=fused,
+                                   **options)
+        forced = decoder.teacher_force(sequences, tf.constant(random.randint(2, labels, [6, 4]), tf.int32),
+                                       tf.constant([4, 2, 0, 1, 3, 4]))
+        decoded = decoder.decode(sequences)
+    weights = tf.cast(tf.range(tf.size(forced.logits)), tf.float32) % 3.0 - 1.0
+    loss = tf.reduce_sum(tf.reshape(forced.logits, [-1]) * weights)
     variables = sorted(tf.trainable_variables(), key=lambda variable: variable.name)
     gradients = [tf.convert_to_tensor(gradient) for gradient in tf.gradients(loss, variables + sequences)]
-    return variables, (teaching.logits, gradients), found
+    return variables, (forced.logits, gradients), decoded
 
 
 @pytest.mark.parametrize("options", [
@@ -127,18 +125,18 @@ def decode(session, fused, labels=11, known_lengths=True, **options):
     dict(beam_width=2, known_lengths=False, multi_attention=True),
 ])
 def test_the_decoder_is_that_of_plain_ops(session, options):
-    variables, teaching, found = zip(*(decode(session, fused, **options) for fused in (True, False)))
+    variables, forced, decoded = zip(*(decode(session, fused, **options) for fused in (True, False)))
     session.run(tf.global_variables_initializer())
     for seed, (scale, sharpness) in enumerate([(0.5, 1), (1.0, 1), (1.5, 1), (0.5, 20)]):
         random = np.random.RandomState(seed)
         for variable in variables[0]:
             own = scale * (sharpness if "dense/kernel" in variable.name else 1)  # most texts are beyond doubt, then
             variable.load(random.normal(0, own, variable.shape.as_list()).astype(np.float32), session)
-        (logits, gradients), (plain_logits, plain_gradients) = session.run(teaching)
+        (logits, gradients), (plain_logits, plain_gradients) = session.run(forced)
         np.testing.assert_allclose(logits, plain_logits, rtol=1e-4, atol=1e-4 * sharpness)
         for gradient, plain in zip(gradients, plain_gradients):
             np.testing.assert_allclose(gradient, plain, rtol=1e-3, atol=1e-4 * sharpness * (1 + abs(plain).max()))
-        ours, plain = session.run(found)
+        ours, plain = session.run(decoded)
         np.testing.assert_array_equal(ours.lengths, plain.lengths)
         np.testing.assert_array_equal(ours.labels, plain.labels)
         np.testing.assert_allclose(ours.scores, plain.scores, rtol=1e-4, atol=1e-4)

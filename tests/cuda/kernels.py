@@ -1,27 +1,17 @@
 """The CUDA kernels without TensorFlow: built into a library of their own and called with numpy arrays."""
 import ctypes
 import os
-import shutil
 import subprocess
+import sys
 
 import numpy as np
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(HERE)), "tools"))
+from nvcc import architectures, find_nvcc  # noqa: E402
+
 POISON = 0xFF  # bytes of this are NaN, as float32, float64 or -1 as int32
 GUARD = 256    # bytes behind each result that must stay as they were
-
-
-def nvcc():
-    """The path of nvcc, or None."""
-    return shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
-
-
-def architectures():
-    """Compute capabilities from 6.0 to 9.0 that this nvcc compiles for, such as "80"."""
-    done = subprocess.run([nvcc(), "--list-gpu-arch"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          universal_newlines=True)
-    listed = [line.replace("compute_", "") for line in done.stdout.split()] or ["60", "70"]  # before CUDA 11
-    return [name for name in ("60", "70", "75", "80", "86", "90") if name in listed]
 
 
 def build(folder, emulate=False):
@@ -32,8 +22,9 @@ def build(folder, emulate=False):
         command = ["g++", "-O1", "-std=c++11", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function", "-shared",
                    "-fPIC", "-I", os.path.join(HERE, "emulation"), "-x", "c++", source, "-o", library]
     else:
-        command = [nvcc(), "-O3", "-std=c++14", "-shared", "-Xcompiler", "-fPIC", source, "-o", library]
-        for name in architectures():
+        nvcc = find_nvcc()
+        command = [nvcc, "-O3", "-std=c++14", "-shared", "-Xcompiler", "-fPIC", source, "-o", library]
+        for name in architectures(nvcc):
             command += ["-gencode", f"arch=compute_{name},code=sm_{name}"]
     subprocess.run(command, check=True)
     return library
@@ -85,7 +76,7 @@ class Kernels:
     def allocate(self, size):
         pointer = self._library.Allocate(ctypes.c_size_t(size + GUARD))
         if not pointer:
-            raise MemoryError("the GPU has no %d bytes left" % size)
+            raise MemoryError(f"the GPU has no {size} bytes left")
         self.check(self._library.Fill(ctypes.c_void_p(pointer), POISON, ctypes.c_size_t(size + GUARD)))
         return ctypes.c_void_p(pointer)
 

@@ -123,7 +123,7 @@ def measure_search(kernels, product, batch, steps=30, units=256, length=25, num_
     found = [kernels.allocate(4 * n) for n in (batch, batch, batch * steps, batch * steps, batch * steps * length)]
     found.append(kernels.allocate(kernels.size("SearchScratch_float32", shape)))
     gigaflops = 2e-9 * steps * batch * 5 * (units * 5 * units + length * 5 * units + units * num_labels)
-    report("beam search of %d steps, beam 5, batch %d" % (steps, batch), milliseconds(
+    report(f"beam search of {steps} steps, beam 5, batch {batch}", milliseconds(
         kernels, lambda: kernels.call("Search_float32", shape, *(places + found))), gigaflops=gigaflops, card=product)
     kernels.free(places + found)
 

@@ -1,4 +1,5 @@
 """The CUDA kernels against numpy: emulated on a CPU, and on a GPU where there is one."""
+import functools
 import subprocess
 
 import kernels as cuda
@@ -12,7 +13,7 @@ DTYPES = [np.float32, np.float64]
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """The library that nvcc makes, for each GPU from sm_60 to sm_90 that this nvcc knows."""
-    if not cuda.nvcc():
+    if not cuda.find_nvcc():
         pytest.skip("there is no nvcc")
     return cuda.build(tmp_path_factory.mktemp("cuda"))
 
@@ -29,7 +30,7 @@ def kernels(request, tmp_path_factory):
 
 
 def test_nvcc_compiles_the_kernels(compiled):
-    assert cuda.architectures()
+    assert cuda.architectures(cuda.find_nvcc())
 
 
 def tolerance(dtype):
@@ -69,20 +70,13 @@ def test_points_that_are_not_numbers(kernels):
     assert np.isnan(samples[0, :, 0]).tolist() == [True, False, False, True, False]
 
 
-def lstm_arrays(dtype, steps, batch, units, attention_units, lengths):
-    random = np.random.RandomState(0)
-    total, memories = sum(lengths), len(lengths)
-    shapes = [(batch, steps, 4 * units), (units, 4 * units + memories * attention_units),
-              (batch, total, attention_units), (batch, total, 4 * units), (memories, attention_units)]
-    return [random.normal(0, 0.7, shape).astype(dtype) for shape in shapes]
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("batch, units, attention_units, lengths, attend_first, reverse", [
     (5, 7, 5, (4, 2), True, False), (2, 7, 5, (4, 2), False, True), (1, 65, 33, (11,), True, False),
     (3, 70, 1, (), True, True)])
 def test_attention_lstm(kernels, dtype, batch, units, attention_units, lengths, attend_first, reverse):
-    arrays = lstm_arrays(dtype, 3, batch, units, attention_units, lengths)
+    arrays = reference.attention_lstm_arrays(dtype, steps=3, batch=batch, units=units,
+                                             attention_units=attention_units, lengths=lengths)
     shape = cuda.attention_shape(3, batch, units, attention_units, lengths, 0.5, attend_first, reverse)
     h = cuda.attention_lstm(kernels, shape, arrays)[0]
     expected = reference.attention_lstm(*arrays, lengths=lengths, forget_bias=0.5, attend_first=attend_first,
@@ -94,7 +88,8 @@ def test_attention_lstm(kernels, dtype, batch, units, attention_units, lengths, 
 @pytest.mark.parametrize("lengths, attend_first, reverse", [
     ((4, 2), True, False), ((3,), False, True), ((), True, False), ((), True, True)])
 def test_attention_lstm_gradient(kernels, dtype, lengths, attend_first, reverse):
-    arrays = lstm_arrays(np.float64, 3, 2, 5, 4, lengths)
+    arrays = reference.attention_lstm_arrays(np.float64, steps=3, batch=2, units=5, attention_units=4,
+                                             lengths=lengths)
     shape = cuda.attention_shape(3, 2, 5, 4, lengths, 0.5, attend_first, reverse)
     weights = np.random.RandomState(1).normal(size=(2, 3, 5))
 
@@ -102,7 +97,7 @@ def test_attention_lstm_gradient(kernels, dtype, lengths, attend_first, reverse)
         changed = arrays[:index] + [array] + arrays[index + 1:]
         return (reference.attention_lstm(*changed, lengths=lengths, forget_bias=0.5,
                                          attend_first=attend_first, reverse=reverse) * weights).sum()
-    expected = [reference.numeric_gradient(lambda array: loss(index, array), arrays[index]) for index in (0, 2, 4)]
+    expected = [reference.numeric_gradient(functools.partial(loss, index), arrays[index]) for index in (0, 2, 4)]
     typed = [array.astype(dtype) for array in arrays]
     kept = cuda.attention_lstm(kernels, shape, typed)[1:]
     results = cuda.attention_lstm_gradient(kernels, shape, typed[1:] + kept + [weights.astype(dtype)])
@@ -113,7 +108,8 @@ def test_attention_lstm_gradient(kernels, dtype, lengths, attend_first, reverse)
 
 def search_arrays(dtype, batch, units, attention_units, lengths, num_labels, seed):
     random = np.random.RandomState(seed)
-    arrays = lstm_arrays(dtype, 1, batch, units, attention_units, lengths)[1:]
+    arrays = reference.attention_lstm_arrays(dtype, steps=1, batch=batch, units=units,
+                                             attention_units=attention_units, lengths=lengths)[1:]
     dense = [random.normal(0, 1.5, shape).astype(dtype) for shape in ((units, num_labels), (num_labels,))]
     return [random.normal(0, 1, (num_labels, 4 * units)).astype(dtype)] + arrays + dense
 

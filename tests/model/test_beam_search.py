@@ -27,27 +27,27 @@ def best_by_brute_force(log_probs):
     return max(hypotheses())
 
 
-def search(log_probs, beam_width):
-    with tf.Graph().as_default(), tf.Session() as session:
-        probabilities = tf.placeholder(tf.float32, (None,) + log_probs.shape[1:])
-        batch_size = tf.shape(probabilities)[0]
+def search(session, log_probs, beam_width):
+    probabilities = tf.placeholder(tf.float32, (None,) + log_probs.shape[1:])
+    batch_size = tf.shape(probabilities)[0]
 
-        def step(labels, state):
-            time, = state
-            rows = tf.tile(tf.expand_dims(tf.range(batch_size), 1), [1, beam_width])
-            index = tf.stack([rows, tf.cast(time[:, :, 0], tf.int32), labels], 2)
-            alignments = tf.one_hot(tf.cast(time[:, :, 0], tf.int32), STEPS)
-            return tf.gather_nd(probabilities, index), alignments, (time + 1.0,)
-        time = tf.zeros([batch_size, beam_width, 1])
-        time.set_shape([None, beam_width, 1])
-        decoded = beam_search(step, (time,), batch_size, beam_width, NUM_LABELS, STEPS, STEPS)
-        return session.run(decoded._asdict(), {probabilities: log_probs})
+    def step(labels, state):
+        time, = state
+        rows = tf.tile(tf.expand_dims(tf.range(batch_size), 1), [1, beam_width])
+        index = tf.stack([rows, tf.cast(time[:, :, 0], tf.int32), labels], 2)
+        alignments = tf.one_hot(tf.cast(time[:, :, 0], tf.int32), STEPS)
+        return tf.gather_nd(probabilities, index), alignments, (time + 1.0,)
+    time = tf.zeros([batch_size, beam_width, 1])
+    time.set_shape([None, beam_width, 1])
+    decoded = beam_search(step, (time,), batch_size=batch_size, beam_width=beam_width, num_labels=NUM_LABELS,
+                          max_num_steps=STEPS, alignment_size=STEPS)
+    return session.run(decoded._asdict(), {probabilities: log_probs})
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_wide_beam_finds_the_best(seed):
+def test_a_wide_beam_finds_the_best(session, seed):
     log_probs = table(seed)
-    result = search(log_probs, beam_width=64)
+    result = search(session, log_probs, beam_width=64)
     for i in range(len(log_probs)):
         score, labels = best_by_brute_force(log_probs[i])
         length = result["lengths"][i]
@@ -61,9 +61,9 @@ def test_a_wide_beam_finds_the_best(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_width_one_is_greedy(seed):
+def test_width_one_is_greedy(session, seed):
     log_probs = table(seed)
-    result = search(log_probs, beam_width=1)
+    result = search(session, log_probs, beam_width=1)
     for i in range(len(log_probs)):
         labels, previous = [], 0
         while len(labels) < STEPS and previous != 1:
@@ -73,10 +73,10 @@ def test_width_one_is_greedy(seed):
 
 
 @pytest.mark.parametrize("beam_width", [1, 3, 5])
-def test_a_batch_gives_what_single_images_give(beam_width):
+def test_a_batch_gives_what_single_images_give(session, beam_width):
     log_probs = table(3)
-    together = search(log_probs, beam_width)
+    together = search(session, log_probs, beam_width)
     for i in range(len(log_probs)):
-        alone = search(log_probs[i:i + 1], beam_width)
+        alone = search(session, log_probs[i:i + 1], beam_width)
         assert alone["labels"][0].tolist() == together["labels"][i, :alone["labels"].shape[1]].tolist()
         assert alone["scores"][0] == together["scores"][i]

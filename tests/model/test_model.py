@@ -5,8 +5,11 @@ from google.protobuf import text_format
 
 from aster.c_ops import ops
 from aster.compat import tf
+from aster.model import build
 from aster.model.build import build_model
-from aster.protos import model_pb2
+from aster.model.decoder import AttentionDecoder
+from aster.model.rnn import LstmCell
+from aster.protos import convnet_pb2, hyperparams_pb2, model_pb2, rnn_cell_pb2
 
 STYLE = "{ batch_norm { decay: 0.9 } }"
 LSTM = "lstm_cell { num_units: 6 }"
@@ -38,9 +41,19 @@ MODELS = {
     "multi-attention": {"convnet": BRANCHES % "THREE_BRANCHES", "predictor": "multi_attention: true"},
     "multi-attention, unsynchronised": {"convnet": BRANCHES % "TWO_BRANCHES",
                                         "predictor": "multi_attention: true sync: false"},
-    "slim": {"convnet": f"resnet {{ num_units: [1, 1, 2, 1, 1] num_channels: [4, 4, 8, 8, 8, 12] conv_hyperparams {STYLE} }}"},
+    "slim": {"convnet": "resnet { num_units: [1, 1, 2, 1, 1] num_channels: [4, 4, 8, 8, 8, 12] "
+                        f"conv_hyperparams {STYLE} }}"},
     "backward": {"predictor": "reverse: true"}, "no rectifier": {"rectify": False},
 }
+
+
+@pytest.mark.parametrize("message, oneof, builders", [
+    (convnet_pb2.Convnet, "convnet_oneof", build._CONVNETS), (rnn_cell_pb2.RnnCell, "rnn_cell_oneof", build._CELLS),
+    (hyperparams_pb2.Initializer, "initializer_oneof", build._INITIALIZERS),
+    (hyperparams_pb2.Regularizer, "regularizer_oneof", build._REGULARIZERS)])
+def test_every_choice_has_a_builder(message, oneof, builders):
+    choices = {field.name for field in message.DESCRIPTOR.oneofs_by_name[oneof].fields}
+    assert choices - {"custom"} == set(builders)
 
 
 def size_of_images(options):
@@ -48,25 +61,24 @@ def size_of_images(options):
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
-def test_a_model_learns_and_reads(name):
+def test_a_model_learns_and_reads(session, name):
     """The loss on two images falls, reading makes no other variables than training, and gives texts."""
     options = MODELS[name]
     images = np.zeros((2,) + size_of_images(options) + (3,), np.float32)
     images[0, :, 20:60] = 255.0
-    with tf.Graph().as_default(), tf.Session() as session:
-        tf.set_random_seed(3)
-        model = build_model(model_config(**options))
-        inputs = tf.placeholder(tf.float32, (None,) + images.shape[1:])
-        with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
-            loss = tf.add_n(list(model.training_pass(inputs, tf.constant(["ab1", "c"])).losses.values()))
-            with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
-                train = tf.train.AdamOptimizer(0.02).minimize(loss)
-            names = set(v.op.name for v in tf.trainable_variables())
-            recognition = model.recognize(inputs)
-        assert set(v.op.name for v in tf.trainable_variables()) == names
-        session.run(tf.global_variables_initializer())
-        values = [session.run([loss, train], {inputs: images})[0] for _ in range(20)]
-        texts, scores = session.run([recognition.texts, recognition.scores], {inputs: images})
+    tf.set_random_seed(3)
+    model = build_model(model_config(**options))
+    inputs = tf.placeholder(tf.float32, (None,) + images.shape[1:])
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+        loss = tf.add_n(list(model.training_pass(inputs, tf.constant(["ab1", "c"])).losses.values()))
+        with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+            train = tf.train.AdamOptimizer(0.02).minimize(loss)
+        names = set(v.op.name for v in tf.trainable_variables())
+        recognition = model.recognize(inputs)
+    assert set(v.op.name for v in tf.trainable_variables()) == names
+    session.run(tf.global_variables_initializer())
+    values = [session.run([loss, train], {inputs: images})[0] for _ in range(20)]
+    texts, scores = session.run([recognition.texts, recognition.scores], {inputs: images})
     assert values[-1] < 0.7 * values[0], values
     assert all(set(text.decode()) <= set("0123456789abcdefghijklmnopqrstuvwxyz") for text in texts)
     assert np.isfinite(scores).all() and (scores < 0.0).all()
@@ -96,29 +108,27 @@ def test_feature_maps_must_have_height_one():
             model.recognize(tf.placeholder(tf.float32, [None, 64, 256, 3]))
 
 
-def test_keypoints_supervise_the_rectifier():
+def test_keypoints_supervise_the_rectifier(session):
     config = model_config()
     config.multi_predictors_recognition_model.keypoint_supervision = True
     config.multi_predictors_recognition_model.regression_loss.l2_regression_loss.weight = 2.0
     rng = np.random.RandomState(0)
     target = rng.uniform(size=[3, 6, 2]).astype(np.float32)
-    with tf.Graph().as_default(), tf.Session() as session:
-        model = build_model(config)
-        assert model.num_supervised_points == 6
-        result = model.training_pass(tf.constant(rng.uniform(0, 255, [3, 64, 256, 3]).astype(np.float32)),
-                             tf.constant(["a", "b", "c"]), tf.constant(target), tf.constant([1.0, 0.0, 1.0]))
-        session.run(tf.global_variables_initializer())
-        loss, points = session.run([result.losses["keypoints"], result.rectification.control_points])
+    model = build_model(config)
+    assert model.num_supervised_points == 6
+    result = model.training_pass(tf.constant(rng.uniform(0, 255, [3, 64, 256, 3]).astype(np.float32)),
+                                 tf.constant(["a", "b", "c"]), tf.constant(target), tf.constant([1.0, 0.0, 1.0]))
+    session.run(tf.global_variables_initializer())
+    loss, points = session.run([result.losses["keypoints"], result.rectification.control_points])
     expected = 2.0 * np.mean([0.5 * np.sum(np.square(points[i] - target[i])) for i in (0, 2)])
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
-def test_texts_longer_than_max_num_steps_are_cut():
-    with tf.Graph().as_default(), tf.Session() as session:
-        model = build_model(model_config())
-        teaching = model.training_pass(tf.zeros([2, 64, 256, 3]), tf.constant(["abcdefghij", "abcde"])).teacher_forced[0]
-        session.run(tf.global_variables_initializer())
-        targets, lengths, logits = session.run([teaching.targets, teaching.lengths, teaching.logits])
+def test_texts_longer_than_max_num_steps_are_cut(session):
+    model = build_model(model_config())
+    result = model.training_pass(tf.zeros([2, 64, 256, 3]), tf.constant(["abcdefghij", "abcde"])).teacher_forced[0]
+    session.run(tf.global_variables_initializer())
+    targets, lengths, logits = session.run([result.targets, result.lengths, result.logits])
     assert lengths.tolist() == [6, 6] and logits.shape == (2, 6, 38)
     assert targets.tolist() == [[12, 13, 14, 15, 16, 17], [12, 13, 14, 15, 16, 1]]
 
@@ -126,17 +136,15 @@ def test_texts_longer_than_max_num_steps_are_cut():
 @pytest.mark.parametrize("sync, reverse, inputs, targets, lengths", [
     (True, False, [0, 5, 6, 7], [5, 6, 7, 1], 4), (True, True, [0, 7, 6, 5], [7, 6, 5, 1], 4),
     (False, False, [0, 0, 5, 6, 7], [0, 5, 6, 7, 1], 5)])
-def test_teacher_forcing(sync, reverse, inputs, targets, lengths):
-    from aster.model.decoder import AttentionDecoder
-    from aster.model.rnn import LstmCell
-    decoder = AttentionDecoder("D", LstmCell(3), 9, 4, 10, sync=sync, reverse=reverse)
-    with tf.Graph().as_default(), tf.Session() as session:
-        labels, length = tf.constant([[5, 6, 7, 1]]), tf.constant([3])
-        result = decoder.teacher_force([tf.zeros([1, 4, 2])], labels, length)
-        assert session.run([result.targets, result.lengths])[0].tolist() == [targets]
-        assert session.run(result.lengths).tolist() == [lengths]
-        if not reverse:
-            assert session.run(decoder._teacher_forcing(labels, length)[0]).tolist() == [inputs]
+def test_teacher_forcing(session, sync, reverse, inputs, targets, lengths):
+    decoder = AttentionDecoder("D", LstmCell(3), 9, num_attention_units=4, max_num_steps=10, sync=sync,
+                               reverse=reverse)
+    labels, length = tf.constant([[5, 6, 7, 1]]), tf.constant([3])
+    result = decoder.teacher_force([tf.zeros([1, 4, 2])], labels, length)
+    assert session.run([result.targets, result.lengths])[0].tolist() == [targets]
+    assert session.run(result.lengths).tolist() == [lengths]
+    if not reverse:
+        assert session.run(decoder._teacher_forcing(labels, length)[0]).tolist() == [inputs]
 
 
 @pytest.mark.parametrize("on_gpu, has_kernels, fused", [

@@ -45,27 +45,27 @@ def test_a_large_random_tree():
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("beam_width", [1, 8])
 @pytest.mark.parametrize("seed", range(4))
-def test_search_finds_the_best_word(fused, beam_width, seed):
-    """Against the score of every word, taught by force; a beam of one need not find the best, but a word it is."""
+def test_search_finds_the_best_word(session, fused, beam_width, seed):
+    """Against the teacher-forced score of every word. A beam of one need not find the best, but must find a word."""
     num_labels, steps = 6, 6
     rng = np.random.RandomState(seed)
     memory = rng.standard_normal([3, 5, 4]).astype(np.float32)
     unique = sorted(set(WORDS))
-    with tf.Graph().as_default(), tf.Session() as session:
-        tf.set_random_seed(seed)
-        decoder = AttentionDecoder("Test", rnn.LstmCell(6, initializer=tf.random_normal_initializer(stddev=0.8)),
-                                   num_labels, 4, steps, beam_width, fused=fused)
-        with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE,
-                               initializer=tf.random_normal_initializer(stddev=0.8)):
-            found = decoder.decode([tf.constant(memory)], prefix_tree(WORDS))
-            all_scores = []
-            for word in unique:
-                labels = tf.constant([word] * 3, tf.int32)
-                taught = decoder.teacher_force([tf.constant(memory)], labels, tf.fill([3], len(word)))
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=taught.targets, logits=taught.logits)
-                all_scores.append(-tf.reduce_sum(losses, 1))
-        session.run(tf.global_variables_initializer())
-        found, all_scores = session.run([found, tf.stack(all_scores, 1)])
+    tf.set_random_seed(seed)
+    decoder = AttentionDecoder("Test", rnn.LstmCell(6, initializer=tf.random_normal_initializer(stddev=0.8)),
+                               num_labels, num_attention_units=4, max_num_steps=steps, beam_width=beam_width,
+                               fused=fused)
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE,
+                           initializer=tf.random_normal_initializer(stddev=0.8)):
+        found = decoder.decode([tf.constant(memory)], prefix_tree(WORDS))
+        all_scores = []
+        for word in unique:
+            labels = tf.constant([word] * 3, tf.int32)
+            forced = decoder.teacher_force([tf.constant(memory)], labels, tf.fill([3], len(word)))
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=forced.targets, logits=forced.logits)
+            all_scores.append(-tf.reduce_sum(losses, 1))
+    session.run(tf.global_variables_initializer())
+    found, all_scores = session.run([found, tf.stack(all_scores, 1)])
     for i in range(3):
         labels = [label for label in found.labels[i] if label >= 0]
         word = tuple(itertools.takewhile(lambda label: label != END_LABEL, labels))
@@ -75,14 +75,14 @@ def test_search_finds_the_best_word(fused, beam_width, seed):
         np.testing.assert_allclose(found.scores[i], all_scores[i][unique.index(word)], atol=1e-4)
 
 
-def test_a_tree_of_the_wrong_shape_is_refused():
-    with tf.Graph().as_default(), tf.Session() as session:
-        z = np.zeros
-        with pytest.raises(tf.errors.InvalidArgumentError, match="tree_labels"):
-            session.run(ops.beam_search(
-                z([6, 8], np.float32), z([2, 10], np.float32), z([1, 3, 2], np.float32), z([1, 3, 8], np.float32),
-                z([1, 2], np.float32), z([2, 6], np.float32), z([6], np.float32), [3], 2, 4, 0, 1, -1,
-                tree=(np.array([0, 2], np.int32), np.array([2, 1], np.int32), np.array([0], np.int32))))
+def test_a_tree_of_the_wrong_shape_is_refused(session):
+    z = np.zeros
+    with pytest.raises(tf.errors.InvalidArgumentError, match="tree_labels"):
+        session.run(ops.beam_search(
+            z([6, 8], np.float32), z([2, 10], np.float32), z([1, 3, 2], np.float32), z([1, 3, 8], np.float32),
+            z([1, 2], np.float32), z([2, 6], np.float32), z([6], np.float32), lengths=[3],
+            beam_width=2, max_num_steps=4, start_label=0, end_label=1, pad_label=-1,
+            tree=(np.array([0, 2], np.int32), np.array([2, 1], np.int32), np.array([0], np.int32))))
 
 
 def test_words_are_spelled_as_the_charset_can():

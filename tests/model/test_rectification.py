@@ -25,11 +25,10 @@ def solve_and_evaluate(source, target, points):
 
 
 @pytest.mark.parametrize("num_points, size", [(4, (4, 6)), (10, (8, 25)), (20, (32, 100)), (12, (3, 5))])
-def test_sampling_grid_against_a_solver(num_points, size):
-    target = tps.target_control_points(num_points, 0.05, 0.1)
+def test_sampling_grid_against_a_solver(session, num_points, size):
+    target = tps.target_control_points(num_points, (0.05, 0.1))
     source = (target + np.random.RandomState(0).uniform(-0.1, 0.1, [3] + list(target.shape))).astype(np.float32)
-    with tf.Graph().as_default(), tf.Session() as session:
-        grid = session.run(tps.sampling_grid(tf.constant(source), tps.make_spline(target, *size)))
+    grid = session.run(tps.sampling_grid(tf.constant(source), tps.make_spline(target, *size)))
     x, y = np.meshgrid((np.arange(size[1]) + 0.5) / size[1], (np.arange(size[0]) + 0.5) / size[0])
     pixels = np.stack([x.ravel(), y.ravel()], 1)
     for i in range(3):
@@ -38,7 +37,7 @@ def test_sampling_grid_against_a_solver(num_points, size):
 
 @pytest.mark.parametrize("num_points, size", [(4, (3, 5)), (6, (1, 1)), (10, (8, 25)), (18, (5, 13)), (20, (32, 100))])
 def test_the_order_of_the_published_sums(session, num_points, size):
-    """The op adds in it to the last bit; of standard operations TensorFlow 2 changes the order a little."""
+    """The op adds in that order, to the last bit. Standard operations come close."""
     def product(matrix, vector, terms):
         out = []
         for row, products in enumerate(matrix * vector):
@@ -48,12 +47,12 @@ def test_the_order_of_the_published_sums(session, num_points, size):
                 products = [(lanes[0] + lanes[1]) + (lanes[2] + lanes[3])] + list(products[whole:])
             out.append(functools.reduce(np.add, products))
         return np.float32(out)
-    target = tps.target_control_points(num_points, 0.05, 0.1)
+    target = tps.target_control_points(num_points, (0.05, 0.1))
     source = (target + np.random.RandomState(0).uniform(-0.1, 0.1, [3] + list(target.shape))).astype(np.float32)
     spline = tps.make_spline(target, *size)
     expected = [[product(spline.lift, product(spline.inverse, column, num_points + 3), num_points + 3)
                  for column in points.T] for points in source]
-    plain, fused = session.run([tps.sampling_grid(tf.constant(source), spline, fused) for fused in (False, True)])
+    plain, fused = session.run([tps.sampling_grid(tf.constant(source), spline, fused=fused) for fused in (False, True)])
     np.testing.assert_array_equal(fused, np.transpose(expected, [0, 2, 1]))
     np.testing.assert_allclose(plain, fused, rtol=0, atol=5e-6)
 
@@ -66,21 +65,20 @@ def test_the_fused_grid_says_what_does_not_fit(session):
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_the_grid_moves_with_the_control_points(fused):
+def test_the_grid_moves_with_the_control_points(session, fused):
     """The gradient of the sampling grid, which isn't the gradient of the op that computes its value."""
-    target = tps.target_control_points(6, 0.1, 0.1)
+    target = tps.target_control_points(6, (0.1, 0.1))
     spline = tps.make_spline(target, 3, 4)
     direction = np.random.RandomState(0).standard_normal([1, 12, 2]).astype(np.float32)
-    with tf.Graph().as_default(), tf.Session() as session:
-        points = tf.placeholder(tf.float32, [1, 6, 2])
-        value = tf.reduce_sum(tps.sampling_grid(points, spline, fused) * direction)
-        gradient = session.run(tf.gradients(value, points)[0], {points: target[None]})
-        for i in range(6):
-            for axis in range(2):
-                step = np.zeros([1, 6, 2])
-                step[0, i, axis] = 0.05  # the value is linear in the points
-                up, down = (session.run(value, {points: target[None] + sign * step}) for sign in (1, -1))
-                np.testing.assert_allclose(gradient[0, i, axis], (up - down) / 0.1, rtol=1e-3, atol=1e-4)
+    points = tf.placeholder(tf.float32, [1, 6, 2])
+    value = tf.reduce_sum(tps.sampling_grid(points, spline, fused=fused) * direction)
+    gradient = session.run(tf.gradients(value, points)[0], {points: target[None]})
+    for i in range(6):
+        for axis in range(2):
+            step = np.zeros([1, 6, 2])
+            step[0, i, axis] = 0.05  # the value is linear in the points
+            up, down = (session.run(value, {points: target[None] + sign * step}) for sign in (1, -1))
+            np.testing.assert_allclose(gradient[0, i, axis], (up - down) / 0.1, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("pattern, top, bottom", [
@@ -88,37 +86,35 @@ def test_the_grid_moves_with_the_control_points(fused):
     ("sine", [0.25 + 0.2 * np.sin(0.2 * np.pi), 0.25 + 0.2 * np.sin(1.8 * np.pi)],
      [0.75 + 0.2 * np.sin(0.2 * np.pi), 0.75 + 0.2 * np.sin(1.8 * np.pi)])])
 def test_initial_patterns(pattern, top, bottom):
-    points = tps.initial_control_points(pattern, 4, 0.1, 0.1)
+    points = tps.initial_control_points(pattern, 4, (0.1, 0.1))
     np.testing.assert_allclose(points, np.stack([[0.1, 0.9, 0.1, 0.9], top + bottom], 1))
 
 
-def test_sampler_at_pixels_and_beyond_the_image():
+def test_sampler_at_pixels_and_beyond_the_image(session):
     image = np.random.RandomState(0).uniform(size=[1, 4, 6, 2]).astype(np.float32)
     points = [(0, 0), (2, 1), (4, 2), (2.5, 1), (2, 1.5), (-3, 1), (9, 9)]
     grid = np.array([[(x / 6.0, y / 4.0) for x, y in points]], np.float32)
-    with tf.Graph().as_default(), tf.Session() as session:
-        values = session.run(bilinear_sample(tf.constant(image), tf.constant(grid)))[0]
+    values = session.run(bilinear_sample(tf.constant(image), tf.constant(grid)))[0]
     at = image[0]
     expected = [at[0, 0], at[1, 2], at[2, 4], (at[1, 2] + at[1, 3]) / 2, (at[1, 2] + at[2, 2]) / 2, at[1, 0], at[2, 4]]
     np.testing.assert_allclose(values, expected, atol=1e-6)
 
 
-def test_sampler_gradients():
+def test_sampler_gradients(session):
     rng = np.random.RandomState(0)
     image = rng.uniform(size=[2, 5, 6, 2]).astype(np.float32)
     # away from pixel borders, where the gradient jumps
     grid = ((rng.randint(0, 3, [2, 7, 2]) + rng.uniform(0.2, 0.8, [2, 7, 2])) / [6, 5]).astype(np.float32)
     weights = rng.standard_normal([2, 7, 2]).astype(np.float32)
-    with tf.Graph().as_default(), tf.Session() as session:
-        images, points = tf.placeholder(tf.float32, image.shape), tf.placeholder(tf.float32, grid.shape)
-        value = tf.reduce_sum(bilinear_sample(images, points) * weights)
-        feed = {images: image, points: grid}
-        d_image, d_grid = session.run([tf.convert_to_tensor(g) for g in tf.gradients(value, [images, points])], feed)
-        for placeholder, array, gradient in ((images, image, d_image), (points, grid, d_grid)):
-            for index in rng.permutation(array.size)[:12]:
-                step = np.zeros(array.size, np.float32)
-                step[index] = 2e-3
-                step = step.reshape(array.shape)
-                up, down = (session.run(value, {**feed, placeholder: array + s * step})
-                            for s in (1, -1))
-                np.testing.assert_allclose(gradient.ravel()[index], (up - down) / 4e-3, rtol=2e-2, atol=5e-3)
+    images, points = tf.placeholder(tf.float32, image.shape), tf.placeholder(tf.float32, grid.shape)
+    value = tf.reduce_sum(bilinear_sample(images, points) * weights)
+    feed = {images: image, points: grid}
+    d_image, d_grid = session.run([tf.convert_to_tensor(g) for g in tf.gradients(value, [images, points])], feed)
+    for placeholder, array, gradient in ((images, image, d_image), (points, grid, d_grid)):
+        for index in rng.permutation(array.size)[:12]:
+            step = np.zeros(array.size, np.float32)
+            step[index] = 2e-3
+            step = step.reshape(array.shape)
+            up, down = (session.run(value, {**feed, placeholder: array + s * step})
+                        for s in (1, -1))
+            np.testing.assert_allclose(gradient.ravel()[index], (up - down) / 4e-3, rtol=2e-2, atol=5e-3)

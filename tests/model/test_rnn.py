@@ -1,27 +1,19 @@
 """The cells and the bidirectional layer against numpy, step by step."""
 import numpy as np
 import pytest
+from reference import lstm_cell, sigmoid
 
 from aster.compat import tf
 from aster.model import rnn
 
 
-def sigmoid(x):
-    return 1.0 / (1.0 + np.exp(-x))
-
-
 def numpy_lstm(x, v, forget_bias, peepholes):
-    units = v["bias"].size // 4
-    c = h = np.zeros([x.shape[0], units])
+    c = h = np.zeros([x.shape[0], v["bias"].size // 4])
+    peepholes = [v["w_i_diag"], v["w_f_diag"], v["w_o_diag"]] if peepholes else [0.0, 0.0, 0.0]
     outputs = []
     for t in range(x.shape[1]):
-        i, j, f, o = np.split(np.concatenate([x[:, t], h], 1).dot(v["kernel"]) + v["bias"], 4, 1)
-        if peepholes:
-            i, f = i + c * v["w_i_diag"], f + c * v["w_f_diag"]
-        c = sigmoid(f + forget_bias) * c + sigmoid(i) * np.tanh(j)
-        if peepholes:
-            o = o + c * v["w_o_diag"]
-        h = sigmoid(o) * np.tanh(c)
+        sums = np.concatenate([x[:, t], h], 1).dot(v["kernel"]) + v["bias"]
+        h, c = lstm_cell(sums, c, forget_bias, peepholes)
         outputs.append(h)
     return np.stack(outputs, 1)
 
@@ -41,21 +33,20 @@ def numpy_gru(x, v, *_):
     (lambda: rnn.LstmCell(3, forget_bias=0.5), "lstm_cell", numpy_lstm, False),
     (lambda: rnn.LstmCell(3, forget_bias=0.5, use_peepholes=True), "lstm_cell", numpy_lstm, True),
     (lambda: rnn.GruCell(3), "gru_cell", numpy_gru, False)])
-def test_bidirectional_rnn_against_numpy(cell, scope, reference, peepholes):
+def test_bidirectional_rnn_against_numpy(session, cell, scope, reference, peepholes):
     rng = np.random.RandomState(1)
     x = rng.standard_normal([2, 5, 4]).astype(np.float32)
-    with tf.Graph().as_default(), tf.Session() as session:
-        outputs = rnn.BidirectionalRnn(cell(), cell())(tf.placeholder_with_default(x, [None, 5, 4]), False, "Rnn")
-        assert outputs.shape.as_list() == [None, 5, 6]
-        variables = tf.global_variables()
-        sizes = [tf.reduce_sum(tf.abs(gradient)) for gradient in tf.gradients(outputs, variables)]
-        session.run(tf.global_variables_initializer())
-        for variable in variables:  # the initial values may be zero
-            session.run(variable.initializer, {variable.initializer.inputs[1]:
-                                               rng.uniform(-1, 1, variable.shape.as_list())})
-        values = {v.op.name: value for v, value in zip(variables, session.run(variables))}
-        actual = session.run(outputs)
-        assert all(size > 0 for size in session.run(sizes))
+    outputs = rnn.BidirectionalRnn(cell(), cell())(tf.placeholder_with_default(x, [None, 5, 4]), False, "Rnn")
+    assert outputs.shape.as_list() == [None, 5, 6]
+    variables = tf.global_variables()
+    sizes = [tf.reduce_sum(tf.abs(gradient)) for gradient in tf.gradients(outputs, variables)]
+    session.run(tf.global_variables_initializer())
+    for variable in variables:  # the initial values may be zero
+        session.run(variable.initializer, {variable.initializer.inputs[1]:
+                                           rng.uniform(-1, 1, variable.shape.as_list())})
+    values = {v.op.name: value for v, value in zip(variables, session.run(variables))}
+    actual = session.run(outputs)
+    assert all(size > 0 for size in session.run(sizes))
 
     def direction(name):
         prefix = f"Rnn/bidirectional_rnn/{name}/{scope}/"
@@ -65,9 +56,8 @@ def test_bidirectional_rnn_against_numpy(cell, scope, reference, peepholes):
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
-def test_gru_gates_start_open():
-    with tf.Graph().as_default(), tf.Session() as session:
-        rnn.GruCell(3).weights(4)
-        session.run(tf.global_variables_initializer())
-        biases = {v.op.name: session.run(v).tolist() for v in tf.global_variables() if v.op.name.endswith("bias")}
+def test_gru_gates_start_open(session):
+    rnn.GruCell(3).weights(4)
+    session.run(tf.global_variables_initializer())
+    biases = {v.op.name: session.run(v).tolist() for v in tf.global_variables() if v.op.name.endswith("bias")}
     assert biases == {"gru_cell/gates/bias": [1.0] * 6, "gru_cell/candidate/bias": [0.0] * 3}

@@ -7,7 +7,6 @@
 namespace aster {
 namespace {
 
-namespace tf = tensorflow;
 using tf::shape_inference::InferenceContext;
 
 tf::Status AttentionLstmShape(InferenceContext* context) {
@@ -66,19 +65,30 @@ REGISTER_OP("AsterAttentionLstmGrad")
     .Attr("constant_kernels: bool = false")
     .Doc("The gradient of AsterAttentionLstm.");
 
+// What the op and its gradient share.
 template <typename T>
-class AttentionLstmOp : public AttentionOp {
+class WholeSequenceOp : public AttentionOp {
  public:
-  explicit AttentionLstmOp(tf::OpKernelConstruction* context) : AttentionOp(context) {
+  explicit WholeSequenceOp(tf::OpKernelConstruction* context) : AttentionOp(context) {
     OP_REQUIRES_OK(context, context->GetAttr("reverse", &sizes_.reverse));
   }
+
+ protected:
+  // Computes the op's outputs `to` from its inputs `from`, both in the order of REGISTER_OP.
+  virtual void Run(tf::OpKernelContext* context, const Sizes& sizes, const T* const* from, T* const* to) = 0;
+};
+
+template <typename T>
+class AttentionLstmOp : public WholeSequenceOp<T> {
+ public:
+  using WholeSequenceOp<T>::WholeSequenceOp;
 
   void Compute(tf::OpKernelContext* context) override {
     const tf::Tensor& inputs = context->input(0);
     OP_REQUIRES(context, inputs.dims() == 3, tf::errors::InvalidArgument("inputs must be [B, S, 4U]"));
-    Sizes sizes = sizes_;
-    OP_REQUIRES_OK(context, GetSizes(context->input(1), context->input(2), context->input(3), context->input(4),
-                                     inputs.dim_size(0), &sizes));
+    Sizes sizes = this->sizes_;
+    OP_REQUIRES_OK(context, this->GetSizes(context->input(1), context->input(2), context->input(3),
+                                           context->input(4), inputs.dim_size(0), &sizes));
     sizes.steps = inputs.dim_size(1);
     OP_REQUIRES(context, inputs.dim_size(2) == sizes.gates(),
                 tf::errors::InvalidArgument("inputs must have 4 values for each of ", sizes.units, " units"));
@@ -92,12 +102,8 @@ class AttentionLstmOp : public AttentionOp {
       from[i] = Data<T>(context->input(i));
       to[i] = Data<T>(output);
     }
-    Run(context, sizes, from, to);
+    this->Run(context, sizes, from, to);
   }
-
- protected:
-  // `from`: inputs, state_kernel, keys, values, v; `to`: h, c, gates, queries, alignments.
-  virtual void Run(tf::OpKernelContext* context, const Sizes& sizes, const T* const* from, T* const* to) = 0;
 };
 
 template <typename T>
@@ -120,18 +126,16 @@ class AttentionLstmOnCpu : public AttentionLstmOp<T> {
 };
 
 template <typename T>
-class AttentionLstmGradOp : public AttentionOp {
+class AttentionLstmGradOp : public WholeSequenceOp<T> {
  public:
-  explicit AttentionLstmGradOp(tf::OpKernelConstruction* context) : AttentionOp(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("reverse", &sizes_.reverse));
-  }
+  using WholeSequenceOp<T>::WholeSequenceOp;
 
   void Compute(tf::OpKernelContext* context) override {
     const tf::Tensor& c = context->input(4);
     OP_REQUIRES(context, c.dims() == 3, tf::errors::InvalidArgument("c must be [B, S, U]"));
-    Sizes sizes = sizes_;
-    OP_REQUIRES_OK(context, GetSizes(context->input(0), context->input(1), context->input(2), context->input(3),
-                                     c.dim_size(0), &sizes));
+    Sizes sizes = this->sizes_;
+    OP_REQUIRES_OK(context, this->GetSizes(context->input(0), context->input(1), context->input(2),
+                                           context->input(3), c.dim_size(0), &sizes));
     sizes.steps = c.dim_size(1);
     const int64_t widths[] = {sizes.units, sizes.gates(), sizes.queries(), sizes.num_values(), sizes.units};
     for (int i = 0; i < 5; ++i)
@@ -146,12 +150,8 @@ class AttentionLstmGradOp : public AttentionOp {
     const T* from[9];
     for (int i = 0; i < 9; ++i) from[i] = Data<T>(context->input(i));
     T* const to[] = {Data<T>(d_projection), Data<T>(d_keys), Data<T>(d_v)};
-    Run(context, sizes, from, to);
+    this->Run(context, sizes, from, to);
   }
-
- protected:
-  // `from`: state_kernel, keys, values, v, c, gates, queries, alignments, d_h; `to`: d_projection, d_keys, d_v.
-  virtual void Run(tf::OpKernelContext* context, const Sizes& sizes, const T* const* from, T* const* to) = 0;
 };
 
 template <typename T>
@@ -169,13 +169,8 @@ class AttentionLstmGradOnCpu : public AttentionLstmGradOp<T> {
   }
 };
 
-#define REGISTER_ON(device, suffix, T)                                                           \
-  REGISTER_KERNEL_BUILDER(Name("AsterAttentionLstm").Device(device).TypeConstraint<T>("T"),      \
-                          AttentionLstm##suffix<T>);                                             \
-  REGISTER_KERNEL_BUILDER(Name("AsterAttentionLstmGrad").Device(device).TypeConstraint<T>("T"),  \
-                          AttentionLstmGrad##suffix<T>)
-REGISTER_ON(tf::DEVICE_CPU, OnCpu, float);
-REGISTER_ON(tf::DEVICE_CPU, OnCpu, double);
+ASTER_REGISTER_KERNEL("AsterAttentionLstm", tf::DEVICE_CPU, AttentionLstmOnCpu);
+ASTER_REGISTER_KERNEL("AsterAttentionLstmGrad", tf::DEVICE_CPU, AttentionLstmGradOnCpu);
 
 #ifdef ASTER_CUDA
 template <typename T>
@@ -211,10 +206,9 @@ class AttentionLstmGradOnGpu : public AttentionLstmGradOp<T> {
   }
 };
 
-REGISTER_ON(tf::DEVICE_GPU, OnGpu, float);
-REGISTER_ON(tf::DEVICE_GPU, OnGpu, double);
+ASTER_REGISTER_KERNEL("AsterAttentionLstm", tf::DEVICE_GPU, AttentionLstmOnGpu);
+ASTER_REGISTER_KERNEL("AsterAttentionLstmGrad", tf::DEVICE_GPU, AttentionLstmGradOnGpu);
 #endif
-#undef REGISTER_ON
 
 }  // namespace
 }  // namespace aster

@@ -1,7 +1,7 @@
 // An LSTM with additive attention, over a whole sequence, free of TensorFlow.
 //
-// The recurrence and nothing else: products that don't depend on the state (inputs, keys, values) and
-// the sums over time that make the weights' gradients are large matrix products, best made outside.
+// Only what depends on the last step is here. Products that don't depend on the state (inputs, keys, values), and the
+// sums over time that make the weights' gradients, are large matrix products; TensorFlow makes those (see ops.py).
 #ifndef ASTER_C_OPS_ATTENTION_LSTM_H_
 #define ASTER_C_OPS_ATTENTION_LSTM_H_
 
@@ -15,7 +15,7 @@
 
 namespace aster {
 
-// Sizes of a batch: S steps, B samples, U units, N attentions of A units over T values in all.
+// Sizes of a batch: S steps, B samples, U units, N attentions of A units over memories of T entries together.
 struct Sizes {
   int64_t steps, batch, units, attention_units;
   std::vector<int64_t> lengths;  // of the N memories; their sum is T
@@ -23,7 +23,7 @@ struct Sizes {
   bool attend_first;     // whether the first step gets a glimpse
   bool reverse = false;  // whether the steps go from the last to the first
 
-  // Where step number `step` of a sample stands among all.
+  // The row, among the S of each of the B samples, of a sample's step number `step` in the order of the steps.
   int64_t row(int64_t sample, int64_t step) const { return sample * steps + (reverse ? steps - 1 - step : step); }
   int64_t num_values() const {
     int64_t sum = 0;
@@ -63,7 +63,8 @@ ASTER_INLINE void Softmax(T* scores, int64_t length) {
   for (int64_t j = 0; j < length; ++j) scores[j] /= sum;
 }
 
-// Attends over the memories of one sample (keys [T, A], values [T, 4U]) and adds the glimpse to `gates`.
+// Attends over the memories of one sample (keys [T, A], values [T, 4U]) and adds the glimpse to `gates` [4U]. The
+// values are the memory times the kernel of the gates, so that their weighted sum is what the glimpse gives to them.
 template <typename T, int kBytes>
 ASTER_INLINE void AddGlimpse(const Sizes& sizes, const T* keys, const T* values, const T* v, const T* queries,
                              T* alignments, T* gates) {
@@ -82,7 +83,9 @@ ASTER_INLINE void AddGlimpse(const Sizes& sizes, const T* keys, const T* values,
   }
 }
 
-// gates [4U]: from pre-activations of i, j, f, o to their activations; c, h: the new state.
+// One step of the cell. gates [4U]: the pre-activations of i, j, f, o, which become their activations. c, h [U]: the
+// new state. In vectors sigmoid(x) is tanh(x / 2) / 2 + 1/2, so that one fast approximation serves both functions; the
+// units that don't fill a vector are computed one by one.
 template <typename T, int kBytes>
 ASTER_INLINE void LstmCell(int64_t units, T forget_bias, const T* last_c, T* gates, T* c, T* h) {
   typedef typename Lanes<T, kBytes>::Type V;
@@ -127,6 +130,8 @@ struct AttentionLstm {
     const int64_t units = sizes.units, num_gates = sizes.gates();
     const int64_t num_queries = sizes.queries(), num_values = sizes.num_values();
     const int64_t width = sizes.projection(), count = end - begin;
+    // All samples make a step together, so that one product serves them all. Before the first step the state is zero,
+    // and so is its projection.
     std::vector<T> projection(count * width), zeros(units);
     for (int64_t t = 0; t < sizes.steps; ++t) {
       if (t > 0)
@@ -152,7 +157,7 @@ struct AttentionLstm {
   }
 };
 
-// The gradients, for samples [begin, end), of what AttentionLstm made of them.
+// The gradients of AttentionLstm for samples [begin, end), by going back through the steps.
 template <typename T>
 struct AttentionLstmGradient {
   const Sizes& sizes;
@@ -171,41 +176,46 @@ struct AttentionLstmGradient {
     const int64_t num_values = sizes.num_values(), width = sizes.projection();
     std::fill_n(d_keys + begin * num_values * sizes.attention_units, count * num_values * sizes.attention_units, T(0));
     std::fill_n(d_v + begin * sizes.queries(), count * sizes.queries(), T(0));
-    std::vector<T> from_later(count * units), d_c(count * units), zeros(units), scratch(num_values);
+    // Between two steps go back: the gradients of h (from the projection of the later step) and of c.
+    std::vector<T> d_h_of_later(count * units), d_c(count * units), zeros(units), d_alignments(num_values);
     for (int64_t t = sizes.steps - 1; t >= 0; --t) {
       for (int64_t b = 0; b < count; ++b) {
         const int64_t row = sizes.row(begin + b, t);
         T* out = d_projection + row * width;
-        Cell(gates + row * sizes.gates(), c + row * units,
-             t > 0 ? c + sizes.row(begin + b, t - 1) * units : zeros.data(), d_h + row * units,
-             &from_later[b * units], &d_c[b * units], out);
+        CellGradient(gates + row * sizes.gates(), c + row * units,
+                     t > 0 ? c + sizes.row(begin + b, t - 1) * units : zeros.data(), d_h + row * units,
+                     &d_h_of_later[b * units], &d_c[b * units], out);
         T* d_queries = out + sizes.gates();
         std::fill_n(d_queries, sizes.queries(), T(0));
-        if (t > 0 || sizes.attend_first) Glimpse<kBytes>(row, begin + b, out, d_queries, scratch.data());
+        if (t > 0 || sizes.attend_first) GlimpseGradient<kBytes>(row, begin + b, out, d_queries, d_alignments.data());
       }
       Multiply<T, kBytes>(d_projection + sizes.row(begin, t) * width, sizes.steps * width, count,
-                          transposed_state_kernel, from_later.data());
+                          transposed_state_kernel, d_h_of_later.data());
     }
   }
 
-  ASTER_INLINE void Cell(const T* gates, const T* c, const T* last_c, const T* d_h, const T* from_later, T* d_c,
-                         T* out) const {
+  // Writes the gradients of the pre-activations [4U] to `d_gates`. d_c is that of c, and becomes that of last_c.
+  ASTER_INLINE void CellGradient(const T* gates, const T* c, const T* last_c, const T* d_h, const T* d_h_of_later,
+                                 T* d_c, T* d_gates) const {
     const int64_t units = sizes.units;
     const T *i = gates, *j = gates + units, *f = gates + 2 * units, *o = gates + 3 * units;
     for (int64_t n = 0; n < units; ++n) {
-      const T d_output = d_h[n] + from_later[n];
+      const T d_output = d_h[n] + d_h_of_later[n];
       const T tanh_c = TanhOf(c[n]);
       const T d_cell = d_c[n] + d_output * o[n] * (1 - tanh_c * tanh_c);
-      out[n] = d_cell * j[n] * i[n] * (1 - i[n]);
-      out[units + n] = d_cell * i[n] * (1 - j[n] * j[n]);
-      out[2 * units + n] = d_cell * last_c[n] * f[n] * (1 - f[n]);
-      out[3 * units + n] = d_output * tanh_c * o[n] * (1 - o[n]);
+      d_gates[n] = d_cell * j[n] * i[n] * (1 - i[n]);
+      d_gates[units + n] = d_cell * i[n] * (1 - j[n] * j[n]);
+      d_gates[2 * units + n] = d_cell * last_c[n] * f[n] * (1 - f[n]);
+      d_gates[3 * units + n] = d_output * tanh_c * o[n] * (1 - o[n]);
       d_c[n] = d_cell * f[n];
     }
   }
 
+  // Writes the gradients of a step's queries, and adds to those of the sample's keys and of v. It computes the tanh of
+  // keys and query again: to keep it from the forward pass would take S T A values per sample.
   template <int kBytes>
-  ASTER_INLINE void Glimpse(int64_t row, int64_t sample, const T* d_gates, T* d_queries, T* d_scores) const {
+  ASTER_INLINE void GlimpseGradient(int64_t row, int64_t sample, const T* d_gates, T* d_queries,
+                                    T* d_alignments) const {
     typedef typename Lanes<T, kBytes>::Type V;
     const int kCount = Lanes<T, kBytes>::kCount;
     const int64_t num_values = sizes.num_values(), num_gates = sizes.gates(), units = sizes.attention_units;
@@ -217,6 +227,8 @@ struct AttentionLstmGradient {
     T* d_weights = d_v + sample * sizes.queries();
     const T* weights = v;
     for (int64_t length : sizes.lengths) {
+      // Softmax: the gradient of score j is alignment[j] * (d[j] - mean). Here d[j] is the gradient of alignment j, and
+      // the mean of all d is weighted by the alignments.
       T mean = 0;
       for (int64_t j = 0; j < length; ++j, value += num_gates) {
         V sum = V{};
@@ -226,11 +238,11 @@ struct AttentionLstmGradient {
         T total = 0;
         for (; n < num_gates; ++n) total += value[n] * d_gates[n];
         for (int lane = 0; lane < kCount; ++lane) total += sum[lane];
-        d_scores[j] = total;
+        d_alignments[j] = total;
         mean += alignment[j] * total;
       }
       for (int64_t j = 0; j < length; ++j, key += units, d_key += units) {
-        const T d_score = alignment[j] * (d_scores[j] - mean);
+        const T d_score = alignment[j] * (d_alignments[j] - mean);
         int64_t n = 0;
         for (; n + kCount <= units; n += kCount) {
           const V a = Tanh<T, kBytes>::Of(*reinterpret_cast<const V*>(key + n) +

@@ -3,21 +3,13 @@
 #define ASTER_C_OPS_ATTENTION_OPS_H_
 
 #include "attention_lstm.h"
-#include "parallel.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
+#include "op.h"
 
 namespace aster {
 
-template <typename T>
-const T* Data(const tensorflow::Tensor& tensor) { return tensor.flat<T>().data(); }
-template <typename T>
-T* Data(tensorflow::Tensor* tensor) { return tensor->flat<T>().data(); }
-
-class AttentionOp : public tensorflow::OpKernel {
+class AttentionOp : public tf::OpKernel {
  public:
-  explicit AttentionOp(tensorflow::OpKernelConstruction* context) : OpKernel(context) {
+  explicit AttentionOp(tf::OpKernelConstruction* context) : OpKernel(context) {
     std::vector<int> lengths;
     OP_REQUIRES_OK(context, context->GetAttr("lengths", &lengths));
     OP_REQUIRES_OK(context, context->GetAttr("forget_bias", &sizes_.forget_bias));
@@ -26,14 +18,14 @@ class AttentionOp : public tensorflow::OpKernel {
     sizes_.lengths.assign(lengths.begin(), lengths.end());
     const bool as_keys = lengths.size() == 1 && lengths[0] == 0;
     for (int length : lengths)
-      OP_REQUIRES(context, length > 0 || as_keys, tensorflow::errors::InvalidArgument(
+      OP_REQUIRES(context, length > 0 || as_keys, tf::errors::InvalidArgument(
           "each of lengths must be 1 or more, or a single one 0, for all that the keys have"));
   }
 
  protected:
   // Fills in `sizes`, a copy of sizes_, from state_kernel [U, 4U + N A], keys [B, T, A], values [B, T, 4U], v [N, A].
-  tensorflow::Status GetSizes(const tensorflow::Tensor& kernel, const tensorflow::Tensor& keys,
-                              const tensorflow::Tensor& values, const tensorflow::Tensor& v, int64_t batch,
+  tf::Status GetSizes(const tf::Tensor& kernel, const tf::Tensor& keys,
+                              const tf::Tensor& values, const tf::Tensor& v, int64_t batch,
                               Sizes* sizes) const {
     const bool right_ranks = kernel.dims() == 2 && keys.dims() == 3 && values.dims() == 3 && v.dims() == 2;
     if (right_ranks) {
@@ -43,18 +35,18 @@ class AttentionOp : public tensorflow::OpKernel {
       sizes->attention_units = v.dim_size(1);
       const int64_t memories = sizes->lengths.size(), length = sizes->num_values();
       if ((length > 0 || memories == 0) && kernel.dim_size(1) == sizes->projection() && v.dim_size(0) == memories &&
-          keys.shape() == tensorflow::TensorShape({batch, length, sizes->attention_units}) &&
-          values.shape() == tensorflow::TensorShape({batch, length, sizes->gates()}))
-        return tensorflow::Status();
+          keys.shape() == tf::TensorShape({batch, length, sizes->attention_units}) &&
+          values.shape() == tf::TensorShape({batch, length, sizes->gates()}))
+        return tf::Status();
     }
-    return tensorflow::errors::InvalidArgument(
+    return tf::errors::InvalidArgument(
         "expected state_kernel [U, 4U + N A], keys [B, T, A], values [B, T, 4U], v [N, A] with B ", batch, ", N ",
         sizes->lengths.size(), ", T ", sizes->num_values(), "; got ", kernel.shape().DebugString(), ", ",
         keys.shape().DebugString(), ", ", values.shape().DebugString(), ", ", v.shape().DebugString());
   }
 
-  Sizes sizes_;
-  bool constant_kernels_;  // whether they are the same in each step
+  Sizes sizes_;            // what the attributes tell
+  bool constant_kernels_;  // whether they are the same in every call
 };
 
 }  // namespace aster

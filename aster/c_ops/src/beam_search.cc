@@ -7,7 +7,6 @@
 namespace aster {
 namespace {
 
-namespace tf = tensorflow;
 using tf::shape_inference::InferenceContext;
 
 tf::Status BeamSearchShape(InferenceContext* context) {
@@ -114,44 +113,42 @@ class BeamSearchOnCpu : public BeamSearchOp<T> {
   void Run(tf::OpKernelContext* context, const Sizes& sizes, int64_t num_labels, const T* const* from) override {
     const auto kernel = kernel_.Get(from[1], sizes.units, sizes.projection());
     const auto dense_kernel = dense_kernel_.Get(from[5], sizes.units, num_labels);
-    std::vector<Found<T>> found(sizes.batch);
+    std::vector<Decoded<T>> decoded(sizes.batch);
     Tree tree = {nullptr, Data<tf::int32>(context->input(8)), Data<tf::int32>(context->input(9))};
     if (context->input(7).NumElements() > 1) tree.starts = Data<tf::int32>(context->input(7));
     ForSamples(context, sizes.batch, [&](int64_t begin, int64_t end) {
       RunOnThisProcessor(BeamSearch<T>{sizes, this->beam_width_, num_labels, this->start_label_, this->end_label_,
                                        *kernel, *dense_kernel, from[0], from[2], from[3], from[4], from[6], tree,
-                                       found.data(), begin, end});
+                                       decoded.data(), begin, end});
     });
-    Write(context, found, sizes.num_values());
+    Write(context, decoded, sizes.num_values());
   }
 
  private:
-  void Write(tf::OpKernelContext* context, const std::vector<Found<T>>& found, int64_t num_values) const {
-    const int64_t batch = found.size();
+  // Allocates outputs with room for the longest text and fills them.
+  void Write(tf::OpKernelContext* context, const std::vector<Decoded<T>>& decoded, int64_t num_values) const {
+    const int64_t batch = decoded.size();
     int64_t steps = 0;
-    for (const Found<T>& one : found) steps = std::max<int64_t>(steps, one.labels.size());
+    for (const Decoded<T>& text : decoded) steps = std::max<int64_t>(steps, text.labels.size());
     typename BeamSearchOp<T>::Outputs out;
     OP_REQUIRES_OK(context, this->AllocateOutputs(context, batch, steps, num_values, &out));
     std::fill_n(Data<tf::int32>(out.labels), batch * steps, this->pad_label_);
     std::fill_n(Data<T>(out.log_probs), batch * steps, T(0));
     std::fill_n(Data<T>(out.alignments), batch * steps * num_values, T(0));
     for (int64_t i = 0; i < batch; ++i) {
-      const Found<T>& one = found[i];
-      Data<tf::int32>(out.lengths)[i] = one.labels.size();
-      Data<T>(out.scores)[i] = one.score;
-      std::copy(one.labels.begin(), one.labels.end(), Data<tf::int32>(out.labels) + i * steps);
-      std::copy(one.log_probs.begin(), one.log_probs.end(), Data<T>(out.log_probs) + i * steps);
-      std::copy(one.alignments.begin(), one.alignments.end(), Data<T>(out.alignments) + i * steps * num_values);
+      const Decoded<T>& text = decoded[i];
+      Data<tf::int32>(out.lengths)[i] = text.labels.size();
+      Data<T>(out.scores)[i] = text.score;
+      std::copy(text.labels.begin(), text.labels.end(), Data<tf::int32>(out.labels) + i * steps);
+      std::copy(text.log_probs.begin(), text.log_probs.end(), Data<T>(out.log_probs) + i * steps);
+      std::copy(text.alignments.begin(), text.alignments.end(), Data<T>(out.alignments) + i * steps * num_values);
     }
   }
 
   Packing<T> kernel_, dense_kernel_;
 };
 
-REGISTER_KERNEL_BUILDER(Name("AsterBeamSearch").Device(tf::DEVICE_CPU).TypeConstraint<float>("T"),
-                        BeamSearchOnCpu<float>);
-REGISTER_KERNEL_BUILDER(Name("AsterBeamSearch").Device(tf::DEVICE_CPU).TypeConstraint<double>("T"),
-                        BeamSearchOnCpu<double>);
+ASTER_REGISTER_KERNEL("AsterBeamSearch", tf::DEVICE_CPU, BeamSearchOnCpu);
 
 #ifdef ASTER_CUDA
 template <typename T>
@@ -195,10 +192,7 @@ class BeamSearchOnGpu : public BeamSearchOp<T> {
   }
 };
 
-REGISTER_KERNEL_BUILDER(Name("AsterBeamSearch").Device(tf::DEVICE_GPU).TypeConstraint<float>("T"),
-                        BeamSearchOnGpu<float>);
-REGISTER_KERNEL_BUILDER(Name("AsterBeamSearch").Device(tf::DEVICE_GPU).TypeConstraint<double>("T"),
-                        BeamSearchOnGpu<double>);
+ASTER_REGISTER_KERNEL("AsterBeamSearch", tf::DEVICE_GPU, BeamSearchOnGpu);
 #endif
 
 }  // namespace

@@ -196,7 +196,6 @@ __global__ void BeamSearchKernel(SearchShape shape, const T* label_inputs, const
   if (Thread() == 0) {
     const Hypothesis<T> first = {T(0), T(0), 0, shape.start_label, 0, 0, 0};
     space.beams[0] = first;
-    
   }
   __syncthreads();
   int count = 1, states = 1, length = 0;

@@ -8,20 +8,20 @@
 
 namespace aster {
 
-// The best hypothesis of one image.
+// The best hypothesis of one sample.
 template <typename T>
-struct Found {
-  T score;
+struct Decoded {
+  T score;                    // the sum of log_probs
   std::vector<int32_t> labels;
   std::vector<T> log_probs;   // one per label
   std::vector<T> alignments;  // T values per label
 };
 
-// The texts that may be read, as a tree; see model/prefix_tree.py. Without starts, any text may.
+// The texts that can be decoded, as a prefix tree; see model/prefix_tree.py. Without starts any text can.
 struct Tree {
   const int32_t *starts, *labels, *nodes;
 
-  // f(label, the node that it leads to) for all that may follow on a node.
+  // Calls f(label, the node that it leads to) for all labels that may follow on a node.
   template <typename F>
   ASTER_INLINE void ForEach(int32_t node, int64_t num_labels, const F& f) const {
     if (!starts) {
@@ -32,12 +32,11 @@ struct Tree {
   }
 };
 
-// Searches for samples [begin, end), all in step, each until its best hypothesis has ended: scores only
-// fall, so nothing can overtake that one. What is read without doubt needs no beam. Sizes::steps is the most labels
-// that a hypothesis may have.
+// Decodes samples [begin, end), all in step: RunOnThisProcessor(BeamSearch<T>{...}). A sample is done when its best
+// hypothesis has ended, since scores only fall, so that no other hypothesis can overtake it.
 template <typename T>
 struct BeamSearch {
-  const Sizes& sizes;
+  const Sizes& sizes;                   // its steps are the most labels that a hypothesis may have
   int64_t beam_width, num_labels;
   int32_t start_label, end_label;
   const PackedMatrix<T>& state_kernel;  // [U, 4U + N A]
@@ -45,7 +44,7 @@ struct BeamSearch {
   const T *label_inputs;                // [L, 4U], biases included
   const T *keys, *values, *v, *dense_bias;
   const Tree& tree;
-  Found<T>* found;                      // [B]
+  Decoded<T>* decoded;                  // [B], the results
   int64_t begin, end;
 
   struct Hypothesis {
@@ -68,60 +67,48 @@ struct BeamSearch {
   ASTER_INLINE void Run() const {
     std::vector<int64_t> samples;
     for (int64_t i = begin; i < end; ++i) samples.push_back(i);
-    if (beam_width > 1) samples = ReadGreedily<kBytes>(samples);
+    // Greedy decoding has one hypothesis per sample, and proves of most texts that no beam would find another. Only
+    // the samples without proof need the beam. With width 1 Search is greedy itself, at the same cost.
+    if (beam_width > 1) samples = DecodeGreedily<kBytes>(samples);
     if (!samples.empty()) Search<kBytes>(samples);
   }
 
-  // Takes the best label in each step -> samples for which that may not be what the beam would find. It is, where
-  // the text's score is above those of all second best continuations on its way: every other text starts with one
-  // of them, or a worse one, and scores only fall, so that the text's beginnings stay first in a beam of any width.
+  // Takes the best label in each step -> the samples for which the beam may find another text.
+  //
+  // The proof: every other text leaves the greedy one at some step with that step's second best label, or with a worse
+  // one. Scores only fall. So if the greedy text ends with a score above those of all second best continuations on its
+  // way (`rival` is the highest of them), its beginnings are first in a beam of any width, and it is what that finds.
   template <int kBytes>
-  ASTER_INLINE std::vector<int64_t> ReadGreedily(const std::vector<int64_t>& samples) const {
-    const int64_t units = sizes.units, num_gates = sizes.gates(), num_values = sizes.num_values();
+  ASTER_INLINE std::vector<int64_t> DecodeGreedily(const std::vector<int64_t>& samples) const {
+    const int64_t units = sizes.units, num_values = sizes.num_values();
     std::vector<int64_t> unproven;
+    // By row: one for each sample that is neither done nor unproven. Rows that go on move up to `kept`.
     States states = FirstStates(sizes.units, samples);
     std::vector<int32_t> labels(samples.size(), start_label), nodes(samples.size(), 0);
-    std::vector<T> rivals(samples.size(), std::numeric_limits<T>::lowest()), alignments, gates(num_gates);
+    std::vector<T> rivals(samples.size(), std::numeric_limits<T>::lowest()), alignments;
     for (int64_t t = 0; t < sizes.steps && !states.samples.empty(); ++t) {
       const int64_t rows = states.samples.size();
-      const std::vector<T> sums = Sums<kBytes>(states, &alignments);
-      for (int64_t row = 0; row < rows; ++row) {
-        AddInput(labels[row], &sums[row * num_gates], gates.data());
-        LstmCell<T, kBytes>(units, sizes.forget_bias, &states.c[row * units], gates.data(), &states.c[row * units],
-                            &states.h[row * units]);
-      }
-      std::vector<T> logits(rows * num_labels);
-      Multiply<T, kBytes>(states.h.data(), units, rows, dense_kernel, logits.data());
+      std::vector<T> logits = AdvanceGreedily<kBytes>(labels, &states, &alignments);
       int64_t kept = 0;
       for (int64_t row = 0; row < rows; ++row) {
         const int64_t sample = states.samples[row];
-        Found<T>& text = found[sample];
+        Decoded<T>& text = decoded[sample];
         T* scores = &logits[row * num_labels];
         const T log_sum = AddBias(scores);
-        int32_t label = -1, node = 0;
-        T second = std::numeric_limits<T>::lowest();
-        tree.ForEach(nodes[row], num_labels, [&](int32_t candidate, int32_t next) {
-          if (label < 0 || scores[candidate] > scores[label]) {
-            if (label >= 0) second = scores[label];
-            label = candidate;
-            node = next;
-          } else if (scores[candidate] > second) {
-            second = scores[candidate];
-          }
-        });
-        const T rival = std::max(rivals[row], text.score + (second - log_sum));
-        const T log_prob = scores[label] - log_sum;
+        const Choice best = Choose(nodes[row], scores);
+        const T rival = std::max(rivals[row], text.score + (best.second - log_sum));
+        const T log_prob = scores[best.label] - log_sum;
         text.score += log_prob;
-        text.labels.push_back(label);
+        text.labels.push_back(best.label);
         text.log_probs.push_back(log_prob);
         text.alignments.insert(text.alignments.end(), &alignments[row * num_values],
                                &alignments[row * num_values] + num_values);
-        if (!(text.score > rival)) {  // nor if it is no number
+        if (!(text.score > rival)) {  // also where a score is not a number
           unproven.push_back(sample);
-          text = Found<T>();
-        } else if (label != end_label) {
-          labels[kept] = label;
-          nodes[kept] = node;
+          text = Decoded<T>();
+        } else if (best.label != end_label) {
+          labels[kept] = best.label;
+          nodes[kept] = best.node;
           rivals[kept] = rival;
           states.samples[kept] = sample;
           std::copy_n(&states.h[row * units], units, &states.h[kept * units]);
@@ -134,6 +121,41 @@ struct BeamSearch {
     return unproven;
   }
 
+  // Makes a step of one hypothesis per state, in place -> its logits [rows, L].
+  template <int kBytes>
+  ASTER_INLINE std::vector<T> AdvanceGreedily(const std::vector<int32_t>& labels, States* states,
+                                              std::vector<T>* alignments) const {
+    const int64_t units = sizes.units, num_gates = sizes.gates(), rows = states->samples.size();
+    const std::vector<T> sums = Sums<kBytes>(*states, alignments);
+    std::vector<T> gates(num_gates), logits(rows * num_labels);
+    for (int64_t row = 0; row < rows; ++row) {
+      AddInput(labels[row], &sums[row * num_gates], gates.data());
+      T* c = &states->c[row * units];
+      LstmCell<T, kBytes>(units, sizes.forget_bias, c, gates.data(), c, &states->h[row * units]);
+    }
+    Multiply<T, kBytes>(states->h.data(), units, rows, dense_kernel, logits.data());
+    return logits;
+  }
+
+  // The best label that may follow on a node, the node that it leads to, and the score of the second best label.
+  struct Choice {
+    int32_t label, node;
+    T second;
+  };
+  ASTER_INLINE Choice Choose(int32_t node, const T* scores) const {
+    Choice best = {-1, 0, std::numeric_limits<T>::lowest()};
+    tree.ForEach(node, num_labels, [&](int32_t label, int32_t next) {
+      if (best.label < 0 || scores[label] > scores[best.label]) {
+        if (best.label >= 0) best.second = scores[best.label];
+        best.label = label;
+        best.node = next;
+      } else if (scores[label] > best.second) {
+        best.second = scores[label];
+      }
+    });
+    return best;
+  }
+
   static States FirstStates(int64_t units, const std::vector<int64_t>& samples) {
     States states;
     states.h.resize(samples.size() * units);
@@ -142,7 +164,7 @@ struct BeamSearch {
     return states;
   }
 
-  // `gates` = what a label and the state give to them.
+  // gates [4U] = what the last label gives to them + `sums`, what the state gives.
   ASTER_INLINE void AddInput(int32_t label, const T* sums, T* gates) const {
     const T* input = label_inputs + label * sizes.gates();
     for (int64_t n = 0; n < sizes.gates(); ++n) gates[n] = input[n] + sums[n];
@@ -151,11 +173,15 @@ struct BeamSearch {
   // Adds the bias to a row of logits -> the logarithm of the sum of their exponentials.
   T AddBias(T* logits) const {
     T highest = logits[0] += dense_bias[0], sum = 0;
-    for (int64_t label = 1; label < num_labels; ++label) highest = std::max(highest, logits[label] += dense_bias[label]);
+    for (int64_t label = 1; label < num_labels; ++label)
+      highest = std::max(highest, logits[label] += dense_bias[label]);
     for (int64_t label = 0; label < num_labels; ++label) sum += std::exp(logits[label] - highest);
     return std::log(sum) + highest;
   }
 
+  // The beam search. A beam holds the best hypotheses of a sample; each points to its parent in the beam of the step
+  // before, so that a text is put together only once, at the end. Hypotheses that differ in their last label only share
+  // the state from which they go on; so there are fewer states than hypotheses, and finished ones have none.
   template <int kBytes>
   ASTER_INLINE void Search(const std::vector<int64_t>& samples) const {
     const int64_t count = samples.size();
@@ -170,10 +196,10 @@ struct BeamSearch {
       std::vector<T> logits = Advance<kBytes>(states, sums, history, &next);
       states = Select(samples, &logits, next, &history);
     }
-    for (int64_t i = 0; i < count; ++i) found[samples[i]] = Trace(history[i], alignments);
+    for (int64_t i = 0; i < count; ++i) decoded[samples[i]] = Trace(history[i], alignments);
   }
 
-  // What the states alone give to the gates, glimpses included -> [rows, 4U].
+  // What the states alone give to the gates, glimpses included -> [rows, 4U]. All hypotheses of a state share it.
   template <int kBytes>
   ASTER_INLINE std::vector<T> Sums(const States& states, std::vector<T>* alignments) const {
     const int64_t rows = states.samples.size(), width = sizes.projection(), num_gates = sizes.gates();
@@ -192,8 +218,8 @@ struct BeamSearch {
     return sums;
   }
 
-  // Advances the unfinished hypotheses of all samples that are not done -> logits and, in the same order,
-  // the next states.
+  // Makes a step of the cell for each unfinished hypothesis of all samples that are not done -> the logits and, in the
+  // same order, the next states.
   template <int kBytes>
   ASTER_INLINE std::vector<T> Advance(const States& states, const std::vector<T>& sums,
                                       const std::vector<std::vector<Beam>>& history, States* next) const {
@@ -220,7 +246,8 @@ struct BeamSearch {
 
   static bool Done(const Beam& beam) { return beam[0].finished; }
 
-  // Appends to each sample's history the best continuations -> the states of those that go on.
+  // Appends a beam of the best continuations to the history of each sample -> the states from which those go on. It
+  // goes through the hypotheses in the order of Advance, so that `row` counts the rows of logits and of `advanced`.
   States Select(const std::vector<int64_t>& samples, std::vector<T>* logits, const States& advanced,
                 std::vector<std::vector<Beam>>* history) const {
     const int64_t units = sizes.units;
@@ -230,7 +257,7 @@ struct BeamSearch {
       std::vector<Beam>& steps = (*history)[i];
       if (Done(steps.back())) continue;
       Beam beam;
-      std::vector<int64_t> rows;  // of `advanced`, by hypothesis
+      std::vector<int64_t> rows;  // of `advanced`, for each parent; a finished one has none and never uses its own
       for (const Hypothesis& hypothesis : steps.back()) {
         const int64_t parent = rows.size();
         rows.push_back(row);
@@ -242,7 +269,7 @@ struct BeamSearch {
       }
       steps.push_back(beam);
       if (Done(beam)) continue;
-      std::vector<int64_t> kept(rows.size(), -1);  // the new row of each parent's state
+      std::vector<int64_t> kept(rows.size(), -1);  // the row in `states` of each parent's state, once it is copied
       for (Hypothesis& hypothesis : steps.back()) {
         if (hypothesis.finished) continue;
         int64_t& state = kept[hypothesis.parent];
@@ -259,7 +286,7 @@ struct BeamSearch {
     return states;
   }
 
-  // Adds the continuations of a hypothesis that are good enough.
+  // Inserts the continuations of a hypothesis by every label into the beam, which keeps those that are good enough.
   void Expand(const Hypothesis& hypothesis, int64_t parent, T* logits, Beam* beam) const {
     const T log_sum = AddBias(logits);
     tree.ForEach(hypothesis.node, num_labels, [&](int32_t label, int32_t node) {
@@ -269,7 +296,8 @@ struct BeamSearch {
     });
   }
 
-  // Keeps the beam sorted, equals in the order in which they came, and no wider than beam_width.
+  // Keeps the beam sorted, equals in the order in which they came, and no wider than beam_width. A score that is not a
+  // number counts as the lowest, so that the search ends whatever the weights are.
   void Insert(Hypothesis hypothesis, Beam* beam) const {
     if (!(hypothesis.score >= std::numeric_limits<T>::lowest())) hypothesis.score = std::numeric_limits<T>::lowest();
     const bool full = static_cast<int64_t>(beam->size()) == beam_width;
@@ -280,10 +308,10 @@ struct BeamSearch {
     beam->insert(at, hypothesis);
   }
 
-  // Follows the best hypothesis back to its first label.
-  Found<T> Trace(const std::vector<Beam>& steps, const std::vector<std::vector<T>>& alignments) const {
+  // Follows the best hypothesis back to its first label. A finished hypothesis that was repeated has no alignments.
+  Decoded<T> Trace(const std::vector<Beam>& steps, const std::vector<std::vector<T>>& alignments) const {
     const int64_t length = steps.size() - 1, num_values = sizes.num_values();
-    Found<T> result;
+    Decoded<T> result;
     result.score = steps.back()[0].score;
     result.labels.resize(length);
     result.log_probs.resize(length);

@@ -2,15 +2,11 @@
 #include "bilinear_sample.h"
 
 #include "gpu_op.h"
-#include "parallel.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
+#include "op.h"
 
 namespace aster {
 namespace {
 
-namespace tf = tensorflow;
 using tf::shape_inference::InferenceContext;
 using tf::shape_inference::ShapeHandle;
 
@@ -73,8 +69,8 @@ class BilinearSampleOp : public tf::OpKernel {
     tf::Tensor* out;
     OP_REQUIRES_OK(context, context->allocate_output(
         0, kResult == SAMPLES ? samples_shape : kResult == GRID_GRADIENT ? grid.shape() : images.shape(), &out));
-    Run(context, batch, sizes, images.flat<T>().data(), grid.flat<T>().data(),
-        kResult == SAMPLES ? nullptr : context->input(2).flat<T>().data(), out->flat<T>().data());
+    Run(context, batch, sizes, Data<T>(images), Data<T>(grid),
+        kResult == SAMPLES ? nullptr : Data<T>(context->input(2)), Data<T>(out));
   }
 
  protected:

@@ -5,32 +5,32 @@
 
 #include "attention_lstm.h"
 #include "gpu.h"
-#include "tensorflow/core/framework/op_kernel.h"
+#include "op.h"
 
 namespace aster {
 
 // setup.py sets EIGEN_USE_GPU, which the device's type needs.
-inline gpu::Stream StreamOf(tensorflow::OpKernelContext* context) { return context->eigen_gpu_device().stream(); }
+inline gpu::Stream StreamOf(tf::OpKernelContext* context) { return context->eigen_gpu_device().stream(); }
 
-inline tensorflow::Status GpuStatus(int error) {
-  if (error == 0) return tensorflow::Status();
-  return tensorflow::errors::Internal("CUDA: ", gpu::ErrorText(error));
+inline tf::Status GpuStatus(int error) {
+  if (error == 0) return tf::Status();
+  return tf::errors::Internal("CUDA: ", gpu::ErrorText(error));
 }
 
 // Memory of the GPU for `count` values, as long as `tensor` is there. What runs on the op's stream may go on using
 // it: TensorFlow gives freed memory only to what comes later on that stream.
 template <typename T>
-tensorflow::Status Allocate(tensorflow::OpKernelContext* context, int64_t count, tensorflow::Tensor* tensor,
+tf::Status Allocate(tf::OpKernelContext* context, int64_t count, tf::Tensor* tensor,
                             T** values) {
   TF_RETURN_IF_ERROR(context->allocate_temp(
-      tensorflow::DT_INT8, tensorflow::TensorShape({static_cast<int64_t>(count * sizeof(T))}), tensor));
-  *values = reinterpret_cast<T*>(tensor->flat<tensorflow::int8>().data());
-  return tensorflow::Status();
+      tf::DT_INT8, tf::TensorShape({static_cast<int64_t>(count * sizeof(T))}), tensor));
+  *values = reinterpret_cast<T*>(tensor->flat<tf::int8>().data());
+  return tf::Status();
 }
 
-inline tensorflow::Status ShapeOf(const Sizes& sizes, gpu::AttentionShape* shape) {
+inline tf::Status ShapeOf(const Sizes& sizes, gpu::AttentionShape* shape) {
   if (sizes.lengths.size() > gpu::AttentionShape::kMostMemories)
-    return tensorflow::errors::Unimplemented("on a GPU at most ", gpu::AttentionShape::kMostMemories, " memories");
+    return tf::errors::Unimplemented("on a GPU at most ", gpu::AttentionShape::kMostMemories, " memories");
   shape->steps = sizes.steps;
   shape->batch = sizes.batch;
   shape->units = sizes.units;
@@ -41,7 +41,7 @@ inline tensorflow::Status ShapeOf(const Sizes& sizes, gpu::AttentionShape* shape
   shape->forget_bias = sizes.forget_bias;
   shape->attend_first = sizes.attend_first;
   shape->reverse = sizes.reverse;
-  return tensorflow::Status();
+  return tf::Status();
 }
 
 }  // namespace aster

@@ -1,4 +1,7 @@
-// Products of a few rows with a matrix that serves many times, free of TensorFlow.
+// Products of a few rows with a matrix that is used many times, free of TensorFlow.
+//
+// A decoder multiplies one row per hypothesis with the same kernel in every step. So the kernel is laid out once, in
+// the order in which the products read it.
 #ifndef ASTER_C_OPS_MATMUL_H_
 #define ASTER_C_OPS_MATMUL_H_
 
@@ -12,7 +15,8 @@
 
 namespace aster {
 
-// A matrix [rows, columns] cut into panels of columns, two vectors wide; the last is filled up with zeros.
+// A matrix [rows, columns] cut into panels of columns, two vectors wide, one panel after the other; the last one is
+// filled up with zeros. A product reads a panel from its first to its last value, without gaps.
 template <typename T>
 class PackedMatrix {
  public:
@@ -44,8 +48,9 @@ class PackedMatrix {
   std::vector<T> data_;
 };
 
-// kRows rows of the product with kPanels panels that follow each other; `columns` of them are written. Each sum is
-// made in the order of k, so that a row is the same whatever rows are beside it.
+// Multiplies kRows rows with kPanels neighbouring panels and writes `columns` columns. The sums stay in registers: the
+// sizes are known to the compiler and the loops over them are unrolled, so that `sums` and `b` never are in memory.
+// Each sum is made in the order of k, so that a row has the same result whatever rows are beside it.
 template <typename T, int kBytes, int kRows, int kPanels>
 ASTER_INLINE void MultiplyPanels(const T* a, int64_t stride, const T* panel, int64_t depth, T* out,
                                  int64_t out_stride, int64_t columns) {
@@ -81,12 +86,15 @@ ASTER_INLINE void MultiplyPanels(const T* a, int64_t stride, const T* panel, int
   }
 }
 
-// out [rows, b.columns()] = a [rows, b.rows()] x b. A row of `a` begins `stride` values after the last.
+// out [rows, b.columns()] = a [rows, b.rows()] x b. A row of `a` begins `stride` values after the one before.
 template <typename T, int kBytes>
 ASTER_INLINE void Multiply(const T* a, int64_t stride, int64_t rows, const PackedMatrix<T>& b, T* out) {
-  // Two accumulators a row, and 2 operands, in the 32 registers of AVX-512 or the 16 of others.
+  // A row of a block needs 2 registers for its sums, and the block 2 for the panel and 1 for a value of `a`. So 8 rows
+  // fit into the 32 registers of AVX-512, and 5 into the 16 of other processors.
   const int kRows = kBytes == 64 ? 8 : 5;
-  const int kPanels = 4;  // of a single row, whose 8 sums go on while others wait
+  // A single row takes 4 panels at once. With one panel it would have 2 sums only, and each addition would wait for the
+  // one before; with 8 sums the processor always has another one to go on with.
+  const int kPanels = 4;
   const int64_t width = 2 * Lanes<T, kBytes>::kCount, depth = b.rows(), total = b.columns();
   int64_t n = 0;
   if (rows == 1) {
@@ -98,7 +106,7 @@ ASTER_INLINE void Multiply(const T* a, int64_t stride, int64_t rows, const Packe
     const int64_t columns = std::min(width, total - n);
     for (int64_t m = 0, count; m < rows; m += count) {
       const int64_t left = rows - m, blocks = (left + kRows - 1) / kRows;
-      count = (left + blocks - 1) / blocks;  // blocks alike: a row by itself costs as much as two of five
+      count = (left + blocks - 1) / blocks;  // alike: a row by itself costs as much as two of five
       const T* from = a + m * stride;
       T* to = out + m * total + n;
       if (count == 8) MultiplyPanels<T, kBytes, 8, 1>(from, stride, panel, depth, to, total, columns);
@@ -113,16 +121,16 @@ ASTER_INLINE void Multiply(const T* a, int64_t stride, int64_t rows, const Packe
   }
 }
 
-// The packed form of an op's matrix: made in each step, or only once where it is constant.
+// The packed form of an op's matrix: made in each call, or only once where the matrix is constant.
 template <typename T>
 class Packing {
  public:
   explicit Packing(bool constant) : constant_(constant) {}
 
-  std::shared_ptr<const PackedMatrix<T>> Get(const T* matrix, int64_t rows, int64_t columns, bool transposed = false) {
-    if (!constant_) return std::make_shared<const PackedMatrix<T>>(matrix, rows, columns, transposed);
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (!packed_) packed_ = std::make_shared<const PackedMatrix<T>>(matrix, rows, columns, transposed);
+  std::shared_ptr<const PackedMatrix<T>> Get(const T* matrix, int64_t rows, int64_t columns) {
+    if (!constant_) return std::make_shared<const PackedMatrix<T>>(matrix, rows, columns);
+    std::lock_guard<std::mutex> lock(mutex_);  // an op may run in several threads at once
+    if (!packed_) packed_ = std::make_shared<const PackedMatrix<T>>(matrix, rows, columns);
     return packed_;
   }
 

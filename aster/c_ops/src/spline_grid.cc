@@ -3,15 +3,11 @@
 
 #include <vector>
 
-#include "parallel.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
+#include "op.h"
 
 namespace aster {
 namespace {
 
-namespace tf = tensorflow;
 using tf::shape_inference::InferenceContext;
 using tf::shape_inference::ShapeHandle;
 
@@ -44,15 +40,15 @@ class SplineGridOp : public tf::OpKernel {
     const int64_t num_points = inverse.dim_size(0), num_coefficients = inverse.dim_size(1), pixels = lift.dim_size(1);
     tf::Tensor* grid;
     OP_REQUIRES_OK(context, context->allocate_output(0, tf::TensorShape({points.dim_size(0), pixels, 2}), &grid));
-    const float *from = points.flat<float>().data(), *matrix = inverse.flat<float>().data();
-    const float* lifting = lift.flat<float>().data();
-    float* to = grid->flat<float>().data();
+    const float *from = Data<float>(points), *to_coefficients = Data<float>(inverse), *to_pixels = Data<float>(lift);
+    float* to = Data<float>(grid);
     ForSamples(context, points.dim_size(0), [=](int64_t begin, int64_t end) {
       std::vector<float> coefficients(2 * num_coefficients);
       for (int64_t i = begin; i < end; ++i) {
-        OrderedProduct(matrix, num_coefficients, num_points, num_coefficients, from + i * num_points * 2,
+        OrderedProduct(to_coefficients, num_coefficients, num_points, num_coefficients, from + i * num_points * 2,
                        coefficients.data());
-        OrderedProduct(lifting, pixels, num_coefficients, num_coefficients, coefficients.data(), to + i * pixels * 2);
+        OrderedProduct(to_pixels, pixels, num_coefficients, num_coefficients, coefficients.data(),
+                       to + i * pixels * 2);
       }
     });
   }

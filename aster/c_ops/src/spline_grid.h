@@ -1,8 +1,8 @@
 // The sampling grid of a thin-plate spline, free of TensorFlow.
 //
 // The coefficients of a spline are large and cancel, so that the order in which they are added shows in the result.
-// It is that of the published system's matrix product (aster/model/tps.py has the same in standard operations): four
-// sums, of every fourth term each, then the terms that are left.
+// It is that of the published system's matrix product (Eigen with SSE): four sums, of every fourth term each, then the
+// terms that are left. Standard operations can't keep to it, since TensorFlow 2's graph rewriters change the order.
 #ifndef ASTER_C_OPS_SPLINE_GRID_H_
 #define ASTER_C_OPS_SPLINE_GRID_H_
 
