@@ -122,7 +122,7 @@ def _initialize(session, config, log_dir):
 def _run(session, graph, config, log_dir, evaluate):
     saver = checkpoint.Saver(log_dir, config.keep_checkpoint_every_n_hours)
     writer = tf.summary.FileWriter(log_dir, session.graph)
-    progress = Progress(log_dir, config.num_steps, graph.batch_size, writer)
+    progress = Progress(log_dir, num_steps=config.num_steps, batch_size=graph.batch_size, writer=writer)
 
     def watch(path, step):
         if path:

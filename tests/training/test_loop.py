@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from experiment import make_experiment, read_lines, write_config
+from experiment import make_experiment, make_lines_config, write_config
 from PIL import Image
 
 from aster import checkpoint
@@ -65,7 +65,7 @@ def test_training_on_images_of_several_widths(tmp_path):
             stream = io.BytesIO()
             Image.open(io.BytesIO(sample.encoded)).resize((64 << i % 2, 24)).save(stream, "PNG")
             writer.write(serialize(sample._replace(encoded=stream.getvalue())))
-    config = read_lines(read_config(folder), [90, 180])
+    config = make_lines_config(read_config(folder), [90, 180])
     losses = []
     with mock.patch.object(progress.Progress, "update", lambda self, step, loss, rate: losses.append(loss)):
         assert train(config, folder) == 30
@@ -85,7 +85,7 @@ def test_what_one_watches(tmp_path, monkeypatch):
     assert all(value > 0 for _, value in curves["images_per_second"])
     assert curves["word_accuracy"] == [(3, 0.25), (6, 0.5)]
     picture = Image.open(os.path.join(folder, "log", "curves.png"))
-    assert picture.size == (640, 4 * 160) and len(set(picture.convert("L").getdata())) > 3
+    assert picture.size == (2 * 500, 2 * 320) and len(set(picture.convert("L").getdata())) > 3
     with open(os.path.join(folder, "log", "progress.csv"), "a") as stream:
         stream.write("7,0.1\nnonsense")  # cut short by a full disk
     assert progress.read_progress(stream.name)["loss"][-1] == (7, 0.1)
