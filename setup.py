@@ -233,8 +233,6 @@ setup(
         "protobuf; python_version >= '3.10'",
         "tqdm==4.64.1; python_version < '3.7'",
         "tqdm; python_version >= '3.10'",
-        "matplotlib==3.3.4; python_version < '3.7'",
-        "matplotlib; python_version >= '3.10'",
     ],
     extras_require={
         "build": ["grpcio-tools"],
@@ -243,8 +241,8 @@ setup(
         "convert": ["scipy", "lmdb", "defusedxml"],
         # ONNX files by python -m aster.export, on TensorFlow 2
         "export": ["tf2onnx", "onnxruntime"],
-        # Words and fonts for tools/create_synthetic_tfrecord.py
-        "synth": ["pyspellchecker", "font-roboto", "font-source-sans-pro",
+        # Words and fonts for tools/create_synthetic_tfrecord.py; matplotlib brings DejaVu.
+        "synth": ["pyspellchecker", "matplotlib", "font-roboto", "font-source-sans-pro",
                   "font-source-serif-pro", "font-caladea"],
     },
 )

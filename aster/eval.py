@@ -54,7 +54,7 @@ def _follow(arguments):
     if not config.HasField("eval_input_reader"):
         raise ValueError(f"{arguments.exp_dir}: the configuration has no eval_input_reader")
     from aster import checkpoint
-    from aster.evaluation.evaluator import evaluate
+    from aster.evaluation.evaluator import evaluate, summary_line
     log_dir = os.path.join(arguments.exp_dir, "log")
     last, done = None, 0
     while True:
@@ -63,6 +63,7 @@ def _follow(arguments):
             last, done = path, done + 1
             try:
                 result = evaluate(config, arguments.exp_dir, path)
+                print(summary_line(result), flush=True)
                 if arguments.json:
                     command.write_json(arguments.json, result)
             except checkpoint.DamagedCheckpoint as error:

@@ -18,23 +18,27 @@ def main():
     if not config.HasField("train_config"):
         raise ValueError(f"{arguments.exp_dir}: the configuration has no train_config")
     from aster.training.loop import train
-    train(config, arguments.exp_dir, arguments.num_clones, arguments.clone_on_cpu, _evaluation(config, arguments))
+    train(config, arguments.exp_dir, num_clones=arguments.num_clones, clone_on_cpu=arguments.clone_on_cpu,
+          evaluate=_evaluation(config, arguments.exp_dir))
 
 
-def _evaluation(config, arguments):
+def _evaluation(config, exp_dir):
     """A function of a checkpoint's path that gives its word accuracy, or None where the configuration asks for none."""
     if not config.train_config.eval_num_examples:
         return None
-    from aster.evaluation.evaluator import evaluate
+    from aster.evaluation.evaluator import evaluate, summary_line
     small = type(config)()
     small.CopyFrom(config)
     small.eval_config.num_examples = config.train_config.eval_num_examples
 
     def word_accuracy(path):
         try:
-            return evaluate(small, arguments.exp_dir, path)["word_accuracy"]
+            result = evaluate(small, exp_dir, path)
         except (OSError, ValueError) as error:
             logging.getLogger(__name__).error("can't evaluate %s: %s; training goes on", path, error)
+            return None
+        logging.getLogger(__name__).info("%s", summary_line(result))
+        return result["word_accuracy"]
     return word_accuracy
 
 

@@ -94,9 +94,8 @@ def test_what_one_watches(tmp_path, monkeypatch):
 def test_an_evaluation_after_each_checkpoint(tmp_path, caplog):
     folder = make_experiment(tmp_path, train="eval_num_examples: 5")
     caplog.set_level("INFO")
-    arguments = type("Arguments", (), {"exp_dir": folder})
     config = read_config(folder)
-    word_accuracy = train_command._evaluation(config, arguments)
+    word_accuracy = train_command._evaluation(config, folder)
     train(config, folder, evaluate=word_accuracy)
     assert "5 words" in caplog.text
     path = os.path.join(folder, "log", "progress.csv")
@@ -258,7 +257,7 @@ def test_a_pattern_that_freezes_nothing_is_named(tmp_path, caplog):
 
 def test_a_folder_that_can_not_be_written_is_told_at_once(tmp_path, monkeypatch):
     folder = make_experiment(tmp_path)
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: open(os.path.join(dir, "no", "such"), "w"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: os.mkdir(os.path.join(dir, "no", "such")))
     with pytest.raises(EnvironmentError):
         run(folder)
     assert os.listdir(os.path.join(folder, "log")) == []
