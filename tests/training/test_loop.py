@@ -18,6 +18,7 @@ from aster.config import read_config
 from aster.data.example import Sample, parse, serialize
 from aster.training import TrainingStopped, progress
 from aster.training.loop import train
+from aster.training.saver import Saver
 
 
 def run(folder, **options):
@@ -53,6 +54,31 @@ def test_train_save_resume(tmp_path, caplog):
     slots = checkpoint.read_shapes(os.path.join(folder, "log", "optimizer.ckpt-5"))
     assert "OptimizeClones/FeatureExtractor/Convnet/conv1/weights/Adam" in slots
     assert not set(slots) & set(names)
+
+
+def test_a_training_that_is_finished_says_how_to_go_on(tmp_path, caplog):
+    folder = make_experiment(tmp_path)
+    run(folder)
+    saved = sorted(os.listdir(os.path.join(folder, "log")))
+    caplog.set_level("INFO")
+    assert run(folder) == 3 and sorted(os.listdir(os.path.join(folder, "log"))) == saved
+    assert "num_steps 3 is reached already" in caplog.text
+    assert f"--exp_dir {folder} --set 'train_config {{ num_steps: 6 }}'" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["log", "log/model.ckpt-3", "log/model.ckpt-3.index"])
+def test_a_checkpoint_is_looked_for_in_the_experiment_folder_first(tmp_path, monkeypatch, name):
+    for folder in "experiment", "elsewhere":
+        os.makedirs(str(tmp_path / folder / "log"))
+    for file in ("model.ckpt-3.index", "model.ckpt-3.data-00000-of-00001"):
+        (tmp_path / "experiment" / "log" / file).write_bytes(b"")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    base_dir = str(tmp_path / "experiment")
+    assert checkpoint.find_checkpoint(name, base_dir) == os.path.join(base_dir, "log", "model.ckpt-3")
+    monkeypatch.chdir(tmp_path / "experiment")
+    assert checkpoint.find_checkpoint(name, str(tmp_path / "nowhere")) == os.path.join("log", "model.ckpt-3")
+    with pytest.raises(checkpoint.CheckpointError, match="^nosuch: no such checkpoint"):
+        checkpoint.find_checkpoint("nosuch", base_dir)
 
 
 def test_training_on_images_of_several_widths(tmp_path):
@@ -117,7 +143,7 @@ def test_what_the_optimizer_remembers_comes_back(tmp_path, together):
         if together:
             tf.train.Saver().save(session, os.path.join(log_dir, "model.ckpt"), global_step=7)
         else:
-            checkpoint.Saver(log_dir, 1000).save(session, 7)
+            Saver(log_dir, 1000).save(session, 7)
             assert sorted(checkpoint.read_shapes(os.path.join(log_dir, "model.ckpt-7"))) == ["weights"]
         session.run([weights.assign(0.0), slot.assign(0.0)])
         assert checkpoint.resume(session, log_dir, tf.global_variables()).endswith("model.ckpt-7")
