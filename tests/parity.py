@@ -30,15 +30,25 @@ NOISE_DRAWS = 12  # the effect of one ranges over a factor of ten: it depends on
 
 
 def run_model(config_path, checkpoint_path, images, texts):
-    """Images [B, H, W, 3], 0..255, and texts [B] -> {name in the NPZ: array}."""
+    """Runs inference and a training pass.
+
+    Args:
+      config_path: the model's configuration.
+      checkpoint_path: its checkpoint.
+      images: [B, H, W, 3], 0..255.
+      texts: [B], the true texts.
+
+    Returns:
+      {name in the NPZ: array}.
+    """
     config = read_config(config_path)
     outputs = {}
-    for part in (_inference, _training):
+    for build in (_inference, _training):
         with tf.Graph().as_default():
             model = build_model(config.model, os.path.dirname(config_path))
             # fed as in real use: of constants TensorFlow would fold, and so round, differently
             inputs = tf.placeholder(tf.float32, (None,) + images.shape[1:]), tf.placeholder(tf.string, [None])
-            tensors = part(model, *inputs)
+            tensors = build(model, *inputs)
             with tf.Session() as session:
                 checkpoint.restore(session, checkpoint.find_checkpoint(checkpoint_path), tf.global_variables())
                 outputs.update(session.run(tensors, dict(zip(inputs, (images, texts)))))
@@ -74,7 +84,15 @@ def _training(model, images, texts):
 
 
 def compare(expected, actual):
-    """-> [(name, largest difference, tolerance, holds)], for every name in `expected`."""
+    """Compares recorded arrays with ours.
+
+    Args:
+      expected: {name in the NPZ: array}, as recorded.
+      actual: the same of ours; names may be missing.
+
+    Returns:
+      [(name, largest difference, tolerance, whether it holds)], for every name in `expected`.
+    """
     rows = []
     for name in sorted(expected):
         if name == "training/gradient_norms_names" or not name.startswith(("inference/", "training/")):
@@ -117,7 +135,16 @@ def _equal_row(name, expected, actual):
 
 
 def check(config_path, checkpoint_path, npz_path):
-    """-> [(verdict, name, difference, tolerance)]; the verdict is ok, noise or FAIL."""
+    """Compares a model with recorded outputs.
+
+    Args:
+      config_path: the model's configuration.
+      checkpoint_path: its checkpoint.
+      npz_path: the recorded outputs, with the images and texts that they are of.
+
+    Returns:
+      [(verdict, name, largest difference, tolerance)]; a verdict is "ok", "noise" or "FAIL".
+    """
     expected = dict(np.load(npz_path))
     images, texts = expected["images_uint8"].astype(np.float32), expected["groundtruth_text"]
     actual = run_model(config_path, checkpoint_path, images, texts)
@@ -157,10 +184,10 @@ def main(arguments):
         sys.exit(__doc__)
     rows = check(*arguments)
     for verdict, name, difference, tolerance in rows:
-        print("%-5s %-10.3g (at most %g)  %s" % (verdict, difference, tolerance, name))
-    counts = [sum(row[0] == verdict for row in rows) for verdict in ("ok", "noise", "FAIL")]
-    print("%d ok, %d within noise, %d failed" % tuple(counts))
-    return 1 if counts[2] else 0
+        print(f"{verdict:5} {difference:<10.3g} (at most {tolerance:g})  {name}")
+    num_ok, num_noise, num_failed = (sum(row[0] == verdict for row in rows) for verdict in ("ok", "noise", "FAIL"))
+    print(f"{num_ok} ok, {num_noise} within noise, {num_failed} failed")
+    return 1 if num_failed else 0
 
 
 if __name__ == "__main__":

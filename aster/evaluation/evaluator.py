@@ -1,9 +1,12 @@
-"""Evaluating the checkpoints of an experiment on its eval_input_reader."""
+"""Evaluating a checkpoint of an experiment on its eval_input_reader."""
 import itertools
 import logging
 import os
 import time
-from typing import NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+from PIL import Image
 
 from aster import checkpoint
 from aster.compat import tf
@@ -15,73 +18,113 @@ from aster.reading.recognizer import Reading, Recognizer
 
 _log = logging.getLogger(__name__)
 BATCH_SIZE = 32
+_PICTURE_WIDTH = 800  # pixels; TensorBoard keeps a file of them for every checkpoint
 
 
 class EvaluatedSample(NamedTuple):
-    """What a record says, and what was read of it."""
+    """A record, and what was read of it. `truth` is its text, and `lexicon` its own words, if it has any."""
     truth: str
     lexicon: Tuple[str, ...]
     filename: str
     reading: Reading
 
 
-def evaluate(config, exp_dir, checkpoint_path):
-    """Reads the eval_input_reader once with the checkpoint -> results, a dict; exp_dir/log/eval gets summaries."""
+def evaluate(config: Any, exp_dir: str, checkpoint_path: str) -> Dict[str, Any]:
+    """Evaluates a checkpoint on the first `num_examples` words of the eval_input_reader.
+
+    Numbers and some pictures also go to exp_dir/log/eval, for TensorBoard.
+
+    Args:
+      config: a TrainEvalPipelineConfig.
+      exp_dir: the experiment folder.
+      checkpoint_path: of the checkpoint, without an ending.
+
+    Returns:
+      "dataset", "count" (of words), "word_accuracy" (0..1), "normalized_edit_distance", "with_lexicon" (whether each
+      text was replaced by the nearest word of its lexicon), "skipped" (records) and "global_step".
+
+    Raises:
+      CheckpointError: the checkpoint is damaged or of another model.
+      ValueError: the data can't be used.
+    """
     options = config.eval_config
-    drawn = []
+    to_draw: List[Dict[str, Any]] = []  # arguments of draw_reading
     with Recognizer(config, checkpoint_path, exp_dir) as recognizer:
-        report, judged = recognize_records(recognizer, config.eval_input_reader, options.data_preprocessing_steps, exp_dir,
-                                      details=options.num_visualizations > 0)
+        report, samples = recognize_records(
+            recognizer, config.eval_input_reader, options.data_preprocessing_steps, base_dir=exp_dir,
+            details=options.num_visualizations > 0)
         metrics = RecognitionMetrics(recognizer.ascii_only)
         started = time.time()
-        for item in itertools.islice(judged, options.num_examples):
-            predicted = item.reading.text
-            if options.eval_with_lexicon:
-                predicted = nearest_word(predicted, item.lexicon)
-            right = metrics.update(predicted, item.truth)
-            if len(drawn) < options.num_visualizations and not (right and options.only_visualize_incorrect):
-                drawn.append(draw_reading(item.reading._replace(text=predicted), item.truth))
+        for sample in itertools.islice(samples, options.num_examples):
+            text = sample.reading.text or ""
+            corrected = nearest_word(text, sample.lexicon) if options.eval_with_lexicon else text
+            is_right = metrics.update(corrected, sample.truth)
+            if len(to_draw) < options.num_visualizations and not (is_right and options.only_visualize_incorrect):
+                to_draw.append({"reading": sample.reading, "truth": sample.truth,
+                                "corrected": corrected if corrected != text else None})
+        seconds = time.time() - started
     result = _result(config, metrics, report, checkpoint.global_step(checkpoint_path))
-    _log.info("%s, %.1f images/s", report, result["count"] / (time.time() - started))
-    _write_summary(os.path.join(exp_dir, "log", "eval"), result, drawn)
+    _log.info("%s; %.1f images/s", report, result["count"] / seconds)
+    _write_summary(os.path.join(exp_dir, "log", "eval"), result, _draw(to_draw))
     return result
 
 
-def summary_line(result):
-    """Says in a line what `evaluate` returned."""
-    return (f"{result['dataset']} at step {result['global_step']}: word accuracy {100 * result['word_accuracy']:.2f} %, "
+def summary_line(result: Dict[str, Any]) -> str:
+    """Says in one line what `evaluate` returned.
+
+    Args:
+      result: what `evaluate` returned.
+
+    Returns:
+      The line, without a line break.
+    """
+    return (f"{result['dataset']} at step {result['global_step']}: "
+            f"word accuracy {100 * result['word_accuracy']:.2f} %, "
             f"normalized edit distance {result['normalized_edit_distance']:.4f}, {result['count']} words, "
             f"{result['skipped']} skipped")
 
 
-def recognize_records(recognizer, reader, steps, base_dir, field="eval_input_reader", details=False):
-    """-> (the ReadReport of an InputReader, which grows while it is read; an iterator of EvaluatedSample).
+def recognize_records(recognizer: Recognizer, reader: Any, steps: Sequence[Any], *, base_dir: str,
+                      field: str = "eval_input_reader", details: bool = False
+                      ) -> Tuple[Any, Iterator[EvaluatedSample]]:
+    """Recognizes the images of TFRecord files.
 
-    Truths are the records' texts as the PreprocessingStep messages leave them.
-    Raises what `dataset.check_inputs` raises.
+    Args:
+      recognizer: an open Recognizer.
+      reader: an InputReader message.
+      steps: PreprocessingStep messages. Truths are the records' texts as these leave them.
+      base_dir: the experiment folder, in which relative paths are looked up first.
+      field: the reader's name in the configuration, for messages.
+      details: whether the Readings have details.
+
+    Returns:
+      A ReadReport, which is complete once all samples are read; and an iterator of EvaluatedSample.
+
+    Raises:
+      ValueError: the data can't be used; see `check_inputs`.
     """
     graph = tf.Graph()
     with graph.as_default():
-        check_inputs([reader], steps, recognizer.charsets, base_dir, field,
-                     is_training=False, max_characters=recognizer.max_characters)
-        stream = make_dataset([reader], [BATCH_SIZE], steps, is_training=False,
-                              charsets=recognizer.charsets, base_dir=base_dir, field=field)
-    return stream.report, _read(recognizer, graph, stream, details)
+        check_inputs([reader], steps, recognizer.charsets, base_dir=base_dir, field=field, is_training=False,
+                     max_characters=recognizer.max_characters)
+        stream = make_dataset([reader], [BATCH_SIZE], steps, is_training=False, charsets=recognizer.charsets,
+                              base_dir=base_dir, field=field)
+    return stream.report, _recognize_batches(recognizer, graph, stream, details)
 
 
-def _read(recognizer, graph, stream, details):
+def _recognize_batches(recognizer: Recognizer, graph: Any, stream: Any, details: bool) -> Iterator[EvaluatedSample]:
     samples = _samples(graph, stream)
     while True:
-        chunk = list(itertools.islice(samples, BATCH_SIZE))
-        if not chunk:
+        batch = list(itertools.islice(samples, BATCH_SIZE))
+        if not batch:
             return
-        images, *columns = zip(*chunk)
+        images, *columns = zip(*batch)
         for truth, lexicon, filename, reading in zip(*columns, recognizer.recognize_preprocessed(images, details)):
             words = lexicon.decode("utf-8").split("\t") if lexicon else ()
             yield EvaluatedSample(truth.decode("utf-8"), tuple(words), filename.decode("utf-8", "replace"), reading)
 
 
-def _samples(graph, stream):
+def _samples(graph: Any, stream: Any) -> Iterator[Tuple[np.ndarray, bytes, bytes, bytes]]:
     """Yields (image, text, lexicon, filename) of each sample."""
     batch = stream.batch
     with tf.Session(graph=graph) as session:
@@ -91,14 +134,14 @@ def _samples(graph, stream):
                 columns = session.run([batch.images, batch.texts, batch.lexicons, batch.filenames])
             except tf.errors.OutOfRangeError:
                 return
-            except tf.errors.InvalidArgumentError:
-                if stream.report.error:
-                    raise ValueError(stream.report.error)
+            except tf.errors.InvalidArgumentError as error:
+                if stream.report.error:  # what the pipeline found wrong with the data, in words
+                    raise ValueError(stream.report.error) from error
                 raise
             yield from zip(*columns)
 
 
-def _result(config, metrics, report, global_step):
+def _result(config: Any, metrics: RecognitionMetrics, report: Any, global_step: int) -> Dict[str, Any]:
     summary, reader = metrics.summary(), config.eval_input_reader
     return {"dataset": reader.tf_record_input_reader.input_path or reader.custom.factory, "count": summary["count"],
             "word_accuracy": summary["word_accuracy"],
@@ -107,14 +150,23 @@ def _result(config, metrics, report, global_step):
             "global_step": global_step}
 
 
-def _write_summary(folder, result, drawn):
+def _draw(samples: Sequence[Dict[str, Any]]) -> List[Image.Image]:
+    """The pictures, or none: an evaluation during a training must not end it for want of matplotlib."""
+    try:
+        return [draw_reading(width=_PICTURE_WIDTH, **sample) for sample in samples]
+    except ImportError as error:
+        _log.error("no pictures for TensorBoard: %s; install it with: pip install matplotlib", error)
+        return []
+
+
+def _write_summary(folder: str, result: Dict[str, Any], pictures: Sequence[Image.Image]) -> None:
     summary = tf.Summary()
     for name in ("word_accuracy", "normalized_edit_distance"):
         summary.value.add(tag="eval/" + name, simple_value=result[name])
-    for i, image in enumerate(drawn):
-        value = summary.value.add(tag="recognition/%d" % i)
-        value.image.height, value.image.width, value.image.colorspace = image.height, image.width, 3
-        value.image.encoded_image_string = encode(image)
+    for i, picture in enumerate(pictures):
+        image = summary.value.add(tag=f"recognition/{i}").image
+        image.height, image.width, image.colorspace = picture.height, picture.width, 3
+        image.encoded_image_string = encode(picture)
     with tf.Graph().as_default():
         writer = tf.summary.FileWriter(folder)
         writer.add_summary(summary, result["global_step"])

@@ -1,13 +1,21 @@
-"""Correcting a text by a lexicon."""
-from aster.evaluation.metrics import edit_distance
+"""Correcting a text by the lexicon of its image."""
+from typing import Sequence
+
+import editdistance
 
 
-def nearest_word(text, lexicon):
-    """The word of `lexicon` with the smallest edit distance to `text`, both lower-cased; the first of equals.
+def nearest_word(text: str, lexicon: Sequence[str]) -> str:
+    """Finds the word of a lexicon that a text most likely means.
 
-    An empty lexicon leaves the text as it is.
+    Args:
+      text: the text read.
+      lexicon: words.
+
+    Returns:
+      The word with the smallest edit distance to the text, capitals ignored; of several equals the first. The text
+      itself if the lexicon is empty.
     """
     if not lexicon:
         return text
     text = text.lower()
-    return min(lexicon, key=lambda word: edit_distance(text, word.lower()))
+    return min(lexicon, key=lambda word: editdistance.eval(text, word.lower()))

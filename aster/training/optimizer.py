@@ -1,12 +1,21 @@
 """Learning-rate schedules and optimizers (protos/optimizer.proto)."""
 import math
 import re
+from typing import Any, List, Sequence, Tuple
 
 from aster.compat import tf
 
 
-def learning_rate(config, global_step):
-    """protos.LearningRate -> scalar tensor."""
+def learning_rate(config: Any, global_step: Any) -> Any:
+    """Builds a schedule.
+
+    Args:
+      config: a LearningRate message.
+      global_step: scalar tensor.
+
+    Returns:
+      The learning rate at this step, scalar.
+    """
     kind = config.WhichOneof("learning_rate")
     options = getattr(config, kind)
     if kind == "constant_learning_rate":
@@ -17,12 +26,14 @@ def learning_rate(config, global_step):
     if kind == "one_cycle_learning_rate":
         return _one_cycle(options, tf.cast(global_step, tf.float32))
     rates = [options.initial_learning_rate] + [entry.learning_rate for entry in options.schedule]
+    # the rate's index is the number of steps of the schedule that are reached
     steps = tf.constant([entry.step for entry in options.schedule], tf.int64)
     return tf.gather(tf.constant(rates), tf.reduce_sum(tf.cast(tf.cast(global_step, tf.int64) >= steps, tf.int32)))
 
 
 def _one_cycle(options, step):
-    """Up from a 25th of the maximum, then down to a 10,000th of that, along cosines."""
+    """Up from a 25th of the maximum, then down to a 10,000th of the first rate (Smith and Topin 2017, whose straight
+    lines are cosines here)."""
     top, warmup = options.max_learning_rate, float(options.num_warmup_steps)
     low, end = top / 25.0, top / 25.0e4
 
@@ -32,8 +43,16 @@ def _one_cycle(options, step):
                     cosine(top, end, (step - warmup) / (options.num_steps - warmup)))
 
 
-def make_optimizer(config, global_step):
-    """protos.Optimizer -> (tf.train.Optimizer, its learning rate as a scalar tensor)."""
+def make_optimizer(config: Any, global_step: Any) -> Tuple[Any, Any]:
+    """Makes an optimizer.
+
+    Args:
+      config: an Optimizer message.
+      global_step: scalar tensor.
+
+    Returns:
+      A tf.train.Optimizer, and its learning rate, scalar.
+    """
     kind = config.WhichOneof("optimizer")
     options = getattr(config, kind)
     rate = learning_rate(options.learning_rate, global_step)
@@ -50,9 +69,11 @@ def make_optimizer(config, global_step):
 
 
 class NadamOptimizer(tf.train.Optimizer):
-    """Adam with Nesterov momentum (Dozat 2016), which TensorFlow has in 1.4's contrib only."""
+    """Adam with Nesterov momentum (Dozat 2016). TensorFlow has it only in 1.4's contrib."""
 
-    def __init__(self, learning_rate, beta1=0.9, beta2=0.999, epsilon=1e-8, name="Nadam"):
+    def __init__(self, learning_rate: Any, *, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8,
+                 name: str = "Nadam") -> None:
+        """Takes the learning rate, a number or a scalar tensor; the rest are Adam's symbols."""
         super().__init__(use_locking=False, name=name)
         self._rate, self._beta1, self._beta2, self._epsilon = learning_rate, beta1, beta2, epsilon
 
@@ -74,9 +95,18 @@ class NadamOptimizer(tf.train.Optimizer):
     _resource_apply_dense = _apply_dense
 
 
-def transform_gradients(gradients, clip_norm=0.0, bias_multiplier=0.0):
-    """[(gradient, variable)] with the gradients of biases multiplied, then each gradient clipped to a norm.
-    0 leaves either out."""
+def transform_gradients(gradients: Sequence[Tuple[Any, Any]], *, clip_norm: float = 0.0,
+                        bias_multiplier: float = 0.0) -> List[Tuple[Any, Any]]:
+    """Multiplies the gradients of biases, then clips each gradient.
+
+    Args:
+      gradients: [(gradient, variable)].
+      clip_norm: the largest norm of a gradient; 0 clips none.
+      bias_multiplier: what the gradients of biases are multiplied by; 0 leaves them as they are.
+
+    Returns:
+      [(gradient, variable)].
+    """
     transformed = []
     for gradient, variable in gradients:
         if bias_multiplier and re.search(r"/bias(es)?$", variable.op.name):

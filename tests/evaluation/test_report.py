@@ -13,24 +13,25 @@ from aster import eval as eval_command
 from aster.compat import tf
 from aster.config import read_config
 from aster.data.example import Sample, serialize
-from aster.evaluation import page, report
-from aster.evaluation.metrics import align, edit_distance
+from aster.evaluation import page, report, tables
+from aster.evaluation.comparison import compare, mcnemar
+from aster.evaluation.metrics import align, edit_distance, wilson
 from aster.training.loop import train
 
 
 def test_wilson_interval():
     # Wilson 1927, by the closed formula worked out by hand for 15 of 20
-    low, high = report.wilson(15, 20)
+    low, high = wilson(15, 20)
     assert abs(low - 0.5313) < 1e-4 and abs(high - 0.8881) < 1e-4
-    assert report.wilson(0, 10)[0] == 0.0 and report.wilson(10, 10)[1] == pytest.approx(1.0)
-    assert report.wilson(0, 0) == (0.0, 1.0)
+    assert wilson(0, 10)[0] == 0.0 and wilson(10, 10)[1] == pytest.approx(1.0)
+    assert wilson(0, 0) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("first, second, expected", [
     (0, 0, 1.0), (5, 5, 1.0), (1, 0, 1.0), (5, 0, 0.0625), (8, 2, 0.109375), (0, 10, 2 / 1024.0)])
 def test_mcnemar(first, second, expected):
-    assert report.mcnemar(first, second) == pytest.approx(expected)
-    assert 0 < report.mcnemar(4000, 4200) < 0.05  # no overflow
+    assert mcnemar(first, second) == pytest.approx(expected)
+    assert 0 < mcnemar(4000, 4200) < 0.05  # no overflow
 
 
 @pytest.mark.parametrize("a, b", [("", ""), ("abc", "abc"), ("abc", ""), ("kitten", "sitting"), ("flaw", "lawn")])
@@ -57,7 +58,7 @@ def test_subsets_are_named():
     assert [(row.subset, row.count) for row in rows] == [("all", 4), ("alphanumeric", 3),
                                                          ("alphanumeric, 3 or longer", 2)]
     assert [row.paper for row in rows] == [0.918, None, None] and rows[0].accuracy == 0.0
-    assert report.paper_text(rows[0]) == "91.8 (1015 words)" and report.paper_text(rows[1]) == ""
+    assert tables.paper_text(rows[0]) == "91.8 (1015 words)" and tables.paper_text(rows[1]) == ""
 
 
 @pytest.mark.parametrize("name, paper", [("svt_test", 0.895), ("svt_train", None), ("own", None),
@@ -81,12 +82,35 @@ def test_published_figures_stand_beside_their_subsets():
         (1095, "none", None), (1095, "2 words", None), (1015, "none", 0.918), (1015, "2 words", None)]
 
 
+def test_the_protocol_says_only_what_was_measured():
+    word = report.Word("a", "a", 0.0, True, "", 0, None)
+
+    def texts(name, word=word, preferred_words=0):
+        table = report.rows(report.Result("E", name, (word,), (), 0, preferred_words))
+        return tables.protocol(table), tables.markdown(table).splitlines()[0]
+    protocol, head = texts("own")
+    assert not any(name in protocol for name in ("lexicon", "preferred", "paper", "PAMI")) and "paper" not in head
+    protocol, head = texts("svt_test")
+    assert "PAMI" in protocol and head.endswith("| paper |") and "preferred" not in protocol
+    assert "word list" in texts("own", preferred_words=7)[0]
+    assert "nearest word" in texts("own", word._replace(lexicon_size=3, corrected="a"))[0]
+
+
+def test_a_table_without_a_paper_has_no_column_for_it():
+    word = report.Word("a", "a", 0.0, True, "", 0, None)
+    table = report.rows(report.Result("E", "own", (word,), (), 0))
+    lines = tables.markdown(table).splitlines()[:3]
+    assert lines[2] == "| E | own | all | 1 | none | 100.0 | 20.7 to 100.0 | 0.0000 |"
+    assert {line.count("|") for line in lines} == {9}
+    assert "95 % interval" in page.render([], table, []) and "paper" not in page.render([], table, [])
+
+
 @pytest.fixture(scope="module")
 def experiments(tmp_path_factory):
     """Two that differ in their training."""
     folders = []
     for steps in 2, 40:
-        folder = make_experiment(tmp_path_factory.mktemp("experiment%d" % steps), num_steps=steps)
+        folder = make_experiment(tmp_path_factory.mktemp(f"experiment{steps}"), num_steps=steps)
         train(read_config(folder), folder, clone_on_cpu=True)
         folders.append(folder)
     return folders
@@ -128,7 +152,7 @@ def test_models_that_read_other_words_are_not_compared():
     word = report.Word("a", "a", 0.0, True, "", 0, None)
     first, second = (report.Result(name, "set", (word._replace(truth=name),), (), 0) for name in "ab")
     with pytest.raises(ValueError, match="same words"):
-        report.compare(first, second)
+        compare(first, second)
 
 
 def test_a_missing_checkpoint(tmp_path):

@@ -13,7 +13,7 @@ def gradients(config, devices, freeze=()):
     """{variable: gradient} for a fixed batch and fixed variables, and the total loss."""
     with tf.Graph().as_default():
         batch = Batch(tf.constant(random_images(8)), tf.constant(WORDS), None, None)
-        clones = build_clones(build_model(config.model), batch, devices, freeze)
+        clones = build_clones(build_model(config.model), batch, devices, freeze=freeze)
         options = tf.ConfigProto(device_count={"CPU": len(devices)}, allow_soft_placement=True)
         with tf.Session(config=options) as session:
             session.run(tf.global_variables_initializer())

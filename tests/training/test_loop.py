@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from experiment import make_experiment, read_lines, write_config
+from experiment import make_experiment, make_lines_config, write_config
 from PIL import Image
 
 from aster import checkpoint
@@ -18,6 +18,7 @@ from aster.config import read_config
 from aster.data.example import Sample, parse, serialize
 from aster.training import TrainingStopped, progress
 from aster.training.loop import train
+from aster.training.saver import Saver
 
 
 def run(folder, **options):
@@ -55,6 +56,31 @@ def test_train_save_resume(tmp_path, caplog):
     assert not set(slots) & set(names)
 
 
+def test_a_training_that_is_finished_says_how_to_go_on(tmp_path, caplog):
+    folder = make_experiment(tmp_path)
+    run(folder)
+    saved = sorted(os.listdir(os.path.join(folder, "log")))
+    caplog.set_level("INFO")
+    assert run(folder) == 3 and sorted(os.listdir(os.path.join(folder, "log"))) == saved
+    assert "num_steps 3 is reached already" in caplog.text
+    assert f"--exp_dir {folder} --set 'train_config {{ num_steps: 6 }}'" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["log", "log/model.ckpt-3", "log/model.ckpt-3.index"])
+def test_a_checkpoint_is_looked_for_in_the_experiment_folder_first(tmp_path, monkeypatch, name):
+    for folder in "experiment", "elsewhere":
+        os.makedirs(str(tmp_path / folder / "log"))
+    for file in ("model.ckpt-3.index", "model.ckpt-3.data-00000-of-00001"):
+        (tmp_path / "experiment" / "log" / file).write_bytes(b"")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    base_dir = str(tmp_path / "experiment")
+    assert checkpoint.find_checkpoint(name, base_dir) == os.path.join(base_dir, "log", "model.ckpt-3")
+    monkeypatch.chdir(tmp_path / "experiment")
+    assert checkpoint.find_checkpoint(name, str(tmp_path / "nowhere")) == os.path.join("log", "model.ckpt-3")
+    with pytest.raises(checkpoint.CheckpointError, match="^nosuch: no such checkpoint"):
+        checkpoint.find_checkpoint("nosuch", base_dir)
+
+
 def test_training_on_images_of_several_widths(tmp_path):
     """Half of the words are drawn twice as wide; the loss falls over both widths."""
     folder = make_experiment(tmp_path, num_steps=30, batch_size=2)
@@ -65,7 +91,7 @@ def test_training_on_images_of_several_widths(tmp_path):
             stream = io.BytesIO()
             Image.open(io.BytesIO(sample.encoded)).resize((64 << i % 2, 24)).save(stream, "PNG")
             writer.write(serialize(sample._replace(encoded=stream.getvalue())))
-    config = read_lines(read_config(folder), [90, 180])
+    config = make_lines_config(read_config(folder), [90, 180])
     losses = []
     with mock.patch.object(progress.Progress, "update", lambda self, step, loss, rate: losses.append(loss)):
         assert train(config, folder) == 30
@@ -85,7 +111,7 @@ def test_what_one_watches(tmp_path, monkeypatch):
     assert all(value > 0 for _, value in curves["images_per_second"])
     assert curves["word_accuracy"] == [(3, 0.25), (6, 0.5)]
     picture = Image.open(os.path.join(folder, "log", "curves.png"))
-    assert picture.size == (640, 4 * 160) and len(set(picture.convert("L").getdata())) > 3
+    assert picture.size == (2 * 500, 2 * 320) and len(set(picture.convert("L").getdata())) > 3
     with open(os.path.join(folder, "log", "progress.csv"), "a") as stream:
         stream.write("7,0.1\nnonsense")  # cut short by a full disk
     assert progress.read_progress(stream.name)["loss"][-1] == (7, 0.1)
@@ -94,9 +120,8 @@ def test_what_one_watches(tmp_path, monkeypatch):
 def test_an_evaluation_after_each_checkpoint(tmp_path, caplog):
     folder = make_experiment(tmp_path, train="eval_num_examples: 5")
     caplog.set_level("INFO")
-    arguments = type("Arguments", (), {"exp_dir": folder})
     config = read_config(folder)
-    word_accuracy = train_command._evaluation(config, arguments)
+    word_accuracy = train_command._evaluation(config, folder)
     train(config, folder, evaluate=word_accuracy)
     assert "5 words" in caplog.text
     path = os.path.join(folder, "log", "progress.csv")
@@ -118,7 +143,7 @@ def test_what_the_optimizer_remembers_comes_back(tmp_path, together):
         if together:
             tf.train.Saver().save(session, os.path.join(log_dir, "model.ckpt"), global_step=7)
         else:
-            checkpoint.Saver(log_dir, 1000).save(session, 7)
+            Saver(log_dir, 1000).save(session, 7)
             assert sorted(checkpoint.read_shapes(os.path.join(log_dir, "model.ckpt-7"))) == ["weights"]
         session.run([weights.assign(0.0), slot.assign(0.0)])
         assert checkpoint.resume(session, log_dir, tf.global_variables()).endswith("model.ckpt-7")
@@ -258,7 +283,7 @@ def test_a_pattern_that_freezes_nothing_is_named(tmp_path, caplog):
 
 def test_a_folder_that_can_not_be_written_is_told_at_once(tmp_path, monkeypatch):
     folder = make_experiment(tmp_path)
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: open(os.path.join(dir, "no", "such"), "w"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: os.mkdir(os.path.join(dir, "no", "such")))
     with pytest.raises(EnvironmentError):
         run(folder)
     assert os.listdir(os.path.join(folder, "log")) == []
