@@ -1,4 +1,6 @@
 """Rendered words: reproducible, with true keypoints, and never a test word in training."""
+import codecs
+import hashlib
 import io
 import os
 import shutil
@@ -18,6 +20,7 @@ sys.path.append(TOOLS)
 
 import create_synthetic_tfrecord as tool  # noqa: E402
 from synthetic import effects, fonts, paint, photos, render, words  # noqa: E402
+from synthetic.offensive import is_offensive  # noqa: E402
 
 ENGLISH = ["street", "market", "Coffee", "exit", "Golden", "pharmacy", "jungle", "Quay"]
 
@@ -450,3 +453,69 @@ def test_default_words_have_those_of_signs_among_the_first():
     drawn = [source._word(rng).lower() for _ in range(20000)]
     assert 0.018 < drawn.count("the") / 20000.0 < 0.026
     assert 0.28 < sum(word in first for word in drawn) / 20000.0 < 0.35
+
+
+# In ROT13, as in tools/synthetic/offensive.txt.
+@pytest.mark.parametrize("word", "nff NFFRF shpx Shpxvat fuvg fuvggl pbvghf cravfrf phzf juberf".split())
+def test_offensive_words_and_their_inflections(word):
+    assert is_offensive(codecs.decode(word, "rot13"))
+    assert is_offensive(f'"{codecs.decode(word, "rot13")}"!')
+
+
+@pytest.mark.parametrize("word", [
+    "Scunthorpe", "class", "assess", "PASS", "passes", "bass", "title", "titan", "cockpit", "Dickens", "spicy", "spices",
+    "raccoon", "grape", "scrape", "drapes", "therapist", "Essex", "sextant", "analysis", "canal", "button", "crapes",
+    "japes", "snigger", "Montenegro", "arsenal", "penitence", "organic", "Cummings", "document", "cucumber", "pigeon",
+    "shuttlecock", "debugger", "whorl", "homosexual", "gay", "the", "24", ""])
+def test_words_that_only_contain_an_offensive_one_are_kept(word):
+    assert not is_offensive(word)
+
+
+def test_the_renderer_draws_no_offensive_word_and_a_reader_knows_them():
+    pytest.importorskip("spellchecker")
+    drawn, reading = words.default_words(), words.reading_words()
+    assert not any(map(is_offensive, drawn)) and len(reading) == len(set(reading)) == 100000
+    left_out = sorted(set(reading) - set(drawn))
+    assert 300 < len(left_out) < 1000 and all(map(is_offensive, left_out))
+    # What is left is in the same order, and rare words take the places that are free.
+    assert drawn[:len(reading) - len(left_out)] == [word for word in reading if not is_offensive(word)]
+
+
+def test_the_list_that_comes_with_the_model_is_the_unfiltered_one():
+    """words.txt was made with pyspellchecker 0.9: with another version, most of its words are the same."""
+    pytest.importorskip("spellchecker")
+    path = os.path.join(TOOLS, "..", "aster", "pretrained", "english", "words.txt")
+    listed = words.read_words(path)
+    assert len(listed) == 100000 and sum(map(is_offensive, listed)) > 300
+    assert len(set(listed) & set(words.reading_words())) > 80000
+
+
+def test_the_split_of_a_word_depends_on_nothing_but_the_word():
+    """So no word changes its split when others are left out."""
+    pytest.importorskip("spellchecker")
+    for word in words.reading_words()[:2000]:
+        assert words.in_test_split(word) == (int(hashlib.md5(word.encode()).hexdigest()[:8], 16) < 0.1 * 2 ** 32)
+    for split in "train", "test":
+        source = words.TextSource(words.default_words(), words.LATIN, split)
+        rng = np.random.RandomState(2)
+        drawn = {source.draw(rng).lower() for _ in range(2000)}
+        assert {words.in_test_split(text) for text in drawn} == {split == "test"}
+
+
+def test_chance_makes_no_offensive_word():
+    source = words.TextSource(["pen", "is"], string.ascii_letters)
+    rng = np.random.RandomState(0)
+    joined = {source._joined(rng).lower() for _ in range(300)}
+    assert "ispen" in joined and not any(map(is_offensive, joined))
+    source = words.TextSource(["shot"], "shoit")
+    misspelled = {source._misspelled(rng) for _ in range(300)}
+    assert "shoo" in misspelled and not any(map(is_offensive, misspelled))
+    source = words.TextSource([], "acs")
+    strings = {source._random_string(rng) for _ in range(3000)}
+    assert "sac" in strings and not any(map(is_offensive, strings))
+
+
+def test_words_that_a_user_lists_are_drawn_as_they_are():
+    source = words.TextSource([codecs.decode("pbpx", "rot13")], string.ascii_letters)
+    drawn = {source._word(np.random.RandomState(seed)).lower() for seed in range(9)}
+    assert drawn == {codecs.decode("pbpx", "rot13")}
