@@ -131,7 +131,8 @@ class TextSource:
     list are drawn as they are.
     """
 
-    def __init__(self, words: Sequence[str], charset: Iterable[str], split: str = "all", max_words: int = 1) -> None:
+    def __init__(self, words: Sequence[str], charset: Iterable[str], *, split: str = "all",
+                 max_words: int = 1) -> None:
         """Makes a source.
 
         Args:
