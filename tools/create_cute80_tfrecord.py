@@ -1,20 +1,33 @@
 #!/usr/bin/env python
-"""Converts CUTE80: imagelist.txt (`path text lexicon_length word,word,...`) and the word images that it names.
+"""Converts CUTE80: imagelist.txt and the word images that it names.
 
     python tools/create_cute80_tfrecord.py --data_dir cute80 --output_path data/cute80.tfrecord --check
 
-Images go in as they are, lexicons stay out. The published converter lower-cased the texts: --lower_case.
+The lines of imagelist.txt are `path text lexicon_length word,word,...`. Images are copied as they are. Lexicons are
+left out. The published converter converted the texts to lower case; use --lower_case for the same texts.
 """
+import argparse
 import functools
 
-from conversion import sources
-from conversion.convert import Skipped, make_parser, run
+from conversion import lists, sources
+from conversion.convert import DataSet, Skipped, make_parser, run
 
 
-def load(arguments):
-    items = sources.image_list(sources.find(arguments.data_dir, "imagelist.txt"))
+def load(arguments: argparse.Namespace) -> DataSet:
+    """Finds the words of CUTE80.
+
+    Args:
+      arguments: the parsed options.
+
+    Returns:
+      The data set.
+
+    Raises:
+      SourceError: there is no imagelist.txt.
+    """
+    items = lists.image_list(sources.find(arguments.data_dir, "imagelist.txt"))
     items = [item if isinstance(item, Skipped) else item[:2] for item in items]
-    return items, functools.partial(sources.read_word_image, arguments.data_dir), 288
+    return DataSet(items, functools.partial(sources.read_word_image, arguments.data_dir), expected=288)
 
 
 def main(arguments=None):

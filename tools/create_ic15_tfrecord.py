@@ -1,92 +1,142 @@
 #!/usr/bin/env python
-"""Converts ICDAR 2015 Incidental Scene Text, as it was unpacked: word images (Task 4.3) with gt.txt or
-Challenge4_Test_Task3_GT.txt, or photos (Task 4.1, 4.4) with gt_img_*.txt.
+"""Converts ICDAR 2015 Incidental Scene Text: its word images or its photos.
 
     python tools/create_ic15_tfrecord.py --data_dir ch4_test_word_images_gt --output_path ic15.tfrecord --check
 
-The published converter can't read these lists (byte-order marks, quotes, escapes); it took a list of its own of
-`path text`, which --list still names. Word images go in as they are; it re-encoded them. With coords.txt each word
-has keypoints: the corners of its quadrilateral. Of photos, the box around each quadrilateral is cropped; words
-marked ### ("do not care") are left out.
+Word images are Task 4.3: gt.txt or Challenge4_Test_Task3_GT.txt, beside the images. They are copied as they are. If
+there is a coords.txt, each word has keypoints: the corners of its quadrilateral. Photos are Task 4.1 or 4.4, with
+gt_img_*.txt. The box around each quadrilateral is cropped, and words marked ### ("do not care") are left out.
+
+The published converter can't read these lists, because of their byte order marks, quotes and escapes. It read a list of
+`path text`, for which there is --list, and encoded the images again.
 """
+import argparse
 import functools
 import glob
 import os
-import re
+from typing import Dict, Iterator
 
-from conversion import sources
-from conversion.convert import Skipped, make_parser, run
+import numpy as np
+from conversion import geometry, lists, sources
+from conversion.convert import DataSet, Skipped, make_parser, run
 
 LISTS = ("Challenge4_Test_Task3_GT.txt", "gt.txt")
+_NUM_TEST, _NUM_ALPHANUMERIC, _NUM_TRAIN = 2077, 1922, 4468  # words of the published splits
 
 
-def load(arguments):
-    keep = sources.is_alphanumeric if arguments.subset in ("1922", "alphanumeric") else lambda text: True
-    photos = glob.glob(os.path.join(glob.escape(arguments.data_dir), "**", "gt_img_*.txt"), recursive=True)
-    expected = None
+def load(arguments: argparse.Namespace) -> DataSet:
+    """Finds the words of IC15.
+
+    Args:
+      arguments: the parsed options.
+
+    Returns:
+      The data set. Its items are words of Task 4.3 or of --list, or photos of Task 4.1 or 4.4.
+
+    Raises:
+      SourceError: the files are not there.
+    """
+    alphanumeric = arguments.subset in ("1922", "alphanumeric")
+    keep = lists.is_alphanumeric if alphanumeric else (lambda text: True)
+    box_files = sources.find_box_files(arguments.data_dir)
+    if box_files and not arguments.list:
+        return DataSet(box_files, functools.partial(read_photo, arguments.data_dir, alphanumeric))
     if arguments.list:
-        path = arguments.list if os.path.exists(arguments.list) else sources.find(arguments.data_dir, arguments.list)
-        items, folder = sources.read_pairs(path), arguments.data_dir
-    elif photos:
-        items = sorted(photos, key=lambda path: (int(re.sub(r"\D", "", os.path.basename(path)) or 0), path))
-        return items, functools.partial(read_photo, arguments.data_dir, arguments.subset), None
+        items, folder = lists.read_pairs(sources.find_list(arguments.data_dir, arguments.list)), arguments.data_dir
+        expected = None
     else:
         path = sources.find(arguments.data_dir, *LISTS)
-        folder, items = os.path.dirname(path), sources.quoted_list(path)
-        expected = {4468: 4468, 2077: 2077}.get(len(items), 2077)
-    if arguments.subset in ("1922", "alphanumeric"):
-        expected = 1922 if expected == 2077 else None
-    corners = read_corners(os.path.join(folder, "coords.txt"))
-    return sources.filtered(items, keep), functools.partial(read_word, folder, corners), expected
+        items, folder = lists.quoted_list(path), os.path.dirname(path)
+        expected = _NUM_TRAIN if len(items) == _NUM_TRAIN else _NUM_TEST
+    if alphanumeric:
+        expected = _NUM_ALPHANUMERIC if expected == _NUM_TEST else None
+    read = functools.partial(read_word, folder, read_corners(os.path.join(folder, "coords.txt")))
+    return DataSet(lists.filtered(items, keep), read, expected)
 
 
-def read_corners(path):
-    """{image name: corners [4][2], clockwise from the top left} of coords.txt; empty without that."""
+def read_corners(path: str) -> Dict[str, np.ndarray]:
+    """Reads the quadrilaterals of word images.
+
+    Args:
+      path: coords.txt, which may not exist.
+
+    Returns:
+      {image name: float [4, 2]}: corners in pixels, clockwise from the top left. Lines that can't be read are left
+      out; their words get no keypoints.
+    """
     corners = {}
-    for _, line in sources.read_lines(path) if os.path.exists(path) else ():
+    for _, line in lists.read_lines(path) if os.path.exists(path) else ():
         name, *numbers = line.split(",")
         try:
-            corners[name.strip()] = sources.quadrilateral(numbers)
+            corners[name.strip()] = geometry.quadrilateral(numbers)
         except ValueError:
-            continue  # the word has no keypoints, then
+            continue
     return corners
 
 
-def read_word(folder, corners, item):
+def read_word(folder: str, corners: Dict[str, np.ndarray], item: tuple) -> Iterator:
+    """Reads a word image.
+
+    Args:
+      folder: where the images are.
+      corners: what read_corners gives.
+      item: (image name, text).
+
+    Yields:
+      The Sample.
+
+    Raises:
+      ValueError or OSError: the image can't be read.
+    """
     for sample in sources.read_word_image(folder, item):
         if item[0] in corners:
-            sample = sample._replace(keypoints=sources.corner_curves(corners[item[0]]))
+            sample = sample._replace(keypoints=geometry.corner_curves(corners[item[0]]))
         yield sample
 
 
-def read_photo(data_dir, subset, path):
+def read_photo(data_dir: str, alphanumeric: bool, path: str) -> Iterator:
+    """Crops the words of a photo.
+
+    Args:
+      data_dir: the folder of the data set.
+      alphanumeric: whether to leave out words with other characters than ASCII letters and digits.
+      path: the gt_img_N.txt, which has x and y of four corners and a text in each line.
+
+    Yields:
+      A Sample for each word, or Skipped.
+
+    Raises:
+      ValueError or OSError: the photo can't be read.
+    """
     from aster.data.example import Sample
-    name = os.path.basename(path)[len("gt_"):-len(".txt")] + ".jpg"
-    found = glob.glob(os.path.join(glob.escape(data_dir), "**", name), recursive=True)
-    image = sources.open_image(data_dir, os.path.relpath(found[0], data_dir) if found else name)
-    for i, (_, line) in enumerate(sources.read_lines(path)):
-        word_name = "%s:%d" % (name, i)
+    name = sources.photo_name(path)
+    photos = glob.glob(os.path.join(glob.escape(data_dir), "**", name), recursive=True)
+    image = sources.open_image(data_dir, os.path.relpath(photos[0], data_dir) if photos else name)
+    for i, (_, line) in enumerate(lists.read_lines(path)):
+        word_name = f"{name}:{i}"
         try:
             fields = line.split(",", 8)
             if len(fields) < 9:
                 raise ValueError("expected eight coordinates and a text")
-            corners, text = sources.quadrilateral(fields[:8]), fields[8]
-            if text == "###" or (subset in ("1922", "alphanumeric") and not sources.is_alphanumeric(text)):
+            corners, text = geometry.quadrilateral(fields[:8]), fields[8]
+            if text == "###" or (alphanumeric and not lists.is_alphanumeric(text)):
                 continue
-            box = sources.box_with_margin(*(list(corners.min(0)) + list(corners.max(0))), margin=0, size=image.size)
+            sides = corners.min(axis=0).tolist() + corners.max(axis=0).tolist()
+            box = geometry.box_with_margin(sides, margin=0, size=image.size)
         except ValueError as error:
             yield Skipped(word_name, str(error))
             continue
         yield Sample(sources.crop_to_jpeg(image, box), text, filename=word_name,
-                     keypoints=sources.corner_curves(corners - box[:2]))
+                     keypoints=geometry.corner_curves(corners - box[:2]))
 
 
 def main(arguments=None):
     parser = make_parser(__doc__)
     parser.add_argument("--subset", choices=("all", "2077", "1922", "alphanumeric"), default="all",
-                        help="1922 or alphanumeric: words of ASCII letters and digits only; all is 2077 words of the "
-                             "test split, 4468 of the training split")
-    parser.add_argument("--list", metavar="FILE", help="a list of `path text` instead of those above")
+                        help="1922 or alphanumeric: words of ASCII letters and digits only; all or 2077: all words, "
+                             "which are 2077 in the test split and 4468 in the training split (default: all)")
+    parser.add_argument("--list", metavar="FILE",
+                        help="a list of `path text`, one word a line, instead of the lists above")
     run(parser.parse_args(arguments), load)
 
 

@@ -1,27 +1,57 @@
 #!/usr/bin/env python
-"""Converts an LMDB of the layout that most recognisers share: num-samples, image-%09d and label-%09d, from 1.
+"""Converts an LMDB that has num-samples, image-%09d and label-%09d, counted from 1, as many recognizers use them.
 
     python tools/create_lmdb_tfrecord.py --data_dir data_lmdb_release/evaluation/SVT --output_path data/svt.tfrecord
 
-Images go in as they are.
+Images are copied as they are.
 """
+import argparse
 import functools
 import os
+from typing import Iterator, List
 
-from conversion.convert import SourceError, make_parser, run
+from conversion.convert import DataSet, SourceError, make_parser, run
 
 
-class Numbers:
-    """1 to count as a sequence of names."""
+class ImageKeys:
+    """The keys of the images, as a sequence that takes no memory."""
 
-    def __init__(self, count):
+    def __init__(self, count: int) -> None:
+        """Makes the sequence.
+
+        Args:
+          count: the number of images.
+        """
         self._count = count
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, part):
-        return ["image-%09d" % i for i in range(part.start + 1, part.stop + 1)]
+    def __getitem__(self, part: slice) -> List[str]:
+        return [f"image-{i:09d}" for i in range(part.start + 1, part.stop + 1)]
+
+
+def load(arguments: argparse.Namespace) -> DataSet:
+    """Finds the words of an LMDB.
+
+    Args:
+      arguments: the parsed options.
+
+    Returns:
+      The data set.
+
+    Raises:
+      SourceError: the folder is no LMDB, or has not this layout.
+    """
+    with _open(arguments.data_dir) as environment, environment.begin() as transaction:
+        count = transaction.get(b"num-samples")
+        num_entries = environment.stat()["entries"]
+    if count is None or not count.isdigit():
+        raise SourceError(f"{arguments.data_dir} has no number under the key num-samples")
+    if int(count) > num_entries:
+        raise SourceError(f"{arguments.data_dir}: num-samples says {int(count)}, but there are only {num_entries} "
+                          "entries, images and labels together; the LMDB is damaged")
+    return DataSet(ImageKeys(int(count)), functools.partial(read_word, arguments.data_dir))
 
 
 def _open(path):
@@ -29,34 +59,38 @@ def _open(path):
     try:
         return lmdb.open(path, readonly=True, lock=False, readahead=False, meminit=False)
     except lmdb.Error as error:
-        raise SourceError(f"{path} is no LMDB (expected a folder with data.mdb): {error}")
-
-
-def load(arguments):
-    with _open(arguments.data_dir) as environment, environment.begin() as transaction:
-        count = transaction.get(b"num-samples")
-    if count is None or not count.isdigit():
-        raise SourceError(f"{arguments.data_dir} has no number under the key num-samples")
-    return Numbers(int(count)), functools.partial(read_word, arguments.data_dir), None
+        raise SourceError(f"{path} is no LMDB (expected a folder with data.mdb): {error}") from error
 
 
 @functools.lru_cache(maxsize=1)
 def _opened(path, pid):
-    """The LMDB of this process, which must not be another's."""
+    """The LMDB of this process: an LMDB that was opened before a fork must not be used after it."""
     return _open(path)
 
 
-def read_word(path, name):
+def read_word(path: str, key: str) -> Iterator:
+    """Reads an image and its label.
+
+    Args:
+      path: the folder of the LMDB.
+      key: the key of the image.
+
+    Yields:
+      The Sample.
+
+    Raises:
+      ValueError: one of the two is missing, or the label is not UTF-8.
+    """
     from aster.data.example import Sample
     with _opened(path, os.getpid()).begin() as transaction:
-        image = transaction.get(name.encode("ascii"))
-        label = transaction.get(name.replace("image", "label").encode("ascii"))
+        image = transaction.get(key.encode("ascii"))
+        label = transaction.get(key.replace("image", "label").encode("ascii"))
     if image is None or label is None:
-        raise ValueError("the LMDB has no such %s" % ("image" if image is None else "label"))
+        raise ValueError(f"the LMDB has no such {'image' if image is None else 'label'}")
     try:
-        yield Sample(image, label.decode("utf-8"), filename=name)
-    except UnicodeDecodeError:
-        raise ValueError("its label is not UTF-8 text")
+        yield Sample(image, label.decode("utf-8"), filename=key)
+    except UnicodeDecodeError as error:
+        raise ValueError("its label is not UTF-8 text") from error
 
 
 def main(arguments=None):

@@ -1,19 +1,32 @@
 #!/usr/bin/env python
-"""Converts SVT-Perspective: imagelist.txt (`path text lexicon_length word,word,...`) and the word images that it names.
+"""Converts SVT-Perspective: imagelist.txt and the word images that it names.
 
     python tools/create_svt_perspective_tfrecord.py --data_dir svt-p --output_path data/svtp.tfrecord --check
 
-Images go in as they are. The published converter lower-cased texts and lexicons: --lower_case.
+The lines of imagelist.txt are `path text lexicon_length word,word,...`. Images are copied as they are. The published
+converter converted texts and lexicons to lower case; use --lower_case for the same texts.
 """
+import argparse
 import functools
 
-from conversion import sources
-from conversion.convert import make_parser, run
+from conversion import lists, sources
+from conversion.convert import DataSet, make_parser, run
 
 
-def load(arguments):
-    items = sources.image_list(sources.find(arguments.data_dir, "imagelist.txt"))
-    return items, functools.partial(sources.read_word_image, arguments.data_dir), 645
+def load(arguments: argparse.Namespace) -> DataSet:
+    """Finds the words of SVT-Perspective.
+
+    Args:
+      arguments: the parsed options.
+
+    Returns:
+      The data set.
+
+    Raises:
+      SourceError: there is no imagelist.txt.
+    """
+    items = lists.image_list(sources.find(arguments.data_dir, "imagelist.txt"))
+    return DataSet(items, functools.partial(sources.read_word_image, arguments.data_dir), expected=645)
 
 
 def main(arguments=None):

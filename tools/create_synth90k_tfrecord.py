@@ -3,16 +3,18 @@
 
     python tools/create_synth90k_tfrecord.py --data_dir 90kDICT32px --output_path synth90k.tfrecord --num_shards 90
 
-Files go in as they are, after a decode to check; empty and broken ones are left out. The text of
-./2425/1/115_Lube_45484.jpg is what lies between the first and the last underscore of the file's name. (The
-published converter takes it from the whole path, which an underscore in a folder's name breaks.)
+Images are copied as they are, after a decode to check them; empty and damaged ones are left out. The text of
+./2425/1/115_Lube_45484.jpg is what stands between the first and the last underscore of the file's name. (The published
+converter takes it from the whole path, which fails where the name of a folder has an underscore.)
 """
+import argparse
 import functools
 import posixpath
+from typing import Iterator, List
 
 import numpy as np
 from conversion import sources
-from conversion.convert import make_parser, run
+from conversion.convert import DataSet, make_parser, run
 
 LISTS = {"all": "annotation.txt", "train": "annotation_train.txt", "val": "annotation_val.txt",
          "test": "annotation_test.txt"}
@@ -20,9 +22,14 @@ _BLOCK = 1 << 24  # bytes
 
 
 class Lines:
-    """The lines of a file as a sequence, of which only the places are in memory: 8 bytes each."""
+    """The lines of a file as a sequence. In memory is only where each line starts: 8 bytes a line."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
+        """Reads the file once, to find the lines.
+
+        Args:
+          path: the file.
+        """
         self._path = path
         ends, position = [], 0
         with open(path, "rb") as stream:
@@ -33,38 +40,72 @@ class Lines:
         if self._starts[-1] != position:  # the last line has no end
             self._starts = np.append(self._starts, position)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._starts) - 1
 
-    def __getitem__(self, part):
+    def __getitem__(self, part: slice) -> List[str]:
         with open(self._path, "rb") as stream:
             stream.seek(self._starts[part.start])
             content = stream.read(int(self._starts[part.stop] - self._starts[part.start]))
         return content.decode("utf-8", "replace").rstrip("\n").split("\n")
 
 
-def read_line(data_dir, line):
+def load(arguments: argparse.Namespace) -> DataSet:
+    """Finds the words of a split of Synth90k.
+
+    Args:
+      arguments: the parsed options.
+
+    Returns:
+      The data set, whose items are lines of the list.
+
+    Raises:
+      SourceError: the list is not there.
+    """
+    items = Lines(sources.find(arguments.data_dir, LISTS[arguments.split]))
+    return DataSet(items, functools.partial(read_line, arguments.data_dir))
+
+
+def read_line(data_dir: str, line: str) -> Iterator:
+    """Reads the image that a line names.
+
+    Args:
+      data_dir: the folder of the data set.
+      line: a path, a space and a number, which is not used; or an empty line.
+
+    Yields:
+      The Sample; nothing for an empty line.
+
+    Raises:
+      ValueError or OSError: the image can't be read, or its name has no text.
+    """
     name = line.strip().rpartition(" ")[0] or line.strip()
     if name:
         yield from sources.read_word_image(data_dir, (name, text_of(name)))
 
 
-def text_of(name):
-    """Raises ValueError where the file's name has no two underscores."""
+def text_of(name: str) -> str:
+    """Takes the text of an image out of its name.
+
+    Args:
+      name: the path of the image.
+
+    Returns:
+      What stands between the first and the last underscore of the file's name.
+
+    Raises:
+      ValueError: there are no two underscores.
+    """
     parts = posixpath.splitext(posixpath.basename(name))[0].split("_")
     if len(parts) < 3:
         raise ValueError("expected a file name of number_text_number.jpg")
     return "_".join(parts[1:-1])
 
 
-def load(arguments):
-    items = Lines(sources.find(arguments.data_dir, LISTS[arguments.split]))
-    return items, functools.partial(read_line, arguments.data_dir), None
-
-
 def main(arguments=None):
     parser = make_parser(__doc__)
-    parser.add_argument("--split", choices=("all", "train", "val", "test"), default="all")
+    parser.add_argument("--split", choices=("all", "train", "val", "test"), default="all",
+                        help="the words to convert (default: all)")
     run(parser.parse_args(arguments), load)
 
 

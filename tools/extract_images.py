@@ -1,26 +1,74 @@
 #!/usr/bin/env python
-"""Saves the first images of a TFRecord: extract_images.py data/test.tfrecord data/images 8"""
+"""Saves the first images of a TFRecord as files, named by their number and their text.
+
+    python tools/extract_images.py data/test.tfrecord data/images 8
+"""
+import argparse
 import itertools
 import os
 import sys
 
-sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from aster.data import example, records  # noqa: E402
+import find_aster  # noqa: F401
+
+from aster.data import example, records
+
+_MAX_BYTES = 200  # of a text in a file name; file systems allow 255 for all of the name
 
 
-def main(path, folder, count):
+def safe_name(text: str) -> str:
+    """Makes a text fit for a file name.
+
+    Args:
+      text: any text.
+
+    Returns:
+      The text with _ in place of slashes, backslashes and what can't be printed, cut off after 200 bytes.
+    """
+    name = "".join(letter if letter.isprintable() and letter not in "/\\" else "_" for letter in text)
+    return name.encode("utf-8")[:_MAX_BYTES].decode("utf-8", "ignore")
+
+
+def extract(path: str, folder: str, count: int) -> None:
+    """Saves the first images of a TFRecord.
+
+    Args:
+      path: the TFRecord file.
+      folder: where to write NUMBER_TEXT.jpg and NUMBER_TEXT.png; it is made if it does not exist.
+      count: the number of images.
+
+    Raises:
+      ValueError: a record is damaged. The images before it are saved.
+      OSError: a file can't be read or written.
+    """
     os.makedirs(folder, exist_ok=True)
-    for record in itertools.islice(records.read_records(path), int(count)):
+    for record in itertools.islice(records.read_records(path), count):
         if record.error:
-            sys.exit(f"{record.where}: {record.error}")
-        sample = example.parse(record.payload)
+            raise ValueError(f"{record.where}: {record.error}")
+        try:
+            sample = example.parse(record.payload)
+        except ValueError as error:
+            raise ValueError(f"{record.where}: {error}") from error
         extension = "png" if sample.encoded.startswith(b"\x89PNG") else "jpg"
-        name = os.path.join(folder, "%02d_%s.%s" % (record.number, sample.text, extension))
-        with open(name, "wb") as stream:
+        name = f"{record.number:02d}_{safe_name(sample.text)}.{extension}"
+        with open(os.path.join(folder, name), "wb") as stream:
             stream.write(sample.encoded)
 
 
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tfrecord", help="the TFRecord file to read")
+    parser.add_argument("folder", help="where to write the images; it is made if it does not exist")
+    parser.add_argument("count", type=int, help="how many images to write")
+    arguments = parser.parse_args(arguments)
+    if arguments.count < 1:
+        parser.error("argument count: must be 1 or more")
+    try:
+        extract(arguments.tfrecord, arguments.folder, arguments.count)
+    except OSError as error:
+        sys.exit(f"extract_images: {error.filename}: {error.strerror}")
+    except ValueError as error:
+        sys.exit(f"extract_images: {error}")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
-        sys.exit(__doc__)
-    main(*sys.argv[1:])
+    main()

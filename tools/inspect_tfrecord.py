@@ -1,111 +1,143 @@
 #!/usr/bin/env python
-"""Tells what is in TFRecords: counts, lengths, sizes, characters outside of a charset, damaged records.
+"""Shows what is in TFRecord files: number of words, lengths, sizes, characters, damaged records.
 
     python tools/inspect_tfrecord.py data/train.tfrecord --charset 0123456789abcdef --sheet words.png
 
-Exits with 1 where a record is damaged.
+The status is 1 if a record is damaged.
 """
 import argparse
 import collections
 import glob
 import os
 import sys
+from typing import Collection, Iterable, List, Tuple
 
+import find_aster  # noqa: F401
 import numpy as np
 from conversion import sheet
 
-sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-_MOST_NAMED = 20
+_MOST_NAMED = 20  # damaged records
 
 
-def parse_arguments():
+def parse_arguments() -> argparse.Namespace:
+    """Parses the command line.
+
+    Returns:
+      The options.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", nargs="+", metavar="FILE", help="TFRecord files, or patterns of their names")
-    parser.add_argument("--charset", metavar="CHARACTERS", help="name characters of texts that are not among these")
-    parser.add_argument("--charset_file", metavar="FILE", help="the same from a file of one character per line")
-    parser.add_argument("--sheet", metavar="PNG", help="a picture of the first words, their keypoints and texts")
-    parser.add_argument("--num_images", type=int, default=80, metavar="N", help="words in it (default: 80)")
+    parser.add_argument("paths", nargs="+", metavar="FILE",
+                        help="TFRecord files, or patterns such as 'data/*.tfrecord'")
+    parser.add_argument("--charset", metavar="CHARACTERS",
+                        help="count the characters of the texts that are not among these")
+    parser.add_argument("--charset_file", metavar="FILE",
+                        help="the same, with the characters in a file, one a line")
+    parser.add_argument("--sheet", metavar="PNG", help="draw the first words with their keypoints and texts")
+    parser.add_argument("--num_images", type=int, default=80, metavar="N",
+                        help="how many words --sheet draws (default: 80)")
     return parser.parse_args()
 
 
-def inspect(paths, characters=None, most=80):
-    """-> (lines of the report, first samples, number of damaged records)."""
+class _Counts:
+    """What is counted over all records."""
+
+    def __init__(self):
+        self.lengths, self.formats, self.unknown = (collections.Counter() for _ in range(3))
+        self.sizes, self.lexicons, self.damaged = [], [], []
+        self.keypoints = self.unknown_texts = 0
+
+    def add(self, sample, size, characters):
+        self.sizes.append(size)
+        self.lengths[len(sample.text)] += 1
+        self.formats["PNG" if sample.encoded.startswith(b"\x89PNG") else
+                     "JPEG" if sample.encoded.startswith(b"\xff\xd8") else "other"] += 1
+        self.lexicons.append(len(sample.lexicon))
+        self.keypoints += sample.keypoints is not None
+        outside = set(sample.text) - set(characters) if characters else ()
+        self.unknown.update(outside)
+        self.unknown_texts += bool(outside)
+
+
+def inspect(paths: Iterable[str], characters: Collection[str] = (), most: int = 80) -> Tuple[List[str], list, int]:
+    """Reads and decodes all records of some files.
+
+    Args:
+      paths: the TFRecord files.
+      characters: a character set. Characters of the texts that are not in it are counted, if it is not empty.
+      most: how many samples to keep.
+
+    Returns:
+      The lines of a report, the first samples, and the number of damaged records.
+
+    Raises:
+      OSError: a file can't be read.
+    """
     from aster.data import example, image, records
-    lengths, unknown, formats = collections.Counter(), collections.Counter(), collections.Counter()
-    first, sizes, damaged, lexicons, keypoints, unknown_texts = [], [], [], [], 0, 0
-    for path in paths:
-        for record in records.read_records(path):
+    counts, first = _Counts(), []
+    for record in (record for path in paths for record in records.read_records(path)):
+        try:
             if record.error:
-                damaged.append(f"{record.where}: {record.error}")
-                continue
-            try:
-                sample = example.parse(record.payload)
-                sizes.append(image.decode_image(sample.encoded).shape[:2])
-            except ValueError as error:
-                damaged.append(f"{record.where}: {error}")
-                continue
-            lengths[len(sample.text)] += 1
-            formats["PNG" if sample.encoded.startswith(b"\x89PNG") else
-                    "JPEG" if sample.encoded.startswith(b"\xff\xd8") else "other"] += 1
-            lexicons.append(len(sample.lexicon))
-            keypoints += sample.keypoints is not None
-            outside = set(sample.text) - characters if characters else ()
-            unknown.update(outside)
-            unknown_texts += bool(outside)
-            if len(first) < most:
-                first.append(sample)
-    lines = ["%d words, %d damaged records" % (len(sizes), len(damaged))]
-    lines += ["  " + name for name in damaged[:_MOST_NAMED]]
-    if len(damaged) > _MOST_NAMED:
-        lines.append("  and %d more" % (len(damaged) - _MOST_NAMED))
-    if sizes:
-        lines += _describe(lengths, formats, np.array(sizes), np.array(lexicons), keypoints)
-    if characters:
-        lines.append("characters outside of the charset: %s in %d words" % (
-            " ".join("%s (%d)" % (character, count) for character, count in unknown.most_common(50)) or "none",
-            unknown_texts))
-    return lines, first, len(damaged)
+                raise ValueError(record.error)
+            sample = example.parse(record.payload)
+            counts.add(sample, image.decode_image(sample.encoded).shape[:2], characters)
+        except ValueError as error:
+            counts.damaged.append(f"{record.where}: {error}")
+            continue
+        if len(first) < most:
+            first.append(sample)
+    return _report(counts, bool(characters)), first, len(counts.damaged)
 
 
-def _describe(lengths, formats, sizes, lexicons, keypoints):
-    total = sum(lengths.values())
-    heights, widths = sizes.T
+def _report(counts, with_characters):
+    lines = [f"{len(counts.sizes)} words, {len(counts.damaged)} damaged records"]
+    lines += [f"  {name}" for name in counts.damaged[:_MOST_NAMED]]
+    if len(counts.damaged) > _MOST_NAMED:
+        lines.append(f"  and {len(counts.damaged) - _MOST_NAMED} more")
+    if counts.sizes:
+        lines += _describe(counts)
+    if with_characters:
+        unknown = " ".join(f"{character} ({count})" for character, count in counts.unknown.most_common(50))
+        lines.append(f"characters outside of the charset: {unknown or 'none'} in {counts.unknown_texts} words")
+    return lines
+
+
+def _describe(counts):
+    total = sum(length * count for length, count in counts.lengths.items())
+    heights, widths = np.array(counts.sizes).T
+    lexicons = [length for length in counts.lexicons if length]
+    range_of_lexicons = f", of {min(lexicons)} to {max(lexicons)} words" if lexicons else ""
     return [
-        "lengths: " + ", ".join("%d: %d" % item for item in sorted(lengths.items())),
-        "mean length: %.2f" % (sum(length * count for length, count in lengths.items()) / float(total)),
-        "widths: %d to %d, median %d" % (widths.min(), widths.max(), np.median(widths)),
-        "heights: %d to %d, median %d" % (heights.min(), heights.max(), np.median(heights)),
-        "images: " + ", ".join("%d %s" % (count, name) for name, count in formats.most_common()),
-        "with keypoints: %d" % keypoints,
-        "with lexicons: %d%s" % ((lexicons > 0).sum(), ", of %d to %d words" % (
-            lexicons[lexicons > 0].min(), lexicons.max()) if lexicons.any() else "")]
+        "lengths: " + ", ".join(f"{length}: {count}" for length, count in sorted(counts.lengths.items())),
+        f"mean length: {total / len(counts.sizes):.2f}",
+        f"widths: {widths.min()} to {widths.max()}, median {int(np.median(widths))}",
+        f"heights: {heights.min()} to {heights.max()}, median {int(np.median(heights))}",
+        "images: " + ", ".join(f"{count} {name}" for name, count in counts.formats.most_common()),
+        f"with keypoints: {counts.keypoints}",
+        f"with lexicons: {len(lexicons)}{range_of_lexicons}"]
 
 
 def main():
     from aster.data import charset
+    from aster.files import read_text
     arguments = parse_arguments()
     paths = []
     for path in arguments.paths:
-        found = [path] if os.path.exists(path) else sorted(glob.glob(path))
-        if not found:
+        matches = [path] if os.path.exists(path) else sorted(glob.glob(path))
+        if not matches:
             sys.exit(f"inspect_tfrecord: there is no {path}")
-        paths += found
-    characters = set(charset.normalize(arguments.charset or ""))
-    if arguments.charset_file:
-        try:
-            with open(arguments.charset_file, encoding="utf-8-sig") as stream:
-                characters.update(charset.normalize(stream.read()).replace("\n", ""))
-        except (OSError, UnicodeDecodeError) as error:
-            sys.exit(f"inspect_tfrecord: --charset_file {arguments.charset_file}: {error}")
+        paths += matches
     try:
-        lines, first, damaged = inspect(paths, characters, arguments.num_images)
+        characters = set(charset.normalize(arguments.charset or ""))
+        if arguments.charset_file:
+            text = charset.normalize(read_text(arguments.charset_file, "the character set"))
+            characters.update("".join(text.splitlines()))
+        lines, first, num_damaged = inspect(paths, characters, arguments.num_images)
         if arguments.sheet and first:
             sheet.draw(first, arguments.sheet)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"inspect_tfrecord: {error}")
     print("\n".join(lines))
-    sys.exit(1 if damaged else 0)
+    sys.exit(1 if num_damaged else 0)
 
 
 if __name__ == "__main__":

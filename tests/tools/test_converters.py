@@ -1,8 +1,10 @@
 """Converters on small copies of the data sets, in their true layout, and on the real excerpts where they are."""
+import errno
 import glob
 import importlib
 import io
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -74,8 +76,8 @@ def tagged_xml(images, encoding="utf-8"):
         parts.append(f"<image><imageName>{name}</imageName><lex>{lexicon}</lex>"
                      '<resolution x="9999" y="1" /><taggedRectangles>')
         for x, y, width, height, text in words:
-            parts.append(f'<taggedRectangle x="{x}" y="{y}" width="{width}" height="{height}"><tag>{text}</tag><segmentation />'
-                         "</taggedRectangle>")
+            parts.append(f'<taggedRectangle x="{x}" y="{y}" width="{width}" height="{height}">'
+                         f"<tag>{text}</tag><segmentation /></taggedRectangle>")
         parts.append("</taggedRectangles></image>")
     return ("\r\n".join(parts) + "</tagset>").encode(encoding)
 
@@ -93,7 +95,7 @@ def independent_crop(photo, x, y, width, height, margin):
 def test_svt(convert, data_dir):
     photos = [encoded(200, 100, "JPEG", seed) for seed in range(2)]
     for i, photo in enumerate(photos):
-        put(data_dir, "img/%d.jpg" % i, photo)
+        put(data_dir, f"img/{i}.jpg", photo)
     boxes = [(-5, 20, 60, 21, "HOTEL"), (100, 50, 500, 30, "CAFÉ"), (400, 10, 20, 20, "OUTSIDE"), (1, 1, 0, 0, "NONE"),
              ("a", 1, 5, 5, "WORDS")]
     put(data_dir, "test.xml", tagged_xml([("img/0.jpg", "HOTEL,CAFÉ", boxes), ("img/gone.jpg", "A", boxes[:1]),
@@ -124,16 +126,23 @@ def test_ic03(convert, data_dir):
              ("5.0", "5.0", "20.0", "20.0", "&amp;"), ("5.0", "5.0", "20.0", "20.0", "At"),
              ("5.0", "5.0", "20.0", "20.0", "Street")]
     put(data_dir, "words.xml", tagged_xml([("apanar/a.jpg", "", words)], "ISO-8859-1"))
-    full = ["word%d" % i for i in range(60)] + ["Hills", "street"]
+    full = [f"{'aw'[i % 2]}ord{i}" for i in range(60)] + ["Hills", "street"]
     put(data_dir, "lexicon_full", "\n".join(full) + "\n")
     samples, _ = convert("ic03")
     assert [sample.text for sample in samples] == ["hills", "£99", "&", "At", "Street"]
     assert samples[0].encoded == independent_crop(photo, 10, 20, 60, 20, 0.2)
-    assert all(len(sample.lexicon) == 50 and sample.lexicon[0] == sample.text for sample in samples)
+    assert all(len(sample.lexicon) == len(set(sample.lexicon)) == 50 for sample in samples)
+    for sample in samples:  # nothing in the order of the words tells which one is right
+        assert sample.text in sample.lexicon and list(sample.lexicon) == sorted(sample.lexicon, key=str.lower)
+    assert 0 < samples[0].lexicon.index("hills") < 49
     samples, _ = convert("ic03", "--subset", "860")
     assert [sample.text for sample in samples] == ["hills", "Street"]
     assert [sample.filename for sample in samples] == ["apanar/a.jpg:0", "apanar/a.jpg:1"]
     assert "Hills" not in samples[0].lexicon and samples == convert("ic03", "--subset", "860")[0]
+    draw = random.Random(1)  # the published converter's: all other words are shuffled, and the first 49 are taken
+    others = [word for word in full if word != "Hills"]
+    draw.shuffle(others)
+    assert set(samples[0].lexicon) == {"hills", *others[:49]}
     assert convert("ic03", "--lexicon", "full")[0][0].lexicon == tuple(full)
     assert convert("ic03", "--lexicon", "none")[0][0].lexicon == ()
 
@@ -166,7 +175,7 @@ def test_ic15_word_images(convert, data_dir):
              'word_5.png, "WE´RE"', 'word_6.png, "Park"', 'word_7.png, "gone"', 'word_8.png, "broken"',
              'word_9.png, ""']
     for i in range(1, 7):
-        put(data_dir, "word_%d.png" % i, encoded(seed=i))
+        put(data_dir, f"word_{i}.png", encoded(seed=i))
     put(data_dir, "word_8.png", encoded()[:60])
     put(data_dir, "word_9.png", encoded())
     put(data_dir, "gt.txt", b"\xef\xbb\xbf" + "\r\n".join(lines).encode("utf-8"))
@@ -185,8 +194,8 @@ def test_ic15_word_images(convert, data_dir):
 
 def test_ic15_photos(convert, data_dir):
     put(data_dir, "images/img_1.jpg", encoded(200, 100, "JPEG"))
-    put(data_dir, "gt/gt_img_1.txt", b"\xef\xbb\xbf" + b"10,20,50,22,50,40,10,38,a,b\r\n1,1,9,1,9,9,1,9,###\r\n1,2,x\r\n"
-)
+    put(data_dir, "gt/gt_img_1.txt",
+        b"\xef\xbb\xbf" + b"10,20,50,22,50,40,10,38,a,b\r\n1,1,9,1,9,9,1,9,###\r\n1,2,x\r\n")
     samples, output = convert("ic15")
     assert [sample.text for sample in samples] == ["a,b"] and "img_1.jpg:2: expected eight" in output
     assert Image.open(io.BytesIO(samples[0].encoded)).size == (40, 20)
@@ -286,9 +295,9 @@ def test_synthtext(convert, data_dir):
 def synth90k(folder, count, broken=()):
     lines = []
     for i in range(count):
-        name = "./20_1/%d/%d_Word_%d_%d.jpg" % (i % 7, i, i, i * 3)
+        name = f"./20_1/{i % 7}/{i}_Word_{i}_{i * 3}.jpg"
         put(folder, name, b"" if i in broken else encoded(20, 12, "JPEG", i % 50))
-        lines.append("%s %d" % (name, i * 3))
+        lines.append(f"{name} {i * 3}")
     put(folder, "annotation.txt", "\n".join(lines) + "\n")
 
 
@@ -298,7 +307,7 @@ def test_synth90k(convert, data_dir):
     with open(str(data_dir / "annotation.txt"), "a") as stream:
         stream.write("./20_1/odd.jpg 3")
     samples, output = convert("synth90k")
-    assert [sample.text for sample in samples] == ["Word_%d" % i for i in range(30) if i != 4]
+    assert [sample.text for sample in samples] == [f"Word_{i}" for i in range(30) if i != 4]
     assert samples[3].encoded == encoded(20, 12, "JPEG", 3) and samples[3].filename == "./20_1/3/3_Word_3_9.jpg"
     assert "2 skipped" in output and "4_Word_4_12.jpg" in output and "odd.jpg" in output
 
@@ -325,10 +334,85 @@ def test_twenty_thousand_images_stopped_and_resumed(data_dir):
     output = subprocess.check_output(command, stderr=subprocess.STDOUT, universal_newlines=True)
     assert "were there from before" in output
     assert os.path.getmtime(out + "-00000-of-00010") == before
-    texts = [sample.text for i in range(10) for sample in read(out + "-%05d-of-00010" % i)]
-    assert texts == ["Word_%d" % i for i in range(20000) if i % 1000 != 100]
+    texts = [sample.text for i in range(10) for sample in read(out + f"-{i:05d}-of-00010")]
+    assert texts == [f"Word_{i}" for i in range(20000) if i % 1000 != 100]
     assert not os.path.exists(out + ".progress")
     assert not [name for name in os.listdir(os.path.dirname(out)) if ".part" in name]  # nor what was killed
+
+
+def wait_for_reader(path, process):
+    """Waits until a process opens a pipe -> the pipe's other end, which gives it nothing to read."""
+    until = time.time() + 120
+    while process.poll() is None and time.time() < until:
+        try:
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            time.sleep(0.01)
+    raise AssertionError(process.communicate())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("place", ["list.tsv", "b.png"])
+def test_one_process_stopped_while_it_reads(data_dir, number, place):
+    """In the list, before there is any output; in an image."""
+    put(data_dir, "list.tsv", "a.png\ta\nb.png\tb\n")
+    put(data_dir, "a.png", encoded())
+    pipe = str(data_dir / place)
+    if os.path.exists(pipe):
+        os.remove(pipe)
+    os.mkfifo(pipe)
+    out = str(data_dir / ".." / "out.tfrecord")
+    process = subprocess.Popen(
+        [sys.executable, os.path.join(TOOLS, "create_folder_tfrecord.py"), "--data_dir", str(data_dir), "--list",
+         "list.tsv", "--output_path", out, "--num_workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    held = wait_for_reader(pipe, process)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    os.close(held)
+    assert process.returncode == 1 and errors.decode().splitlines()[-1] == "stopped; complete shards are kept"
+    assert not output and b"Traceback" not in errors
+    assert not [name for name in os.listdir(os.path.dirname(out)) if name.startswith("out")]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_item_that_surprises_a_library_is_named(convert, data_dir, monkeypatch, workers):
+    from conversion import sources
+    put(data_dir, "list.tsv", "a.png\ta\nb.png\tb\n")
+    for name in "a.png", "b.png":
+        put(data_dir, name, encoded())
+    read_file = sources.read_file
+    monkeypatch.setattr(sources, "read_file",
+                        lambda folder, name: {}["no such\nkey"] if name == "a.png" else read_file(folder, name))
+    samples, output = convert("folder", "--list", "list.tsv", "--num_workers", workers)
+    assert [sample.text for sample in samples] == ["b"]
+    assert r"skipped a.png: KeyError: 'no such\nkey'" in output
+
+
+@pytest.mark.parametrize("name, line", [
+    ("list.csv", "a.png," + 200000 * "x"), ("list.jsonl", 100000 * "["), ("list.jsonl", '{"name": "a", "text": 1}'),
+    ("list.jsonl", '{"name": "a", "text": "b", "lexicon": 5}')], ids=["long", "deep", "number", "lexicon"])
+def test_a_line_that_surprises_its_reader_is_named(convert, data_dir, name, line):
+    put(data_dir, "a.png", encoded())
+    good = '{"name": "a.png", "text": "a"}' if name.endswith("l") else "a.png,a"
+    put(data_dir, name, f"{good}\n{line}\n")
+    samples, output = convert("folder", "--list", name)
+    assert [sample.text for sample in samples] == ["a"] and f"{name}, line 2: expected" in output
+
+
+def test_files_that_cannot_be_read_are_one_line(convert, data_dir):
+    (data_dir / "list.tsv").mkdir()
+    assert "create_folder_tfrecord: " in convert("folder", "--list", "list.tsv", status=1)[1]
+    put(data_dir, "test.xml", '<?xml version="1.0" encoding="utf-7"?><tagset></tagset>')
+    assert "test.xml is no XML" in convert("svt", status=1)[1]
+
+
+def test_an_lmdb_that_claims_more_than_it_has(convert, data_dir):
+    lmdb = pytest.importorskip("lmdb")
+    with lmdb.open(str(data_dir), map_size=1 << 24) as environment, environment.begin(write=True) as transaction:
+        transaction.put(b"num-samples", b"1" + 30 * b"0")
+    assert "num-samples says 1000" in convert("lmdb", status=1)[1]
 
 
 def test_lmdb(convert, data_dir):

@@ -1,4 +1,6 @@
 """Rendered words: reproducible, with true keypoints, and never a test word in training."""
+import codecs
+import hashlib
 import io
 import os
 import shutil
@@ -18,6 +20,7 @@ sys.path.append(TOOLS)
 
 import create_synthetic_tfrecord as tool  # noqa: E402
 from synthetic import effects, fonts, paint, photos, render, words  # noqa: E402
+from synthetic.offensive import is_offensive  # noqa: E402
 
 ENGLISH = ["street", "market", "Coffee", "exit", "Golden", "pharmacy", "jungle", "Quay"]
 
@@ -62,10 +65,9 @@ def message_of(*arguments):
 def test_output_does_not_depend_on_workers(tmp_path, word_file):
     options = ["--num_images", 40, "--words", word_file, "--seed", 5, "--num_shards", 2]
     for workers in 1, 3:
-        make(tmp_path, "workers%d" % workers, "--num_workers", workers, *options)
+        make(tmp_path, f"workers{workers}", "--num_workers", workers, *options)
     for shard in "00000-of-00002", "00001-of-00002":
-        one, three = [(tmp_path / ("workers%d-%s" % (workers, shard))).read_bytes()
-                      for workers in (1, 3)]
+        one, three = [(tmp_path / f"workers{workers}-{shard}").read_bytes() for workers in (1, 3)]
         assert one == three
     assert not list(tmp_path.glob("*.part-*"))
     other = make(tmp_path, "seed6", *options[:4] + ["--seed", 6])
@@ -94,7 +96,7 @@ def test_records_and_preview(tmp_path, word_file):
 @pytest.mark.parametrize("sizes", [(48, 48, 48), (48, 36, 36), (36, 36, 96)], ids=str)
 def test_keypoints_of_a_straight_word_are_the_edges_of_its_ink(sizes, spacing):
     face = fonts.find_faces("Hxg")[0]
-    image, points = render.draw_text("Hxg", [fonts.load(face.path, size) for size in sizes], spacing)
+    image, points = render.draw_text("Hxg", [fonts.load(face.path, size) for size in sizes], spacing=spacing)
     left, top, right, bottom = image.getbbox()
     assert np.allclose(points.min(axis=0), [left, top])
     assert np.allclose(points.max(axis=0), [right, bottom])
@@ -107,8 +109,9 @@ def test_keypoints_of_a_straight_word_are_the_edges_of_its_ink(sizes, spacing):
 def test_an_o_may_be_a_disc():
     font = fonts.load(fonts.find_faces("GOD")[0].path, 48)
     spacing = 10  # so that no letter reaches into another's columns
-    plain, points = (np.asarray(one) for one in render.draw_text("GOD", 3 * [font], spacing))
-    image, same_points = (np.asarray(one) for one in render.draw_text("GOD", 3 * [font], spacing, {1: 100}))
+    plain, points = (np.asarray(one) for one in render.draw_text("GOD", 3 * [font], spacing=spacing))
+    image, same_points = (np.asarray(one) for one in render.draw_text("GOD", 3 * [font], spacing=spacing,
+                                                                      discs={1: 100}))
     np.testing.assert_allclose(points[:, 0], same_points[:, 0])
     changed = np.flatnonzero((image != plain).any(axis=0))
     left, right = changed[0], changed[-1] + 1
@@ -175,13 +178,14 @@ def test_photograph_effects_keep_points_in_place():
 def test_neighbours_stand_around_the_word_and_not_on_it():
     font = fonts.load(fonts.find_faces("HANDLE")[0].path, render.FONT_SIZE)
     word, points = render.draw_text("HANDLE", 6 * [font])
-    picture, moved = render.surround(word, points, font, ["AN", "HEN", "LAND", "HEAD"], np.random.RandomState(0))
+    picture, moved = render.surround(word, points, font, neighbours=["AN", "HEN", "LAND", "HEAD"],
+                                     rng=np.random.RandomState(0))
     left, top, right, bottom = moved[[0, 0, -1, -1], [0, 1, 0, 1]].astype(int)
     ink = np.asarray(picture)
     assert (ink[top:bottom, left:right] == np.asarray(word.crop(word.getbbox()))[:bottom - top, :right - left]).all()
     for side in ink[top:bottom, :left], ink[top:bottom, right:], ink[:top], ink[bottom:]:
         assert side.max() > 200
-    alone, _ = render.surround(word, points, font, [""] * 4, np.random.RandomState(0))
+    alone, _ = render.surround(word, points, font, neighbours=[""] * 4, rng=np.random.RandomState(0))
     assert np.asarray(alone).sum() == np.asarray(word).sum()
 
 
@@ -213,7 +217,7 @@ def test_words_joined_to_one():
     spelled = {words.TextSource(["Sing"], string.ascii_letters)._joined(rng) for _ in range(200)}
     assert spelled == {"SingSing", "SINGSING", "singsing"}
     for split in "train", "test":
-        source = words.TextSource(["Sing", "Tel", "Red", "Bank", "Inn"], string.ascii_letters + ".'", split)
+        source = words.TextSource(["Sing", "Tel", "Red", "Bank", "Inn"], string.ascii_letters + ".'", split=split)
         made = [kind(rng) for _ in range(200) for kind in (source._joined, source._punctuated)]
         for text in map(str.lower, filter(None, made)):  # also in inn's and www.inn.com
             assert {words.in_test_split(word) for word in source.words if word.lower() in text} == {split == "test"}
@@ -274,7 +278,7 @@ def test_long_lines_are_turned_less_than_words():
 def test_no_text_is_in_both_splits(tmp_path):
     texts = {}
     for split in "train", "test":
-        source = words.TextSource(ENGLISH * 20 + ["w%d" % i for i in range(500)], words.LATIN, split)
+        source = words.TextSource(ENGLISH * 20 + [f"w{i}" for i in range(500)], words.LATIN, split=split)
         rng = np.random.RandomState(0)
         texts[split] = {source.draw(rng).lower() for _ in range(2000)}
         assert len(texts[split]) > 50
@@ -288,15 +292,17 @@ def test_no_text_is_in_both_splits(tmp_path):
 def test_texts_are_made_of_words_of_their_split(charset, max_words):
     """Also where there are no digits for numbers; and nothing but single spaces is between words."""
     listed = ["λογος", "κοσμε", "θαλασσα"] if "α" in charset else ENGLISH
-    drawn = {split: [words.TextSource(listed * 9, charset, split, max_words).draw(np.random.RandomState(seed))
-                     for seed in range(300)] for split in ("train", "test")}
+    sources = {split: words.TextSource(listed * 9, charset, split=split, max_words=max_words)
+               for split in ("train", "test")}
+    drawn = {split: [source.draw(np.random.RandomState(seed)) for seed in range(300)]
+             for split, source in sources.items()}
     for split, texts in drawn.items():
         assert all(text == " ".join(text.split()) for text in texts)
         assert {words.in_test_split(part) for text in texts for part in text.split(" ")} == {split == "test"}
 
 
 def test_share_of_the_test_split():
-    share = np.mean([words.in_test_split("word%d" % i) for i in range(5000)])
+    share = np.mean([words.in_test_split(f"word{i}") for i in range(5000)])
     assert abs(share - words.TEST_FRACTION) < 0.02
 
 
@@ -318,7 +324,7 @@ def test_a_font_that_lacks_a_character_is_not_used():
         pytest.skip("DejaVu comes with matplotlib")
     assert dejavu[0].characters == set("aжé")
     lacking = fonts.Face("no/such/file.ttf", "Lacking", frozenset("a"))
-    renderer = render.Renderer(words.TextSource(["жa"], "жa"), [lacking, dejavu[0]], 0, 0.5)
+    renderer = render.Renderer(words.TextSource(["жa"], "жa"), [lacking, dejavu[0]], seed=0, strength=0.5)
     assert renderer.faces_for("жa") == [[dejavu[0]]]
     assert not renderer.can_write("中")
 
@@ -426,7 +432,7 @@ def test_an_image_that_fails_is_named(tmp_path, word_file, monkeypatch, number):
     monkeypatch.setattr(render.Renderer, "__call__", lambda self, index: 1 // (index != number) and call(self, index))
     message = message_of("--output_path", tmp_path / "out" / "x.tfrecord", "--words", word_file, "--seed", 7,
                          "--num_images", 64, "--num_workers", 2)
-    assert "image %d of --seed 7 failed: ZeroDivisionError" % number in message
+    assert f"image {number} of --seed 7 failed: ZeroDivisionError" in message
     assert os.path.basename(__file__) in message
     assert not list((tmp_path / "out").glob("*"))
 
@@ -450,3 +456,70 @@ def test_default_words_have_those_of_signs_among_the_first():
     drawn = [source._word(rng).lower() for _ in range(20000)]
     assert 0.018 < drawn.count("the") / 20000.0 < 0.026
     assert 0.28 < sum(word in first for word in drawn) / 20000.0 < 0.35
+
+
+# In ROT13, as in tools/synthetic/offensive.txt.
+@pytest.mark.parametrize("word", ["nff", "NFFRF", "shpx", "Shpxvat", "fuvg", "fuvggl", "pbvghf", "cravfrf", "phzf",
+                                  "juberf"])
+def test_offensive_words_and_their_inflections(word):
+    assert is_offensive(codecs.decode(word, "rot13"))
+    assert is_offensive(f'"{codecs.decode(word, "rot13")}"!')
+
+
+@pytest.mark.parametrize("word", [
+    "Scunthorpe", "class", "assess", "PASS", "passes", "bass", "title", "titan", "cockpit", "Dickens", "spicy", "spices",
+    "raccoon", "grape", "scrape", "drapes", "therapist", "Essex", "sextant", "analysis", "canal", "button",
+    "crapes", "japes", "snigger", "Montenegro", "arsenal", "penitence", "organic", "Cummings", "document", "cucumber", "pigeon",
+    "shuttlecock", "debugger", "whorl", "homosexual", "gay", "the", "24", ""])
+def test_words_that_only_contain_an_offensive_one_are_kept(word):
+    assert not is_offensive(word)
+
+
+def test_the_renderer_draws_no_offensive_word_and_a_reader_knows_them():
+    pytest.importorskip("spellchecker")
+    drawn, reading = words.default_words(), words.reading_words()
+    assert not any(map(is_offensive, drawn)) and len(reading) == len(set(reading)) == 100000
+    left_out = sorted(set(reading) - set(drawn))
+    assert 300 < len(left_out) < 1000 and all(map(is_offensive, left_out))
+    # What is left is in the same order, and rare words take the places that are free.
+    assert drawn[:len(reading) - len(left_out)] == [word for word in reading if not is_offensive(word)]
+
+
+def test_the_list_that_comes_with_the_model_is_the_unfiltered_one():
+    """words.txt was made with pyspellchecker 0.9: with another version, most of its words are the same."""
+    pytest.importorskip("spellchecker")
+    path = os.path.join(TOOLS, "..", "aster", "pretrained", "english", "words.txt")
+    listed = words.read_words(path)
+    assert len(listed) == 100000 and sum(map(is_offensive, listed)) > 300
+    assert len(set(listed) & set(words.reading_words())) > 80000
+
+
+def test_the_split_of_a_word_depends_on_nothing_but_the_word():
+    """So no word changes its split when others are left out."""
+    pytest.importorskip("spellchecker")
+    for word in words.reading_words()[:2000]:
+        assert words.in_test_split(word) == (int(hashlib.md5(word.encode()).hexdigest()[:8], 16) < 0.1 * 2 ** 32)
+    for split in "train", "test":
+        source = words.TextSource(words.default_words(), words.LATIN, split=split)
+        rng = np.random.RandomState(2)
+        drawn = {source.draw(rng).lower() for _ in range(2000)}
+        assert {words.in_test_split(text) for text in drawn} == {split == "test"}
+
+
+def test_chance_makes_no_offensive_word():
+    source = words.TextSource(["pen", "is"], string.ascii_letters)
+    rng = np.random.RandomState(0)
+    joined = {source._joined(rng).lower() for _ in range(300)}
+    assert "ispen" in joined and not any(map(is_offensive, joined))
+    source = words.TextSource(["shot"], "shoit")
+    misspelled = {source._misspelled(rng) for _ in range(300)}
+    assert "shoo" in misspelled and not any(map(is_offensive, misspelled))
+    source = words.TextSource([], "acs")
+    strings = {source._random_string(rng) for _ in range(3000)}
+    assert "sac" in strings and not any(map(is_offensive, strings))
+
+
+def test_words_that_a_user_lists_are_drawn_as_they_are():
+    source = words.TextSource([codecs.decode("pbpx", "rot13")], string.ascii_letters)
+    drawn = {source._word(np.random.RandomState(seed)).lower() for seed in range(9)}
+    assert drawn == {codecs.decode("pbpx", "rot13")}

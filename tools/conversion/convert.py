@@ -1,11 +1,11 @@
-"""What all converters do: options, workers, shards that can be resumed, and the report.
+"""What all converters do: options, worker processes, shards that can be resumed, and the report.
 
-A converter gives a sequence of items (a line, an image with its words, ...; Skipped where a line can't be used)
-and a function that reads one:
+A converter has a function `load(arguments)` that gives a DataSet: its items (a line of a list, a photo with its words,
+and so on; Skipped where a line can't be used), and a function that reads an item:
 
-    read(item) -> iterable of aster.data.example.Sample, or of Skipped where a word has to be left out
+    read(item) -> iterable of aster.data.example.Sample, or of Skipped for each word that has to be left out
 
-`read` runs in worker processes; a ValueError or OSError in it skips the item.
+`read` runs in worker processes. An error in it skips the item and names it.
 """
 import argparse
 import collections
@@ -13,22 +13,21 @@ import concurrent.futures
 import contextlib
 import ctypes
 import functools
-import hashlib
-import json
 import os
 import signal
 import sys
 import time
-from typing import NamedTuple
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence
 
+import find_aster  # noqa: F401
 from conversion.output import OutputError, complete_files, record_writers, shard_paths
+from conversion.progress import Progress
 from tqdm import tqdm
-
-# The checkout serves where aster is not installed.
-sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
 _MOST_NAMED = 100  # skipped words that are named one by one
+_CHUNK = 64  # items that a worker reads at a time
 
 
 class Skipped(NamedTuple):
@@ -37,33 +36,69 @@ class Skipped(NamedTuple):
     reason: str
 
 
+class DataSet(NamedTuple):
+    """What a converter converts."""
+    items: Sequence  # it has a length and gives slices; an item is a name, or a tuple that starts with a name
+    read: Callable[[Any], Iterable]  # item -> Samples and Skipped
+    expected: Optional[int] = None  # number of words of the published set, if it is known
+
+
 class SourceError(Exception):
     """Says what is wrong with a data set as a whole, and what to do."""
 
 
-def make_parser(description):
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """Makes a parser with the options that all converters have.
+
+    Args:
+      description: what --help shows above the options, as it is.
+
+    Returns:
+      The parser, to which a converter can add options.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", required=True, metavar="DIR", help="the data set as it was unpacked")
     parser.add_argument("--output_path", required=True, metavar="FILE", help="the TFRecord file to write")
     parser.add_argument("--num_shards", type=positive, default=1, metavar="N",
-                        help="write N files, OUTPUT_PATH-00000-of-0000N and so on; stopped and started again, a "
-                             "conversion goes on after the last complete one")
-    parser.add_argument("--num_workers", type=positive, default=os.cpu_count(), metavar="N", help="default: all cores")
-    parser.add_argument("--lower_case", action="store_true", help="lower-case texts and lexicons")
+                        help="write N files named OUTPUT_PATH-00000-of-0000N and so on (default: 1). If a conversion "
+                             "was stopped, start it again with the same options: it goes on after the last complete "
+                             "file")
+    parser.add_argument("--num_workers", type=positive, default=os.cpu_count(), metavar="N",
+                        help="number of worker processes (default: one for each core)")
+    parser.add_argument("--lower_case", action="store_true", help="convert texts and lexicons to lower case")
     parser.add_argument("--check", action="store_true",
-                        help="exit with an error unless the number of words is that of the published set")
+                        help="fail unless the number of words is that of the published set")
     return parser
 
 
-def positive(text):
+def positive(text: str) -> int:
+    """Parses a command-line argument.
+
+    Args:
+      text: the argument.
+
+    Returns:
+      A whole number, 1 or more.
+
+    Raises:
+      ValueError or argparse.ArgumentTypeError: the text is not such a number. argparse names the option.
+    """
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return value
 
 
-def run(arguments, load):
-    """Runs a converter: load(arguments) -> (items, read, expected count or None). Errors end in one line."""
+def run(arguments: argparse.Namespace, load: Callable[[argparse.Namespace], DataSet]) -> None:
+    """Runs a converter. An error that a user can mend ends it with one line and status 1.
+
+    Args:
+      arguments: the parsed options of make_parser.
+      load: finds out what to convert. Its file gives the messages their name.
+
+    Raises:
+      SystemExit: the conversion failed or was stopped.
+    """
     _stops.clear()
     for number in signal.SIGINT, signal.SIGTERM:
         signal.signal(number, _stop)
@@ -71,22 +106,25 @@ def run(arguments, load):
     try:
         if not os.path.isdir(arguments.data_dir):
             raise SourceError(f"--data_dir {arguments.data_dir} is no folder")
-        items, read, expected = load(arguments)
-        if not len(items):
+        data_set = load(arguments)
+        if not len(data_set.items):
             raise SourceError(f"{arguments.data_dir} has no words for these options")
-        if len(items) < arguments.num_shards:
-            raise SourceError("--num_shards %d is more than the %d items" % (arguments.num_shards, len(items)))
-        count = convert(items, read, arguments, name)
+        if len(data_set.items) < arguments.num_shards:
+            raise SourceError(f"--num_shards {arguments.num_shards} is more than the {len(data_set.items)} items")
+        count = convert(data_set, arguments, name)
     except (SourceError, OutputError) as error:
         sys.exit(f"{name}: {error}")
+    except OSError as error:
+        sys.exit(f"{name}: {error.filename or arguments.data_dir}: {error.strerror or error}")
     except ImportError as error:
         sys.exit(f"{name}: {error}; run: pip install -e \".[convert]\"")
-    except concurrent.futures.process.BrokenProcessPool:
-        sys.exit(f"{name}: a worker process was killed, perhaps for want of memory; try a smaller --num_workers")
+    except BrokenProcessPool:
+        sys.exit(f"{name}: a worker process was killed, perhaps because the memory was full; try a smaller "
+                 "--num_workers")
     except KeyboardInterrupt:
         sys.exit("stopped; complete shards are kept")
     if arguments.check:
-        check(name, count, expected)
+        check(name, count, data_set.expected)
 
 
 _stops = []  # the signals received
@@ -94,7 +132,7 @@ _starting = []  # holds something while a worker may be starting
 
 
 def _stop(number, _):
-    """An exception alone would not do: raised within a library's callback, it can be swallowed."""
+    """Remembers the signal: an exception that is raised within a library's callback can be swallowed."""
     _stops.append(number)
     if not _starting:
         raise KeyboardInterrupt
@@ -109,58 +147,83 @@ def _submit(pool, function, chunk):
         _starting.pop()
 
 
-def check(name, count, expected):
+def check(name: str, count: int, expected: Optional[int]) -> None:
+    """Compares the number of words with that of the published set, and prints that they are equal.
+
+    Args:
+      name: the converter's, for the message.
+      count: how many words there are.
+      expected: how many there should be; None where that is not known.
+
+    Raises:
+      SystemExit: they differ, or the expected number is not known.
+    """
     if expected is None:
-        sys.exit(f"{name}: no count is known for these options, so that --check can't compare")
+        sys.exit(f"{name}: the number of words is not known for these options; leave --check out")
     if count != expected:
-        sys.exit("%s: %d words were written, expected %d" % (name, count, expected))
-    print("%d words, as expected" % count)
+        sys.exit(f"{name}: {count} words were written, expected {expected}")
+    print(f"{count} words, as expected")
 
 
-def convert(items, read, arguments, name, chunk=64):
-    """Writes the shards that are not there yet -> number of words in all. `name` is the converter's."""
+def convert(data_set: DataSet, arguments: argparse.Namespace, name: str) -> int:
+    """Writes the shards that do not exist yet, and prints a report.
+
+    Args:
+      data_set: what to convert.
+      arguments: the parsed options of make_parser.
+      name: the converter's. Only shards of the same converter with the same options are resumed.
+
+    Returns:
+      The number of words in all shards.
+
+    Raises:
+      OutputError: a file can't be written.
+      KeyboardInterrupt: a signal has stopped the conversion. Complete shards stay.
+    """
+    items = data_set.items
     paths = shard_paths(arguments.output_path, arguments.num_shards)
-    progress = _Progress(name, arguments, len(items))
+    progress = Progress(name, arguments, len(items))
     bounds = [len(items) * i // len(paths) for i in range(len(paths) + 1)]
     to_do = [i for i in range(len(paths)) if not progress.has(i, paths[i])]
     reasons = collections.Counter()
     from aster.compat import tf  # noqa: F401 - imported once, before the workers are forked from this process
-    started, read_count = time.time(), sum(bounds[i + 1] - bounds[i] for i in to_do)
+    started, num_read = time.time(), sum(bounds[i + 1] - bounds[i] for i in to_do)
     with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(tqdm(total=read_count, unit="item", smoothing=0.05, disable=None))
+        bar = stack.enter_context(tqdm(total=num_read, unit="item", smoothing=0.05, disable=None))
         pool = None
         if arguments.num_workers > 1:
             pool = stack.enter_context(concurrent.futures.ProcessPoolExecutor(arguments.num_workers))
+        work = functools.partial(_read_chunk, data_set.read, arguments.lower_case, pool is not None)
         for i in to_do:
             written = 0
-            chunks = (items[start:min(start + chunk, bounds[i + 1])]
-                      for start in range(bounds[i], bounds[i + 1], chunk))
+            chunks = (items[start:min(start + _CHUNK, bounds[i + 1])]
+                      for start in range(bounds[i], bounds[i + 1], _CHUNK))
             with complete_files([paths[i]]) as parts, record_writers(parts) as (writer,):
-                work = functools.partial(_read_chunk, read, arguments.lower_case, pool is not None)
                 for size, records, skipped in _in_order(pool, work, chunks, 4 * arguments.num_workers):
                     if _stops:
                         raise KeyboardInterrupt
                     for record in records:
                         writer.write(record)
-                    for one in skipped:
+                    for word in skipped:
                         if sum(reasons.values()) < _MOST_NAMED:
-                            tqdm.write("skipped {}: {}".format(*one), file=sys.stderr)
-                        reasons[one.reason] += 1
+                            tqdm.write(f"skipped {word.name}: {word.reason}", file=sys.stderr)
+                        reasons[word.reason] += 1
                     written += len(records)
                     bar.update(size)
             progress.add(i, written)
     count = progress.finish()
-    _report(arguments.output_path, count, len(items), reasons, sum(progress.new), time.time() - started)
+    speed = sum(progress.new) / max(time.time() - started, 1e-3)
+    print(f"{arguments.output_path}: {count} words written from {len(items)} items, {sum(reasons.values())} skipped, "
+          f"{speed:.0f} words/s")
+    _report(reasons, count - sum(progress.new))
     return count
 
 
-def _report(path, count, num_items, reasons, new, seconds):
-    print("%s: %d words written from %d items, %d skipped, %d words/s" %
-          (path, count, num_items, sum(reasons.values()), new / max(seconds, 1e-3)))
+def _report(reasons, num_kept):
     for reason, times in reasons.most_common(20):
-        print("  skipped %d: %s" % (times, reason))
-    if new < count:
-        print("  %d of the words were there from before" % (count - new))
+        print(f"  skipped {times}: {reason}")
+    if num_kept:
+        print(f"  {num_kept} of the words were there from before")
 
 
 def _in_order(pool, function, chunks, most):
@@ -193,10 +256,14 @@ def _read_chunk(read, lower_case, in_worker, items):
                     records.append(_serialize(result, lower_case))
                 except ValueError as error:
                     skipped.append(Skipped(result.filename, str(error)))
+        except ImportError:  # the installation is at fault, not the item
+            raise
         except OSError as error:
             skipped.append(Skipped(_name(item), error.strerror or str(error)))
         except ValueError as error:
             skipped.append(Skipped(_name(item), str(error)))
+        except Exception as error:  # damaged input surprises libraries; one item must not end hours of work
+            skipped.append(Skipped(_name(item), " ".join(f"{type(error).__name__}: {error}".split())))
     return len(items), records, skipped
 
 
@@ -210,7 +277,7 @@ def _settle_worker():
 
 
 def _name(item):
-    """Items are names, or start with one."""
+    """The name of an item, which is a name or starts with one."""
     return str(item if isinstance(item, str) else item[0])[:200]
 
 
@@ -223,38 +290,3 @@ def _serialize(sample, lower_case):
     if lower_case:
         sample = sample._replace(text=sample.text.lower(), lexicon=[word.lower() for word in sample.lexicon])
     return example.serialize(sample, width, height)
-
-
-class _Progress:
-    """Which shards are complete, in a file beside them until all are; options that differ start anew."""
-
-    def __init__(self, name, arguments, num_items):
-        options = {name: value for name, value in vars(arguments).items() if name not in ("num_workers", "check")}
-        described = json.dumps([name, options, num_items], sort_keys=True, default=str)
-        self._path = arguments.output_path + ".progress"
-        self._key = hashlib.sha1(described.encode("utf-8")).hexdigest()
-        self._counts = {}
-        self.new = []
-        try:
-            with open(self._path) as stream:
-                content = json.load(stream)
-            if content["key"] == self._key:
-                self._counts = {int(i): count for i, count in content["counts"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            pass
-
-    def has(self, index, path):
-        return index in self._counts and os.path.exists(path)
-
-    def add(self, index, count):
-        self._counts[index] = count
-        self.new.append(count)
-        with complete_files([self._path]) as (part,), open(part, "w") as stream:
-            json.dump({"key": self._key, "counts": self._counts}, stream)
-
-    def finish(self):
-        if os.path.exists(self._path):
-            os.remove(self._path)
-        return sum(self._counts.values())
-
-

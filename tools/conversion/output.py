@@ -2,22 +2,42 @@
 import contextlib
 import glob
 import os
+from typing import Iterator, List, Sequence
 
 
 class OutputError(Exception):
-    """Says what cannot be written."""
+    """Says what can't be written."""
 
 
-def shard_paths(path, num_shards):
+def shard_paths(path: str, num_shards: int) -> List[str]:
+    """Names the files of an output.
+
+    Args:
+      path: what --output_path says.
+      num_shards: the number of files.
+
+    Returns:
+      The path itself for one shard, else PATH-00000-of-0000N and so on.
+    """
     if num_shards == 1:
         return [path]
-    return ["%s-%05d-of-%05d" % (path, i, num_shards) for i in range(num_shards)]
+    return [f"{path}-{i:05d}-of-{num_shards:05d}" for i in range(num_shards)]
 
 
 @contextlib.contextmanager
-def complete_files(paths):
-    """Gives temporary names for paths; renames the files in the end, or deletes them on errors."""
-    temporary = ["%s.part-%d" % (path, os.getpid()) for path in paths]
+def complete_files(paths: Sequence[str]) -> Iterator[List[str]]:
+    """Gives temporary names for files. Renames the files in the end, or deletes them after an error.
+
+    Args:
+      paths: the files as they shall be named in the end.
+
+    Yields:
+      The names to write to, one for each path.
+
+    Raises:
+      OutputError: a file can't be written.
+    """
+    temporary = [f"{path}.part-{os.getpid()}" for path in paths]
     try:
         for path, part in zip(paths, temporary):
             _remove_abandoned(path)
@@ -29,7 +49,7 @@ def complete_files(paths):
         for path, part in zip(paths, temporary):
             os.replace(part, path)
     except OSError as error:
-        raise OutputError(f"cannot write {error.filename or paths[0]}: {error.strerror}")
+        raise OutputError(f"cannot write {error.filename or paths[0]}: {error.strerror}") from error
     finally:
         for part in temporary:
             with contextlib.suppress(OSError):
@@ -45,11 +65,21 @@ def _remove_abandoned(path):
 
 
 @contextlib.contextmanager
-def record_writers(paths):
-    """Writers of TFRecord files. TensorFlow is imported here, after a caller's workers have started."""
+def record_writers(paths: Sequence[str]) -> Iterator[list]:
+    """Opens TFRecord files. TensorFlow is imported here, after the caller's worker processes have started.
+
+    Args:
+      paths: the files to write.
+
+    Yields:
+      A TFRecordWriter for each path.
+
+    Raises:
+      OutputError: a file can't be written, e.g. because the disk is full.
+    """
     from aster.compat import tf
     try:
         with contextlib.ExitStack() as stack:
             yield [stack.enter_context(tf.python_io.TFRecordWriter(path)) for path in paths]
-    except tf.errors.OpError as error:  # a full disk, for one
-        raise OutputError(f"cannot write {paths[0]}: {error.message}")
+    except tf.errors.OpError as error:
+        raise OutputError(f"cannot write {paths[0]}: {error.message}") from error

@@ -1,5 +1,6 @@
 """Contact sheets of word images."""
 import io
+from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -7,9 +8,14 @@ from PIL import Image, ImageDraw, ImageFont
 _COLUMNS, _CELL = 8, (200, 120)
 
 
-def draw(samples, path, font=None):
-    """Writes a PNG of samples with `encoded`, `text` and `keypoints`: the top curve red, the bottom one cyan, the text
-    below. `font`: text -> a font that has its characters; default: one that has as many as are installed."""
+def draw(samples: Sequence, path: str, font: Optional[Callable[[str], Any]] = None) -> None:
+    """Draws samples with their keypoints: the top curve red, the bottom curve cyan, and the text below.
+
+    Args:
+      samples: they have `encoded`, `text` and `keypoints`, as aster.data.example.Sample has.
+      path: the PNG file to write.
+      font: gives a Pillow font that has the characters of a text. By default an installed font with many characters.
+    """
     font = font or _font
     sheet = Image.new("RGB", (_COLUMNS * _CELL[0], -(-len(samples) // _COLUMNS) * _CELL[1]), "white")
     pen = ImageDraw.Draw(sheet)
@@ -38,5 +44,5 @@ def _matplotlib_font():
     try:
         import matplotlib
         return matplotlib.get_data_path() + "/fonts/ttf/DejaVuSans.ttf"
-    except (ImportError, AttributeError):  # Pillow's own font knows Latin-1 only, then
-        return "none.ttf"
+    except (ImportError, AttributeError):
+        return "none.ttf"  # then Pillow's own font is left, which has Latin-1 only

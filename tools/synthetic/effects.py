@@ -4,116 +4,67 @@ Every effect is a function
 
     effect(image, points, rng, strength) -> image, points
 
-`image` is a Pillow image: the ink (mode L, 255 where there is ink) until `paint` makes it a
-picture (mode RGB). `points` is float [2 * n, 2], (x, y) in pixels of the image, n along the top of
-the text line and n along its bottom, left to right; an effect that moves ink moves them alike.
-Pixel i covers i to i + 1. `rng` is a numpy RandomState. `strength` is 0 (leaves the word
-as it is, as far as the effect can) to 1 (hard to read).
+Args:
+  image: a Pillow image. It is the ink (mode L, 255 where there is ink) until `paint` makes it a picture (mode RGB).
+  points: float [2 * n, 2], (x, y) in pixels of the image: n points along the top of the text line, then n along its
+    bottom, both from left to right. Pixel i covers i to i + 1.
+  rng: a numpy RandomState.
+  strength: 0 (the word stays as it is, as far as the effect can) to 1 (the word is hard to read).
+
+Returns:
+  The new image, and the points in it. An effect that moves ink moves the points by the same map.
 
 To add variety, write such a function and put it into EFFECTS.
 """
+from typing import Any, Callable, Optional, Sequence, Tuple
+
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageStat
 from synthetic import paint as _paint
+from synthetic.warp import Moved, Picture, bend, extent, project, thickness
 
-_PAD = 2  # pixels kept around the points when ink is moved, and
-_SURROUNDINGS = 0.5  # text lines, in which there may be other words
-_WORD = 12  # times as long as high; what is longer is a line, which is bent and turned less
-_CELL = 20  # pixels; edge of the cells in which a curve is taken as straight
+Rng = np.random.RandomState
+
+_WORD = 12  # a text that is longer than 12 times its height is a line, which is bent and turned less
 _MAX_WIDTH = 1000  # pixels of a crop; only lines of several words are longer
-_MIN_THICKNESS = 10  # pixels of a text line; smaller is not for reading
+_MIN_THICKNESS = 10  # pixels of a text line; nobody can read a smaller one
 
 
 # --- geometry of the ink ---------------------------------------------------------------------
 
 
-def project(image, points, matrix):
-    """Moves ink and points by a 3 x 3 matrix of homogeneous coordinates. The origin may move."""
-    moved = np.column_stack([points, np.ones(len(points))]).dot(matrix.T)
-    moved = moved[:, :2] / moved[:, 2:]
-    shift, size = _frame(moved)
-    # Pillow asks where an output pixel comes from.
-    inverse = _inverse(np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]]).dot(matrix))
-    return image.transform(size, Image.PERSPECTIVE, inverse[:8], Image.BILINEAR), moved + shift
-
-
-def _inverse(matrix):
-    """The inverse of a 3 x 3 matrix as a list, scaled to end in 1. numpy's costs 10 times this."""
-    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
-    adjugate = (e * i - f * h, c * h - b * i, b * f - c * e,
-                f * g - d * i, a * i - c * g, c * d - a * f,
-                d * h - e * g, b * g - a * h, a * e - b * d)
-    return [value / adjugate[8] for value in adjugate]
-
-
-def bend(image, points, forward, inverse):
-    """Moves ink and points by a smooth map; `forward` and `inverse` take and give [..., 2]."""
-    moved = forward(points)
-    shift, size = _frame(moved)
-    columns, rows = [np.append(np.arange(0, edge, _CELL), edge) for edge in size]
-    corners = inverse(np.stack(np.meshgrid(columns, rows), axis=-1) - shift).tolist()
-    mesh = []
-    for row in range(len(rows) - 1):
-        above, below = corners[row], corners[row + 1]
-        for column in range(len(columns) - 1):
-            box = columns[column], rows[row], columns[column + 1], rows[row + 1]
-            mesh.append((tuple(map(int, box)), above[column] + below[column] +
-                         below[column + 1] + above[column + 1]))
-    return image.transform(size, Image.MESH, mesh, Image.BILINEAR), moved + shift
-
-
-def _frame(points):
-    """(shift that brings points into a frame, its (width, height)), a little around them."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    margin = _PAD + int(_SURROUNDINGS * thickness(points))
-    size = np.ceil(high - low).astype(int) + 2 * margin
-    return margin - low, tuple(size.tolist())
-
-
-def _extent(points):
-    """(centre [2], width, height) of the box around points, in pixels."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    return (low + high) / 2, high[0] - low[0], high[1] - low[1]
-
-
-def thickness(points):
-    """Height of the text line in pixels, whichever way it runs: the mean of top to bottom."""
-    across = points[len(points) // 2:] - points[:len(points) // 2]
-    return np.sqrt((across * across).sum(axis=1)).mean()
-
-
 def _straightness(points):
-    """1 for words; for lines, which are cut out along their letters, as much less as they are longer."""
-    return min(1.0, _WORD * thickness(points) / max(1.0, _extent(points)[1]))
+    """1 for words. Lines are cut out along their letters, so they get less: half at twice the length of a word."""
+    return min(1.0, _WORD * thickness(points) / max(1.0, extent(points)[1]))
 
 
-def weigh(image, points, rng, strength):
+def weigh(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
     """Bolder or lighter letters."""
     if rng.random_sample() >= strength:
         return image, points
     if rng.random_sample() < 0.7:
         return image.filter(ImageFilter.MaxFilter(3)), points
     lighter = image.filter(ImageFilter.MinFilter(3))
-    # Hairlines would be gone, and E and H be bars.
+    # Thin strokes could vanish, so that E and H would be bars.
     kept = ImageStat.Stat(lighter).sum[0] > 0.5 * ImageStat.Stat(image).sum[0]
     return lighter if kept else image, points
 
 
-def stretch(image, points, rng, strength):
-    """Wide and narrow letters."""
+def stretch(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
+    """Wider or narrower letters."""
     factor = np.exp(strength * rng.uniform(-0.6, 0.5))
     return project(image, points, np.diag([factor, 1, 1]))
 
 
-def slant(image, points, rng, strength):
+def slant(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
     """Leaning letters."""
     amount = strength * rng.uniform(-0.6, 0.6)
     return project(image, points, np.array([[1, amount, 0], [0, 1, 0], [0, 0, 1]]))
 
 
-def arc(image, points, rng, strength):
+def arc(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
     """A text line on a circle, its centre below or above."""
-    centre, width, height = _extent(points)
+    centre, width, height = extent(points)
     # Not so far that the inner edge comes near the centre of the circle.
     angle = min(strength * rng.uniform(0.4, 2.4), 0.6 * width / height) * rng.choice([-1, 1]) * _straightness(points)
     if angle == 0:
@@ -131,12 +82,12 @@ def arc(image, points, rng, strength):
         distance = side * np.hypot(xy[..., 0], xy[..., 1])
         return np.stack([centre[0] + radius * around, centre[1] + radius - distance], axis=-1)
 
-    return bend(image, points, forward, inverse)
+    return bend(image, points, forward=forward, inverse=inverse)
 
 
-def wave(image, points, rng, strength):
+def wave(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
     """A text line that goes up and down."""
-    centre, width, height = _extent(points)
+    centre, width, height = extent(points)
     amplitude = strength * min(0.6 * height, 0.12 * width) * rng.uniform(0.4, 1)
     speed = 2 * np.pi * rng.uniform(0.6, 1.3) / width
     phase = rng.uniform(0, 2 * np.pi)
@@ -145,28 +96,28 @@ def wave(image, points, rng, strength):
         offset = sign * amplitude * np.sin(speed * (xy[..., 0] - centre[0]) + phase)
         return np.stack([xy[..., 0], xy[..., 1] + offset], axis=-1)
 
-    return bend(image, points, lambda xy: moved(xy, 1), lambda xy: moved(xy, -1))
+    return bend(image, points, forward=lambda xy: moved(xy, 1), inverse=lambda xy: moved(xy, -1))
 
 
-def perspective(image, points, rng, strength):
+def perspective(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
     """A sign seen from the side, from above or from below."""
-    centre, width, height = _extent(points)
-    # By these the near edge is that much nearer than the far one.
+    centre, width, height = extent(points)
+    # How much nearer the near edge is than the far one.
     sideways, upwards = strength * rng.uniform(-0.8, 0.8), strength * rng.uniform(-0.5, 0.5)
     to_centre = np.array([[1, 0, -centre[0]], [0, 1, -centre[1]], [0, 0, 1]])
     view = np.array([[1, 0, 0], [0, 1, 0], [sideways / width, upwards / height, 1]])
     return project(image, points, view.dot(to_centre))
 
 
-def rotate(image, points, rng, strength):
+def rotate(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
     """A sign that hangs askew, or a camera that does."""
-    # Mostly a little, some of them by half a right angle and more.
+    # Most are turned a little, some by 45 degrees and more.
     angle = strength * np.radians(np.clip(rng.laplace(0, 20), -70, 70)) * _straightness(points)
     cos, sin = np.cos(angle), np.sin(angle)
     return project(image, points, np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]))
 
 
-def crop(image, points, rng, strength):
+def crop(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
     """The box around the word with a margin of its own on each side, at a random scale."""
     line = thickness(points)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -183,12 +134,12 @@ def crop(image, points, rng, strength):
 # --- paint ------------------------------------------------------------------------------------
 
 
-def paint(image, points, rng, strength, photos=None):
-    """Ink becomes a picture: background, shadow, outline and letters."""
-    return _paint.paint(image, thickness(points), rng, strength, photos), points
+def paint(image: Picture, points: np.ndarray, rng: Rng, strength: float, photos: Any = None) -> Moved:
+    """Ink becomes a picture: background, shadow, outline and letters. `photos` is a photos.Photos or None."""
+    return _paint.paint(image, thickness(points), rng, strength=strength, photos=photos), points
 
 
-def hide(image, points, rng, strength):
+def hide(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
     """A pole, a cable or a seam in front of the word."""
     line = thickness(points)
     x, y = points[rng.randint(len(points))]
@@ -205,18 +156,18 @@ def hide(image, points, rng, strength):
 # --- light, lens and sensor ---------------------------------------------------------------------
 
 
-def uneven_light(image, points, rng, strength):
-    """Light from one side, more or less of it, and a camera that answers with its contrast."""
+def uneven_light(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
+    """Light from one side, too much or too little of it, and a camera that changes the contrast."""
     field = 1 + 0.8 * strength * _paint.ramp(image.size, rng)
     gain = np.exp(strength * rng.uniform(-0.8, 0.3))
     pixels = np.asarray(image, np.float32) * (gain * field)[..., None]
     return _paint.to_image(pixels + strength * rng.uniform(-30, 30)), points
 
 
-def glare(image, points, rng, strength):
-    """A lit sign at night: more light than the sensor takes, which spills over."""
+def glare(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
+    """A bright sign at night: there is more light than the sensor can take, and it spills over."""
     pixels = np.asarray(image, np.float32)
-    if pixels.mean() > 128:  # a bright ground would swallow dark letters
+    if pixels.mean() > 128:  # light from a bright background would hide dark letters
         return image, points
     bright = _paint.to_image((pixels - 128) * 2)
     spill = bright.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.03, 0.25) * thickness(points))))
@@ -224,14 +175,14 @@ def glare(image, points, rng, strength):
     return _paint.to_image(gain * pixels + amount * np.asarray(spill, np.float32)), points
 
 
-def blur(image, points, rng, strength):
+def blur(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
     """Out of focus."""
     radius = strength * rng.uniform(0, 0.1) * thickness(points)
     return image.filter(ImageFilter.GaussianBlur(float(radius))), points
 
 
-def shake(image, points, rng, strength):
-    """A camera that moved: the mean of the picture and of itself elsewhere, twice, since once shows ghosts."""
+def shake(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
+    """A camera that moved: the mean of the picture and its shifted copies, twice, because once shows double edges."""
     reach = strength * rng.uniform(0.05, 0.25) * thickness(points)
     way, margin = rng.uniform(-reach, reach, size=2), int(reach) + 1
     box = margin, margin, margin + image.width, margin + image.height
@@ -243,24 +194,24 @@ def shake(image, points, rng, strength):
     return image.crop(box), points
 
 
-def haze(image, points, rng, strength):
-    """Little contrast: fog, dusk, a dirty lens."""
+def haze(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
+    """Low contrast: fog, dusk, a dirty lens."""
     level, gain = rng.uniform(20, 235) + rng.uniform(-20, 20, 3), 1 - 0.75 * strength * rng.random_sample()
     return _paint.to_image(level + gain * (np.asarray(image, np.float32) - level)), points
 
 
-def sharpen(image, points, rng, strength):
-    """The rims that cameras put around edges."""
+def sharpen(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
+    """The light and dark lines that cameras put around edges."""
     percent = int(300 * strength * rng.random_sample())
     return image.filter(ImageFilter.UnsharpMask(rng.uniform(0.5, 2), percent, 0)), points
 
 
-def decolour(image, points, rng, strength):
+def decolour(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
     """A black and white photograph."""
     return image.convert("L").convert("RGB"), points
 
 
-def shrink(image, points, rng, strength):
+def shrink(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
     """A word that is far away."""
     factor = max(1 / (1 + strength * rng.uniform(0, 3)), _MIN_THICKNESS / thickness(points))
     if factor >= 1:
@@ -270,17 +221,17 @@ def shrink(image, points, rng, strength):
     return image.resize(size, kind), points * (np.array(size, float) / image.size)
 
 
-def noise(image, points, rng, strength):
+def noise(image: Picture, points: np.ndarray, rng: Rng, strength: float) -> Moved:
     """Grain of the sensor."""
     shape = image.size[1], image.size[0], 3 if rng.random_sample() < 0.7 else 1
-    # Two uniform ones make a hat, which does for a bell and is much cheaper.
+    # The difference of two uniform numbers has a triangular distribution: close to a normal one, and much cheaper.
     grain = (rng.randint(0, 256, size=shape, dtype=np.uint8).astype(np.float32) -
              rng.randint(0, 256, size=shape, dtype=np.uint8))
     amount = strength * rng.uniform(0, 0.3)
     return _paint.to_image(np.asarray(image, np.float32) + amount * grain), points
 
 
-# (probability, effect), in this order.
+# (probability, effect). They are applied in this order.
 EFFECTS = (
     (0.25, weigh),
     (0.8, stretch),
@@ -304,9 +255,21 @@ EFFECTS = (
 )
 
 
-def apply_effects(image, points, rng, strength, effects=EFFECTS):
-    """All effects in turn, each with its probability -> image, points."""
-    for probability, effect in effects:
+def apply_effects(image: Picture, points: np.ndarray, rng: Rng, *, strength: float,
+                  effects: Optional[Sequence[Tuple[float, Callable]]] = None) -> Moved:
+    """Applies the effects one after the other, each with its probability.
+
+    Args:
+      image: the ink of a straight word.
+      points: [2 * n, 2], its curves.
+      rng: where the chance comes from.
+      strength: 0 to 1, for all effects.
+      effects: (probability, effect) in order; by default EFFECTS.
+
+    Returns:
+      The picture, and the points in it.
+    """
+    for probability, effect in EFFECTS if effects is None else effects:
         if rng.random_sample() < probability:
             image, points = effect(image, points, rng, strength)
     return image, points

@@ -1,27 +1,27 @@
-"""From a seed and a number to a picture of a word."""
+"""Makes a picture of a word from a seed and a number."""
 import functools
 import io
 import signal
 import traceback
 import unicodedata
-from typing import NamedTuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 from synthetic import effects, fonts, words
 from synthetic.photos import PhotoError
 
-FONT_SIZE = 48  # pixels; words are drawn at this size, some at twice as much, and scaled at the end
+FONT_SIZE = 48  # pixels; words are drawn at this size, some at twice this size, and scaled at the end
 NUM_POINTS = 32  # along each of the two curves
 _PAD = 8
-_FINE = 4  # times as large as they will be are discs drawn, for smooth rims
-_MAX_WEIGHT = 6  # of a family, as if it had so many faces
+_FINE = 4  # discs are drawn 4 times as large as they will be, for smooth rims
+_MAX_WEIGHT = 6  # a family with more faces than this is drawn as if it had this many
 _TRIES = 20
-INPUT_ERRORS = (fonts.FontError, words.WordError, PhotoError)  # of what the renderer was given
+INPUT_ERRORS = (fonts.FontError, words.WordError, PhotoError)  # something is wrong with what the renderer was given
 
 
 class RenderError(Exception):
-    """An image that the renderer fails at, which is a mistake of its own."""
+    """The renderer fails at an image, because of a mistake in the renderer."""
 
 
 class Rendered(NamedTuple):
@@ -34,36 +34,56 @@ class Rendered(NamedTuple):
 
 
 class Renderer:
-    """Renders image number `index` of the collection that `seed` stands for.
+    """Renders images by their number.
 
-    Each image has a random state of its own, so it doesn't matter who renders which, or when.
-    texts: a words.TextSource. faces: a list of fonts.Face. strength: 0 to 1, of the hardest images. photos: a
-    photos.Photos for the backgrounds, or None.
+    Each image has a random state of its own, so it doesn't matter which process renders it, or when.
     """
 
-    def __init__(self, texts, faces, seed, strength, photos=None):
+    def __init__(self, texts: words.TextSource, faces: Sequence[fonts.Face], *, seed: int, strength: float,
+                 photos: Any = None) -> None:
+        """Makes a renderer.
+
+        Args:
+          texts: where the texts come from.
+          faces: the fonts.
+          seed: each seed stands for another collection of images.
+          strength: 0 to 1, of the effects on the hardest images.
+          photos: a photos.Photos for the backgrounds, or None.
+        """
         self.texts, self.seed, self.strength = texts, seed, strength
         self.effects = [(probability, functools.partial(effect, photos=photos) if effect is effects.paint else effect)
                         for probability, effect in effects.EFFECTS]
         self.families = {}
         for face in faces:
             self.families.setdefault(face.family, []).append(face)
-        # Text faces come in many styles, curious ones alone: they shall not crowd out the others, nor be crowded out.
+        # A family for running text has many faces, a curious family has one. Families with many faces are drawn more
+        # often, but at most _MAX_WEIGHT times as often, so that all kinds of fonts are seen.
         self._every_family = list(self.families.values())
         sizes = np.minimum([len(family) for family in self._every_family], _MAX_WEIGHT)
         self._shares = np.cumsum(sizes) / float(sizes.sum())
 
-    def __call__(self, index):
-        # By split too: the same photograph of another word would be too easy a test.
+    def __call__(self, index: int) -> Rendered:
+        """Renders an image.
+
+        Args:
+          index: its number in the collection.
+
+        Returns:
+          The image.
+
+        Raises:
+          WordError, FontError or PhotoError: the renderer was given something that it can't use.
+        """
+        # The split is part of the seed: an image that differs from one of training in its word only is too easy a test.
         rng = np.random.RandomState([self.seed, words.SPLITS.index(self.texts.split), index])
         text = self.texts.draw(rng, accept=self.can_write)
         face = self._draw_face(text, rng)
         simple, spacing = is_simple(text), 0
         # Most photographs are easy to read, in one way or the other.
         strength = self.strength * rng.uniform(0.1, 1)
-        size = FONT_SIZE * (2 if rng.random_sample() < 0.15 * self.strength else 1)  # near ones are crisp
+        size = FONT_SIZE * (2 if rng.random_sample() < 0.15 * self.strength else 1)  # words that are near are crisp
         if simple and rng.random_sample() < 0.3:
-            # mostly a little; letters on walls may stand further apart than they are high
+            # Mostly a little. Letters on walls may be further apart than they are high.
             spacing = strength * (2 * rng.random_sample() ** 3 - 0.06) * size
         font = fonts.load(face.path, size, simple)
         styles = [font] * len(text)
@@ -71,30 +91,30 @@ class Renderer:
             font = fonts.load(face.path, int(size * rng.choice((0.7, 0.8))), simple)
             styles[1:] = [font] * (len(text) - 1)
         elif simple and len(text) > 3 and rng.random_sample() < 0.06:
-            # as in names of shops
+            # Two fonts in a word, as in names of shops.
             place = rng.randint(1, len(text))
             styles[place:] = [fonts.load(self._draw_face(text, rng).path, size, simple)] * (len(text) - place)
         rounds = [place for place, letter in enumerate(text) if letter in "oO"]
         discs = {}
         if rounds and simple and len(text) > 2 and text.isalpha() and rng.random_sample() < 0.05:
-            discs[rng.choice(rounds)] = rng.randint(100, 256)  # as in names of shops
-        image, points = draw_text(text, styles, spacing, discs)
+            discs[rng.choice(rounds)] = rng.randint(100, 256)  # an o that is a disc, as in names of shops
+        image, points = draw_text(text, styles, spacing=spacing, discs=discs)
         if rng.random_sample() < 0.6 * self.strength:
-            image, points = self._add_neighbours(image, points, font, face, rng)
-        image, points = effects.apply_effects(image, points, rng, strength, self.effects)
+            image, points = self._add_neighbours(image, points, font, face=face, rng=rng)
+        image, points = effects.apply_effects(image, points, rng, strength=strength, effects=self.effects)
         stream = io.BytesIO()
         quality = int(95 - 90 * strength * rng.random_sample() ** 2)
         image.save(stream, "JPEG", quality=max(quality, 20))
         return Rendered(stream.getvalue(), image.width, image.height, text,
                         points.astype(np.float32))
 
-    def _add_neighbours(self, image, points, font, face, rng):
-        """Other words before, after, above or below; a crop shows parts of them."""
+    def _add_neighbours(self, image, points, font, *, face, rng):
+        """Adds other words before, after, above or below. A crop shows parts of them."""
         def word():
             return self.texts.draw(rng, accept=face.characters.issuperset)
 
         sides = rng.random_sample(4) < 0.5
-        return surround(image, points, font, [word() if side else "" for side in sides], rng)
+        return surround(image, points, font, neighbours=[word() if side else "" for side in sides], rng=rng)
 
     def _draw_face(self, text, rng):
         for _ in range(_TRIES):
@@ -105,23 +125,46 @@ class Renderer:
         family = self.faces_for(text)[0]
         return family[rng.randint(len(family))]
 
-    def can_write(self, text):
+    def can_write(self, text: str) -> bool:
+        """Tells whether a font has all characters of a text.
+
+        Args:
+          text: the text.
+
+        Returns:
+          Whether there is such a font.
+        """
         return any(face.characters.issuperset(text)
                    for faces in self.families.values() for face in faces)
 
-    def faces_for(self, text):
-        """Lists of the faces that have all characters of a text, one list per family."""
+    def faces_for(self, text: str) -> List[List[fonts.Face]]:
+        """Finds the fonts that have all characters of a text.
+
+        Args:
+          text: the text.
+
+        Returns:
+          A list for each family that has such faces.
+        """
         families = [[face for face in faces if face.characters.issuperset(text)]
                     for faces in self.families.values()]
         return [family for family in families if family]
 
 
-def draw_text(text, styles, spacing=0, discs=()):
-    """A straight word -> ink (mode L), points (see effects.py) at the edges of the ink.
+def draw_text(text: str, styles: Sequence, *, spacing: float = 0,
+              discs: Optional[Dict[int, int]] = None) -> Tuple[Image.Image, np.ndarray]:
+    """Draws a straight word.
 
-    styles: a font for each letter. spacing: pixels between letters, beyond what the fonts give.
-    discs: {place: ink} of letters that are filled discs, as the o may be in names of shops.
+    Args:
+      text: the word.
+      styles: a Pillow font for each letter.
+      spacing: pixels between letters, in addition to what the fonts have there.
+      discs: {place of a letter: ink, 0 to 255} of letters that are filled discs, as an o may be in names of shops.
+
+    Returns:
+      The ink (mode L), and points [2 * NUM_POINTS, 2] at its upper and lower edge, as effects.py describes them.
     """
+    discs = discs or {}
     steps = [(0, text, styles[0])]
     if spacing or discs or len(set(styles)) > 1:
         ends = np.cumsum([font.getlength(letter) + spacing for letter, font in zip(text, styles)])
@@ -153,8 +196,20 @@ def _disc(size):
     return disc.resize(size, Image.BOX)
 
 
-def surround(image, points, font, neighbours, rng):
-    """Adds words (before, after, above, below; "" for none) around a straight one, without touching it."""
+def surround(image: Image.Image, points: np.ndarray, font: Any, *, neighbours: Sequence[str],
+             rng: np.random.RandomState) -> Tuple[Image.Image, np.ndarray]:
+    """Adds other words around a straight word, without touching it.
+
+    Args:
+      image: the ink (mode L).
+      points: [2 * n, 2], its curves.
+      font: the Pillow font of the other words.
+      neighbours: the words before, after, above and below; "" for none.
+      rng: where the chance comes from.
+
+    Returns:
+      The ink, in a larger image, and the points in it.
+    """
     line = int(points[-1, 1] - points[0, 1])
     margin = line + 2 * _PAD
     picture = Image.new("L", (image.width + 2 * margin, image.height + 2 * margin))
@@ -174,8 +229,15 @@ def surround(image, points, font, neighbours, rng):
     return picture, points
 
 
-def is_simple(text):
-    """Whether letters stand one beside the other; some join, or stand on each other."""
+def is_simple(text: str) -> bool:
+    """Tells whether the letters of a text stand one beside the other. In some scripts they join or are stacked.
+
+    Args:
+      text: the text.
+
+    Returns:
+      Whether they do.
+    """
     return all(unicodedata.bidirectional(letter) in ("L", "EN", "WS") and
                not unicodedata.combining(letter) and unicodedata.category(letter) != "Mc"
                for letter in text)
@@ -186,26 +248,53 @@ def is_simple(text):
 _renderer = None
 
 
-def start_worker(renderer):
-    """Makes a process ready for `render_chunk`. Ctrl-C is for the parent to handle."""
+def start_worker(renderer: Renderer) -> None:
+    """Makes a process ready for `render_chunk`. The parent process handles Ctrl-C.
+
+    Args:
+      renderer: what to render with.
+    """
     global _renderer
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _renderer = renderer
 
 
-def render_chunk(indices):
-    """A list of Rendered."""
+def render_chunk(indices: Iterable[int]) -> List[Rendered]:
+    """Renders images in a process that `start_worker` has made ready.
+
+    Args:
+      indices: the numbers of the images.
+
+    Returns:
+      The images.
+
+    Raises:
+      As render_one does.
+    """
     return [render_one(_renderer, index) for index in indices]
 
 
-def render_one(renderer, index):
-    """Rendered, or RenderError that says which image failed, and where."""
+def render_one(renderer: Renderer, index: int) -> Rendered:
+    """Renders an image, and says which one it was if that fails.
+
+    Args:
+      renderer: what to render with.
+      index: the number of the image.
+
+    Returns:
+      The image.
+
+    Raises:
+      WordError, FontError or PhotoError: the renderer was given something that it can't use.
+      RenderError: the renderer has a mistake.
+    """
     try:
         return renderer(index)
     except INPUT_ERRORS:
         raise
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        raise RenderError("image %d of --seed %d failed: %s: %s (%s, line %d); please report it, and try another --seed"
-                          % (index, renderer.seed, type(error).__name__, error, place.filename, place.lineno))
+        raise RenderError(f"image {index} of --seed {renderer.seed} failed: {type(error).__name__}: {error} "
+                          f"({place.filename}, line {place.lineno}); please report it, and try another --seed"
+                          ) from error

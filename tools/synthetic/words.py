@@ -1,14 +1,22 @@
-"""What to write: words of a list, with punctuation, numbers of many forms and random strings."""
+"""What the renderer writes: words of a list, words with punctuation, numbers of many forms and random strings."""
 import collections
 import hashlib
 import itertools
+import os
 import string
 import unicodedata
+from typing import Callable, Iterable, List, Sequence
+
+import find_aster  # noqa: F401
+import numpy as np
+from synthetic.offensive import is_offensive
+
+from aster.files import read_text
 
 LATIN = string.digits + string.ascii_letters
 SPLITS = ("all", "train", "test")
 TEST_FRACTION = 0.1  # of all texts; --split test has these, --split train has none of them
-MAX_LENGTH = 40  # characters; longer lines of a word list are no words
+MAX_LENGTH = 40  # characters; a longer line of a word list is not a word
 
 _DEFAULT_COUNT = 100000  # words of the default list, the most frequent ones
 _DEFAULT_LENGTHS = range(1, 17)
@@ -16,50 +24,99 @@ _MAX_JOINED = 20  # characters
 _TRIES = 1000
 
 
+# What is written in streets and shops far more often than in books, roughly the most frequent first.
+_SIGN_WORDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sign_words.txt")
+
+
 class WordError(Exception):
     """Says what is wrong with the word list, and what to do."""
 
 
-def normalize(text):
+def normalize(text: str) -> str:
+    """Brings a text into the form in which the library compares characters.
+
+    Args:
+      text: any text.
+
+    Returns:
+      The text in Unicode's normal form C.
+    """
     return unicodedata.normalize("NFC", text)
 
 
-def default_words():
-    """Common English words, the most frequent first, with those of signs among them."""
+def default_words() -> List[str]:
+    """Lists the words that the renderer draws from: `reading_words` without the offensive ones.
+
+    Returns:
+      The 100,000 most frequent words, the most frequent first.
+
+    Raises:
+      WordError: pyspellchecker is not installed.
+    """
+    return [word for word in _ranked_words() if not is_offensive(word)][:_DEFAULT_COUNT]
+
+
+def reading_words() -> List[str]:
+    """Lists the words that a model may prefer when it reads: common English words, and those of signs among the first.
+
+    aster/pretrained/english/words.txt is this list. It has offensive words too, because photos have them.
+
+    Returns:
+      The 100,000 most frequent words, the most frequent first.
+
+    Raises:
+      WordError: pyspellchecker is not installed.
+    """
+    return _ranked_words()[:_DEFAULT_COUNT]
+
+
+def _ranked_words():
     try:
         from spellchecker import SpellChecker
-    except ImportError:
-        raise WordError("no word list is installed; run: pip install pyspellchecker   (or name "
-                        "a file of one word per line with --words)")
+    except ImportError as error:
+        raise WordError("no word list is installed; run: pip install pyspellchecker   (or name a file of one word per "
+                        "line with --words)") from error
     counts = SpellChecker("en").word_frequency.dictionary
     words = [word for word in sorted(counts, key=lambda word: (-counts[word], word))
              if len(word) in _DEFAULT_LENGTHS and set(word) <= set(LATIN)]
-    # Each sign's word follows one of books, from the most frequent one on.
-    mixed = itertools.chain.from_iterable(zip(words, _SIGNS))
-    return list(collections.OrderedDict.fromkeys(itertools.chain(mixed, words)))[:_DEFAULT_COUNT]
+    # A word of signs follows each word of books, from the most frequent one on.
+    mixed = itertools.chain.from_iterable(zip(words, read_words(_SIGN_WORDS)))
+    return list(collections.OrderedDict.fromkeys(itertools.chain(mixed, words)))
 
 
-def read_words(path):
-    """The words of a UTF-8 file, one per line."""
+def read_words(path: str) -> List[str]:
+    """Reads a word list.
+
+    Args:
+      path: a UTF-8 file of one word per line.
+
+    Returns:
+      The words, normalized, without empty lines.
+
+    Raises:
+      WordError: the file can't be read, is not UTF-8 or has no words.
+    """
     try:
-        with open(path, encoding="utf-8-sig") as lines:
-            words = [normalize(line.strip()) for line in lines]
-    except OSError as error:
-        raise WordError(f"cannot read the word list {path}: {error.strerror}")
-    except UnicodeDecodeError as error:
-        raise WordError("the word list %s is not UTF-8 (byte %d); convert it, e.g. with iconv"
-                        % (path, error.start))
-    words = [word for word in words if word]
+        lines = read_text(path, "the word list").splitlines()
+    except ValueError as error:
+        raise WordError(str(error)) from error
+    words = [normalize(line.strip()) for line in lines if line.strip()]
     if not words:
-        raise WordError(f"the word list {path} is empty; write one word per line")
+        raise WordError(f"{path}: the word list is empty; write one word per line")
     return words
 
 
-def in_test_split(text):
-    """Whether a text is one of the TEST_FRACTION that training must not see.
+def in_test_split(text: str) -> bool:
+    """Tells whether a text belongs to the test split, which training must not see.
 
-    The same on every machine, for text of any kind, for all spellings in upper and lower case, and whatever marks are
-    around a word.
+    The answer is the same on every machine, in upper and lower case, and with any punctuation around the word. It
+    depends on nothing but the text, so a change of the word list moves no word from one split to the other.
+
+    Args:
+      text: a text of any kind.
+
+    Returns:
+      True for TEST_FRACTION of all texts.
     """
     text = normalize(text.lower())
     text = "".join(filter(str.isalnum, text)) or text
@@ -68,15 +125,22 @@ def in_test_split(text):
 
 
 class TextSource:
-    """Draws texts from a word list, with numbers and random strings among them.
+    """Draws texts: words of a list, and numbers and random strings among them.
 
-    words: list of strings, the more frequent first: those near the end are drawn less often.
-    charset: the characters that a text may have.
-    split: "all", "train" or "test"; the last two never have a word in common.
-    max_words: each text is a line of 1 to so many words, with spaces between them.
+    Words that are made by chance (two words joined, a wrong letter, a random string) are never offensive. Words of the
+    list are drawn as they are.
     """
 
-    def __init__(self, words, charset, split="all", max_words=1):
+    def __init__(self, words: Sequence[str], charset: Iterable[str], *, split: str = "all",
+                 max_words: int = 1) -> None:
+        """Makes a source.
+
+        Args:
+          words: the word list, the frequent words first: those near the end are drawn less often.
+          charset: the characters that a text may have. Words with other characters are left out.
+          split: "all", "train" or "test". The last two never have a word in common.
+          max_words: each text is a line of 1 to so many words, with spaces between them.
+        """
         self.charset = frozenset(charset) | frozenset(" " * (max_words - 1))
         self._max_words = max_words
         self.words = [word for word in words
@@ -89,15 +153,26 @@ class TextSource:
         self.kinds = ((0.65, self._word), (0.03, self._joined), (0.08, self._punctuated), (0.08, self._misspelled),
                       (0.1, self._number), (0.06, self._random_string))
 
-    def draw(self, rng, accept=bool):
-        """A text that `accept` likes, or WordError after many tries."""
+    def draw(self, rng: np.random.RandomState, accept: Callable[[str], bool] = bool) -> str:
+        """Draws a text of this split.
+
+        Args:
+          rng: where the chance comes from.
+          accept: says whether a text can be used, e.g. whether a font can write it.
+
+        Returns:
+          A text that `accept` accepts.
+
+        Raises:
+          WordError: after many tries there is no such text.
+        """
         tries = _TRIES * self._max_words
         parts = filter(self._in_split, filter(None, (_pick(self.kinds, rng)(rng) for _ in range(tries))))
         while True:
             text = normalize(" ".join(itertools.islice(parts, rng.randint(1, self._max_words + 1))))
             if not text:
-                raise WordError("of %d words drawn, none could be used (%d words are listed, the split is %r); check "
-                                "--words, --charset, --fonts and --split" % (tries, len(self.words), self.split))
+                raise WordError(f"of {tries} words drawn, none could be used ({len(self.words)} words are listed, the "
+                                f"split is {self.split!r}); check --words, --charset, --fonts and --split")
             if self.charset.issuperset(text) and accept(text):
                 return text
 
@@ -105,13 +180,13 @@ class TextSource:
         return self.split == "all" or in_test_split(text) == (self.split == "test")
 
     def _word(self, rng):
-        """One of this split, for all that is made of words; "" for one of the other."""
+        """A word of this split, or "" where the drawn one belongs to the other split."""
         if not self.words:
             return ""
-        # Real text repeats the frequent words, which also are the short ones. By this power the first of 100,000 is 2 %
-        # of the words, nearly as often as photos have "the" (2.9 % in the validation sets; a model that has learnt the
-        # 6 % of books reads it in whatever is unclear), and the first 3 % of the list are 31 % (of the photos' 52 %):
-        # rarer ones teach to read letters.
+        # Photos repeat the frequent words, which are also the short ones. With this power the first of 100,000 words is
+        # drawn 2 % of the time. The validation sets have "the" 2.9 % of the time and books 6 %, but a model that was
+        # trained with the share of books reads "the" in whatever is unclear. The first 3 % of the list are 31 % of
+        # the words drawn, and 52 % of the words in photos: rare words teach the model to read letters.
         word = self.words[int(len(self.words) * rng.random_sample() ** 3)]
         if not self._in_split(word):
             return ""
@@ -125,27 +200,28 @@ class TextSource:
         if not (first and second) or len(first + second) > _MAX_JOINED:
             return ""
         if first.isupper():
-            return first + second.upper()
-        return first + (_capitalize if first[:1].isupper() else str)(second.lower())
+            return _unless_offensive(first + second.upper())
+        return _unless_offensive(first + (_capitalize if first[:1].isupper() else str)(second.lower()))
 
     def _punctuated(self, rng):
-        """A word with marks, as far as the charset has them."""
+        """A word with punctuation, if the charset has it."""
         word = self._word(rng)
         text = _PUNCTUATED[rng.randint(len(_PUNCTUATED))] % word
         return text if word and self.charset.issuperset(text) else word
 
     def _misspelled(self, rng):
-        """A word with another letter in it, as names and brands are: who has learnt to guess, reads it wrong."""
+        """A word with a wrong letter, as names and brands have: a model that guesses words reads it wrong."""
         word = self._word(rng)
         if not self._characters or not word:
             return word
         place = rng.randint(len(word))
         letter = rng.choice(self._characters)
         changed = letter.upper() if word.isupper() else letter.lower()
-        return word[:place] + (changed if changed in self.charset else letter) + word[place + 1:]
+        changed = changed if changed in self.charset else letter
+        return _unless_offensive(word[:place] + changed + word[place + 1:])
 
     def _number(self, rng):
-        """Digits: each # of a pattern is one, as far as the charset has the rest."""
+        """A number: each # of a pattern is a digit. A pattern is used only if the charset has the rest of it."""
         if not self._digits:
             return ""
         pattern = _NUMBERS[rng.randint(len(_NUMBERS))]
@@ -156,17 +232,20 @@ class TextSource:
     def _random_string(self, rng):
         if not self._characters:
             return ""
-        return "".join(rng.choice(self._characters, rng.randint(1, 9)))
+        return _unless_offensive("".join(rng.choice(self._characters, rng.randint(1, 9))))
+
+
+def _unless_offensive(text):
+    """The text, or "" (another one is drawn then) where chance has made an offensive word."""
+    return "" if is_offensive(text) else text
 
 
 def _capitalize(word):
     return word[:1].upper() + word[1:]
 
 
-# (probability, spelling); text in photos is in capitals more often than text in books.
+# (probability, spelling). Text in photos is in capitals more often than text in books.
 _SPELLINGS = ((0.15, str), (0.08, str.lower), (0.27, _capitalize), (0.5, str.upper))
-# What is written in streets and shops far more often than in books, roughly the most frequent first.
-_SIGNS = ["hotel", "sale", "restaurant", "street", "cafe", "open", "bank", "shop", "parking", "exit", "inn", "bar", "center", "coffee", "pizza", "city", "park", "road", "food", "house", "taxi", "store", "pharmacy", "bus", "stop", "school", "hall", "free", "welcome", "entrance", "station", "office", "market", "pub", "bakery", "closed", "menu", "new", "avenue", "museum", "theatre", "deli", "grill", "books", "music", "fashion", "shoes", "beauty", "salon", "hair", "nails", "spa", "garden", "club", "fresh", "hot", "ice", "cream", "tea", "beer", "wine", "liquor", "burger", "chicken", "sushi", "noodle", "thai", "chinese", "indian", "mexican", "italian", "kitchen", "steak", "seafood", "fish", "bagel", "sandwich", "salad", "bread", "cake", "chocolate", "juice", "smoothie", "bistro", "diner", "tavern", "lounge", "casino", "cinema", "theater", "gallery", "library", "university", "college", "hospital", "clinic", "dental", "doctor", "dentist", "optical", "eyewear", "jewelry", "gold", "diamond", "watches", "gifts", "toys", "flowers", "florist", "furniture", "carpet", "kitchens", "lighting", "hardware", "paint", "tools", "auto", "tire", "repair", "service", "wash", "garage", "gas", "petrol", "diesel", "car", "rental", "motors", "truck", "motel", "suites", "plaza", "tower", "building", "apartments", "rent", "lease", "realty", "insurance", "mortgage", "credit", "loans", "cash", "atm", "exchange", "post", "mail", "copy", "print", "photo", "camera", "phone", "mobile", "wireless", "computer", "internet", "electric", "power", "water", "fire", "police", "emergency", "danger", "warning", "caution", "private", "keep", "out", "push", "pull", "toilet", "ladies", "gentlemen", "men", "women", "lift", "stairs", "floor", "level", "platform", "gate", "terminal", "airport", "ferry", "metro", "subway", "rail", "train", "tickets", "information", "tourist", "north", "south", "east", "west", "upper", "lower", "main", "high", "church", "chapel", "temple", "saint", "square", "bridge", "lane", "drive", "court", "way", "hill", "lake", "river", "beach", "island", "bay", "harbor", "port", "ocean", "mountain", "valley", "forest", "green", "red", "blue", "white", "black", "golden", "royal", "king", "queen", "crown", "star", "sun", "moon", "lion", "eagle", "dragon", "palace", "castle", "family", "kids", "baby", "sports", "fitness", "gym", "yoga", "golf", "bike", "cycle", "ski", "dance", "art", "craft", "design", "studio", "video", "games", "outlet", "discount", "clearance", "save", "offer", "price", "special", "best", "quality", "super", "mega", "mart", "grocery", "supermarket", "department", "boutique", "vintage", "antiques", "tailor", "cleaners", "laundry", "dry", "alterations", "tattoo", "barber", "pet", "vet", "animal", "feed", "farm", "nursery", "supply", "depot", "warehouse", "storage", "moving", "express", "delivery", "catering", "bridal", "wedding", "party", "limited", "company", "group", "international", "national", "american", "first", "united", "general", "union", "global", "world", "trade", "sweet", "candy", "donuts", "waffle", "crepe", "kebab", "curry", "bbq", "ribs", "wings", "tacos", "burrito", "pasta", "espresso", "latte", "organic", "natural", "health", "vitamin", "smoke", "tobacco", "cigars", "vape", "lotto", "news", "press", "records", "used", "buy", "sell", "pawn", "vacancy", "reserved", "permit", "loading", "zone", "speed", "limit", "yield", "slow", "ahead", "detour", "works", "one", "no", "smoking", "entry", "trespassing", "dogs", "please", "thank", "you"]
 _PUNCTUATED = ("%s.", "%s,", "%s!", "%s?", "%s:", "%s;", "%s's", "%s-", "-%s", "\"%s\"", "'%s'", "(%s)", "&%s", "%s&",
                "%s...", "*%s*", "#%s", "@%s", "%s.com", "www.%s.com", "%s/", "%s+")
 _NUMBERS = ("$#", "$##", "$#.##", "$##.##", "#.##", "##.#", "##%", "#%", "#:##", "##:##", "#-#", "##-##", "(###)",
@@ -175,10 +254,10 @@ _NUMBERS = ("$#", "$##", "$#.##", "$##.##", "#.##", "##.#", "##%", "#%", "#:##",
 
 
 def _pick(table, rng):
-    """A value of a table of (probability, value)."""
+    """Draws a value from a table of (probability, value)."""
     mark = rng.random_sample()
     for probability, value in table:
         mark -= probability
         if mark < 0:
-            break
-    return value
+            return value
+    return table[-1][1]  # the probabilities may add up to a little less than 1
