@@ -24,8 +24,8 @@ from google.protobuf import message, text_format  # noqa: E402
 from aster import checkpoint, command  # noqa: E402
 from aster.compat import tf  # noqa: E402
 from aster.config import CONFIG_IN_EXP_DIR, read_config  # noqa: E402
-from aster.data.charset import find_beside, find_file  # noqa: E402
 from aster.data.preprocess import preprocessed_shape  # noqa: E402
+from aster.files import find_file  # noqa: E402
 from aster.model.build import build_model  # noqa: E402
 
 
@@ -86,7 +86,7 @@ def bring_files(part, exp_dir, output_dir, brought):
     {name: source} of those copied already."""
     for field, value in part.ListFields():
         if field.name == "text_file":  # of characters, or of words
-            source = (find_beside if part.DESCRIPTOR.name == "WordList" else find_file)(value, exp_dir)
+            source = find_file(value, exp_dir)
             part.text_file = os.path.basename(value)
             if os.path.realpath(brought.setdefault(part.text_file, source)) != os.path.realpath(source):
                 raise ValueError(f"{brought[part.text_file]} and {source} would be one file of {output_dir}; rename one of them")

@@ -59,7 +59,7 @@ def recognize_records(recognizer, reader, steps, base_dir, field="eval_input_rea
     """
     graph = tf.Graph()
     with graph.as_default():
-        check_inputs([reader], steps, recognizer.charsets, base_dir, field,
+        check_inputs([reader], steps, recognizer.charsets, base_dir=base_dir, field=field,
                      is_training=False, max_characters=recognizer.max_characters)
         stream = make_dataset([reader], [BATCH_SIZE], steps, is_training=False,
                               charsets=recognizer.charsets, base_dir=base_dir, field=field)

@@ -4,7 +4,8 @@ import functools
 from aster import custom
 from aster.c_ops import ops
 from aster.compat import num_gpus, tf
-from aster.data.charset import Charset, find_beside
+from aster.data.charset import Charset
+from aster.files import find_file
 from aster.model import convnets, layers, rnn
 from aster.model.decoder import AttentionDecoder
 from aster.model.encoder import Encoder
@@ -30,7 +31,7 @@ def build_model(config, base_dir=None, on_gpu=None, fused=True):
     encoder = _encoder(config.feature_extractor, base_dir, fused)
     words = None
     if config.HasField("word_list"):
-        words = WordList(find_beside(config.word_list.text_file, base_dir), config.word_list.bonus_per_character)
+        words = WordList(find_file(config.word_list.text_file, base_dir), config.word_list.bonus_per_character)
     return RecognitionModel(rectifier, encoder, predictors, keypoint_weight, config.also_negatives, words)
 
 

@@ -54,7 +54,7 @@ def _build(config, exp_dir, devices):
     model = build_model(config.model, exp_dir, on_gpu=devices[0].startswith("/gpu"))
     charsets = [predictor.charset for predictor in model.predictors]
     steps = train_config.data_augmentation_options
-    check_inputs(config.train_input_reader, steps, charsets, exp_dir, max_characters=model.max_characters)
+    check_inputs(config.train_input_reader, steps, charsets, base_dir=exp_dir, max_characters=model.max_characters)
     stream = make_dataset(
         config.train_input_reader, list(train_config.batch_size), steps, is_training=True,
         num_control_points=model.num_supervised_points, charsets=charsets, base_dir=exp_dir,
