@@ -17,12 +17,12 @@ def control_points(keypoints: Optional[np.ndarray], size: Tuple[int, int],
       keypoints: float32 [2n, 2], (x, y) in pixels, first along the top edge, then along the bottom edge; None where the
         record has none.
       size: (height, width) of the image in pixels.
-      num_points: K, the number of control points, even.
+      num_points: K, the number of control points, even; 0 where the model does not use any.
 
     Returns:
       float32 [K, 2], (x, y) as fractions of width and height, and the mask: 1.0. Without key points, zeros and 0.0.
     """
-    if keypoints is None:
+    if keypoints is None or not num_points:
         return np.zeros([num_points, 2], np.float32), 0.0
     half = len(keypoints) // 2
     edges = [divide_curve(edge, num_points // 2) for edge in (keypoints[:half], keypoints[half:])]
@@ -43,16 +43,20 @@ def divide_curve(curve: np.ndarray, num_points: int) -> np.ndarray:
     Raises:
       ValueError: the shape of the curve is another one, or `num_points` is below 1.
     """
-    curve = np.asarray(curve, np.float64)
+    curve = np.array(curve, np.float64)
     if curve.ndim != 2 or len(curve) < 1 or curve.shape[1] != 2:
         raise ValueError(f"divide_curve expects a curve of shape [n, 2] with n >= 1, got {list(curve.shape)}")
     if num_points < 1:
         raise ValueError(f"divide_curve expects num_points of 1 or more, got {num_points}")
-    steps = np.diff(curve, axis=0)
-    lengths = np.sqrt((steps * steps).sum(1))
-    arc = np.concatenate([[0.0], np.cumsum(lengths)])  # arc length from the start to each point
-    # np.interp wants positions that rise, so points that repeat the one before them are left out.
-    distinct = np.concatenate([[True], lengths > 0])
-    arc, curve = arc[distinct], curve[distinct]
-    targets = np.linspace(0.0, arc[-1], num_points)
-    return np.stack([np.interp(targets, arc, curve[:, axis]) for axis in (0, 1)], 1).astype(np.float32)
+    # As complex numbers x + iy, since np.abs gives their distances and np.interp takes both coordinates at once.
+    points = curve.view(np.complex128)[:, 0]
+    lengths = np.abs(points[1:] - points[:-1])
+    if not lengths.all():  # np.interp wants positions that rise, so points that repeat the one before them go
+        points = np.concatenate([points[:1], points[1:][lengths > 0]])
+        lengths = lengths[lengths > 0]
+    positions = np.zeros(len(points))  # arc length from the start to each point
+    lengths.cumsum(out=positions[1:])
+    targets = np.arange(num_points) * (positions[-1] / max(num_points - 1, 1))
+    if num_points > 1:
+        targets[-1] = positions[-1]  # rounding must not move the end
+    return np.interp(targets, positions, points).view(np.float64).reshape(-1, 2).astype(np.float32)

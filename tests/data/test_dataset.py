@@ -84,6 +84,12 @@ def test_keypoints(session, tmp_path):
     np.testing.assert_array_equal(batches[0]["keypoint_mask"], [1, 0, 1])
 
 
+def test_keypoints_that_nothing_asks_for(session, tmp_path):
+    path = write_records(tmp_path / "a", [serialize("a", keypoints=np.ones([4, 2]))])
+    batches, _ = evaluate(session, path)
+    assert texts_of(batches) == ["a"] and "control_points" not in batches[0]
+
+
 @pytest.mark.parametrize("options, epochs", [("num_epochs: 1", 1), ("num_epochs: 3", 3)])
 def test_epochs(session, tmp_path, options, epochs):
     path = write_records(tmp_path / "a", [serialize(f"t{i}") for i in range(6)])

@@ -76,3 +76,8 @@ def test_control_points_are_fractions_of_width_and_height():
 def test_control_points_without_key_points():
     points, mask = control_points(None, (10, 20), 6)
     assert mask == 0 and points.tolist() == [[0, 0]] * 6
+
+
+def test_no_control_points_are_wanted():
+    points, _ = control_points(np.zeros([4, 2], np.float32), (10, 20), 0)
+    assert points.shape == (0, 2)
