@@ -147,14 +147,13 @@ class BuildOps(build_ext):
 
     @staticmethod
     def compile(ext, library):
-        version, compile_flags, link_flags, built_with_cuda = tensorflow()
+        _, compile_flags, link_flags, built_with_cuda = tensorflow()
         compiler = shlex.split(os.environ.get("CXX", "g++"))
         if not shutil.which(compiler[0]):
             stop(f"the build needs a C++ compiler, and there is no {compiler[0]}; run: apt-get install g++")
         os.makedirs(os.path.dirname(library), exist_ok=True)
         # TensorFlow's headers, and what newer ones deprecate but 1.4 needs, give no warnings.
         compile_flags = [re.sub("^-I", "-isystem", flag) for flag in compile_flags]
-        compile_flags.append("-DASTER_TF_MAJOR=" + version.split(".")[0])
         gpu_compiler, objects = nvcc(built_with_cuda), []
         if gpu_compiler:
             objects, gpu_link_flags = compile_for_gpus(gpu_compiler, os.path.dirname(library), compiler)

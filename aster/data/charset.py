@@ -1,16 +1,17 @@
 """Characters and their labels. A `Charset` owns both, and nothing else knows the special labels.
 
-Labels: 0 start, 1 end, then the characters in the order of the set. Text is
-handled by code point after NFC normalisation, so that a letter typed with a
-combining accent and the same letter in one code point are equal.
+Label 0 is start, label 1 is end, and the characters follow in the order of the
+set. A character is one Unicode code point of NFC-normalized text, so that a
+letter typed with a combining accent equals the same letter in one code point.
 """
-import os
 import string
 import unicodedata
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
 from aster.compat import tf
+from aster.files import find_file, read_text
 
 START_LABEL = 0
 END_LABEL = 1
@@ -23,144 +24,141 @@ _BUILT_IN_SETS = (string.digits + string.ascii_lowercase,
                   string.digits + _ASCII_LETTERS + "".join(sorted(string.punctuation)))
 
 
-def normalize(text):
-    """Text in the form in which characters are compared, counted and labelled: NFC."""
+def normalize(text: str) -> str:
+    """Returns the text in NFC, the form in which characters are compared, counted and labelled."""
     return unicodedata.normalize("NFC", text)
 
 
-def find_file(path, base_dir=None):
-    """The path itself, or the path beside `base_dir` where only that exists."""
-    if base_dir and not os.path.exists(path) and os.path.exists(os.path.join(base_dir, path)):
-        return os.path.join(base_dir, path)
-    return path
+def load_characters(character_set: Any, base_dir: Optional[str] = None) -> Tuple[str, ...]:
+    """Reads the characters of a CharacterSet message.
 
+    Args:
+      character_set: a CharacterSet message (protos/label_map.proto).
+      base_dir: the experiment folder. A relative `text_file` is looked up there first, then in the working directory.
 
-def find_beside(path, base_dir=None):
-    """The path beside `base_dir`, or the path itself where that doesn't exist."""
-    beside = os.path.join(base_dir or "", path)
-    return beside if os.path.exists(beside) else path
+    Returns:
+      The characters in the order of their labels.
 
-
-def load_characters(character_set, base_dir=None):
-    """The characters of a CharacterSet message, in label order, as a tuple of strings.
-
-    A relative `text_file` is looked up from the working directory, then from
-    `base_dir`. Raises ValueError that names the file and the line, or the field.
+    Raises:
+      ValueError: the set is not given, can't be read or is empty, or one of its entries is not one new character. The
+        message names the file and the line, or the field and the entry.
     """
     source = character_set.WhichOneof("source_oneof")
     if source is None:
-        raise ValueError("the character set is not given; set one of built_in_set, text_string and "
-                         "text_file")
+        raise ValueError("character_set is not given; expected one of text_file, text_string, built_in_set")
     if source == "built_in_set":
         return tuple(_BUILT_IN_SETS[character_set.built_in_set])
     if source == "text_string":
-        entries = [("character_set.text_string, entry %d" % (i + 1), entry)
-                   for i, entry in enumerate(character_set.text_string.split())]
-        return _check_characters(entries, "character_set.text_string")
+        entries = character_set.text_string.split()
+        return _check_characters([(f"character_set.text_string, entry {number}", entry)
+                                  for number, entry in enumerate(entries, 1)], "character_set.text_string")
     path = find_file(character_set.text_file, base_dir)
-    # Only "\n" ends a line: str.splitlines would also split at characters such as U+2028.
-    lines = _read_text_file(path).split("\n")
-    entries = [("%s, line %d" % (path, i + 1), _strip_line(line)) for i, line in enumerate(lines)]
-    return _check_characters([(where, entry) for where, entry in entries if entry], path)
-
-
-def _read_text_file(path):
     try:
-        with open(path, "rb") as stream:
-            content = stream.read()
-    except OSError as error:
-        raise ValueError(f"{path}: the character set can't be read ({error.strerror}); character_set.text_file must "
-                         "name a UTF-8 file with one character per line")
-    try:
-        return content.decode("utf-8-sig")  # with or without a byte order mark
-    except UnicodeDecodeError as error:
-        line = content[:error.start].count(b"\n") + 1
-        raise ValueError("%s, line %d: not UTF-8 (%s); save the character set as UTF-8"
-                         % (path, line, error.reason))
+        text = read_text(path, "the character set")
+    except ValueError as error:
+        raise ValueError(f"{error}; character_set.text_file must name a UTF-8 file with one character per "
+                         "line") from error
+    # str.splitlines would also split at characters such as U+2028, which a character set may contain.
+    lines = [_strip_line(line) for line in text.split("\n")]
+    return _check_characters([(f"{path}, line {number}", line) for number, line in enumerate(lines, 1) if line], path)
 
 
 def _strip_line(line):
-    """A line without the white space around its character; a lone space is a character."""
+    """Removes the white space around the character of a line; a lone space is a character itself."""
     line = line[:-1] if line.endswith("\r") else line
     return line.strip() or line
 
 
 def _check_characters(entries, source):
-    """[(where, entry)] -> characters. Raises ValueError unless each is one character of its own."""
-    first_seen = {}
-    characters = []
-    for where, entry in entries:
+    """[(place, entry)] -> characters. Raises ValueError unless each entry is one character and comes once."""
+    place_of: Dict[str, str] = {}  # keeps the order of the set, also on Python 3.6
+    for place, entry in entries:
         character = normalize(entry)
         if len(character) != 1:
-            raise ValueError("%s: expected one character, found %r (%d code points)"
-                             % (where, entry, len(character)))
-        if character in first_seen:
-            raise ValueError(f"{where}: the character {character!r} is there already ({first_seen[character]}); leave one of them out")
-        first_seen[character] = where
-        characters.append(character)
-    if not characters:
+            raise ValueError(f"{place}: expected one character, found {entry!r} ({len(character)} code points); "
+                             "write one character per line of a text_file, or per word of a text_string")
+        if character in place_of:
+            raise ValueError(f"{place}: the character {character!r} is there already ({place_of[character]}); "
+                             "leave one of them out")
+        place_of[character] = place
+    if not place_of:
         raise ValueError(f"{source}: the character set is empty")
-    return tuple(characters)
+    return tuple(place_of)
 
 
 class Charset:
-    """Text <-> labels.
+    """Converts between text and labels."""
 
-    Args:
-      characters: the characters in label order.
-      label_offset: label of the first character; must be 2, after start and end.
-      unk_label: label of characters outside the set; 0 stands for `label_offset`.
-      drop_unknown: training leaves samples out that hold a character outside the set.
-    """
+    def __init__(self, characters: Iterable[str], *, unk_label: int = 0, drop_unknown: bool = False) -> None:
+        """Creates a charset.
 
-    def __init__(self, characters, label_offset=NUM_SPECIAL_LABELS, unk_label=0,
-                 drop_unknown=False):
+        Args:
+          characters: the characters in the order of their labels.
+          unk_label: the label of characters outside the set. 0 stands for that of the first character.
+          drop_unknown: whether training leaves out samples with a character outside the set.
+
+        Raises:
+          ValueError: `unk_label` is not a label.
+        """
         self.characters = tuple(characters)
         self.num_labels = len(self.characters) + NUM_SPECIAL_LABELS
-        if label_offset != NUM_SPECIAL_LABELS:
-            raise ValueError("label_map.label_offset is %d, but must be %d: labels 0 and 1 are "
-                             "start and end, and characters follow"
-                             % (label_offset, NUM_SPECIAL_LABELS))
         if not 0 <= unk_label < self.num_labels:
-            raise ValueError("label_map.unk_label is %d, but the labels are 0 to %d"
-                             % (unk_label, self.num_labels - 1))
-        self.label_offset = label_offset
-        self.unk_label = unk_label or label_offset
+            raise ValueError(f"label_map.unk_label is {unk_label}, but the labels are 0 to {self.num_labels - 1}")
+        self.unk_label = unk_label or NUM_SPECIAL_LABELS
         self.drop_unknown = drop_unknown
-        self._label_of = {c: i + label_offset for i, c in enumerate(self.characters)}
+        self._label_of = {character: label for label, character in enumerate(self.characters, NUM_SPECIAL_LABELS)}
 
     @classmethod
-    def from_config(cls, label_map, base_dir=None):
-        """Charset of a LabelMap message; `base_dir` as in `load_characters`."""
-        return cls(load_characters(label_map.character_set, base_dir), label_map.label_offset,
-                   label_map.unk_label, label_map.unknown_characters == label_map.DROP_SAMPLE)
+    def from_config(cls, label_map: Any, base_dir: Optional[str] = None) -> "Charset":
+        """Creates the charset that a configuration describes.
 
-    def encode(self, text):
-        """Text -> list of labels, one per code point, without start and end."""
-        return [self._label_of.get(c, self.unk_label) for c in normalize(text)]
+        Args:
+          label_map: a LabelMap message (protos/label_map.proto).
+          base_dir: the experiment folder, as in `load_characters`.
 
-    def decode(self, labels):
-        """Labels -> text up to the end label. Start labels and labels out of range are skipped."""
-        return "".join(self.characters[labels[step] - self.label_offset] for step in self.character_steps(labels))
+        Returns:
+          The Charset.
 
-    def character_steps(self, labels):
-        """Indices of those labels that `decode` makes a character of."""
+        Raises:
+          ValueError: as `load_characters`, or a label is outside its range.
+        """
+        if label_map.label_offset != NUM_SPECIAL_LABELS:
+            raise ValueError(f"label_map.label_offset is {label_map.label_offset}, but must be {NUM_SPECIAL_LABELS}: "
+                             "labels 0 and 1 are start and end, and characters follow")
+        return cls(load_characters(label_map.character_set, base_dir), unk_label=label_map.unk_label,
+                   drop_unknown=label_map.unknown_characters == label_map.DROP_SAMPLE)
+
+    def encode(self, text: str) -> List[int]:
+        """Returns the labels of a text, one per code point, without start and end."""
+        return [self._label_of.get(character, self.unk_label) for character in normalize(text)]
+
+    def decode(self, labels: Sequence[int]) -> str:
+        """Returns the text of labels up to the end label. Start labels and labels out of range are skipped."""
+        return "".join(self.characters[labels[step] - NUM_SPECIAL_LABELS] for step in self.character_steps(labels))
+
+    def character_steps(self, labels: Sequence[int]) -> List[int]:
+        """Returns the indices of the labels that `decode` turns into characters."""
         steps = []
         for step, label in enumerate(labels):
             if label == END_LABEL:
                 break
-            if self.label_offset <= label < self.num_labels:
+            if NUM_SPECIAL_LABELS <= label < self.num_labels:
                 steps.append(step)
         return steps
 
-    def unknown(self, text):
-        """The set of those characters of a text that are not in the charset."""
+    def unknown(self, text: str) -> Set[str]:
+        """Returns the characters of a text that are not in the charset."""
         return set(normalize(text)).difference(self._label_of)
 
-    def encode_tensor(self, texts):
-        """UTF-8 strings [B] -> labels int32 [B, L], padded by the end label, and lengths int32 [B].
+    def encode_tensor(self, texts: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Encodes a batch in the graph, as `encode` does.
 
-        L is the longest length; neither start nor end label is counted.
+        Args:
+          texts: string [B], UTF-8.
+
+        Returns:
+          Labels int32 [B, L], padded with the end label, and lengths int32 [B]. L is the longest length. Neither the
+          start nor the end label is counted.
         """
         def encode_all(batch):
             rows = [self.encode(text.decode("utf-8", "replace")) for text in batch]
@@ -176,19 +174,21 @@ class Charset:
         lengths.set_shape([texts.shape[0]])
         return labels, lengths
 
-    def decode_tensor(self, labels, lengths=None):
-        """Labels int32 [B, L], and their lengths int32 [B] if known -> UTF-8 strings [B].
+    def decode_tensor(self, labels: tf.Tensor) -> tf.Tensor:
+        """Decodes a batch in the graph, as `decode` does, by standard ops only: models are exported with it.
 
-        As `decode` does.
+        Args:
+          labels: int32 [B, L].
+
+        Returns:
+          Texts, string [B], UTF-8.
         """
-        # Only characters have a string of their own; the last entry stands for labels out of range.
-        table = tf.constant([b""] * self.label_offset
-                            + [c.encode("utf-8") for c in self.characters] + [b""])
+        # Every label is an index into this table of strings. Special labels have none; the last entry is for labels
+        # out of range.
+        table = tf.constant([b""] * NUM_SPECIAL_LABELS
+                            + [character.encode("utf-8") for character in self.characters] + [b""])
         in_range = tf.logical_and(labels >= 0, labels < self.num_labels)
         indices = tf.where(in_range, labels, tf.fill(tf.shape(labels), self.num_labels))
         ended = tf.cumsum(tf.cast(tf.equal(labels, END_LABEL), tf.int32), axis=1) > 0
-        if lengths is not None:
-            valid = tf.sequence_mask(lengths, tf.shape(labels)[1])
-            ended = tf.logical_or(ended, tf.logical_not(valid))
         characters = tf.where(ended, tf.fill(tf.shape(labels), ""), tf.gather(table, indices))
         return tf.reduce_join(characters, 1)

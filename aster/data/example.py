@@ -1,32 +1,48 @@
-"""The TFRecord schema: one word image per tf.train.Example.
+"""The TFRecord schema: one image of a word per tf.train.Example.
 
-Written by tools/, read by `aster.data.dataset`; the feature names are those of
-the published system, so records of either can be used with the other.
+tools/ write it and `aster.data` reads it. The feature names are those of the
+published system, so records of either can be used with the other.
+
+The functions import TensorFlow when they are called, because the worker
+processes of tools/ need only Sample and start faster without it.
 """
 import unicodedata
 from typing import NamedTuple, Optional, Sequence
 
 import numpy as np
 
+# Key points further away than this, in pixels, are a mistake of the annotation and would ruin the loss.
+_FARTHEST_KEYPOINT = 1e5
+
 
 class Sample(NamedTuple):
-    """One record. `encoded` is a JPEG or PNG file; `keypoints` is float32 [2 * n, 2],
-    (x, y) in pixels of the image: n points of the top curve left to right, then n of the bottom."""
-    encoded: bytes
+    """What a record says of one image."""
+    encoded: bytes  # a JPEG or PNG file
     text: str
-    lexicon: Sequence[str] = ()
+    lexicon: Sequence[str] = ()  # the words that the text is one of, where the data set has them
+    # float32 [2n, 2], (x, y) in pixels of the image: n points along the top edge of the text from left to right, then n
+    # along the bottom edge
     keypoints: Optional[np.ndarray] = None
     filename: str = ""
 
 
-def serialize(sample, width=None, height=None):
-    """Sample -> bytes of a tf.train.Example. `width` and `height` are in pixels, if known."""
+def serialize(sample: Sample, width: Optional[int] = None, height: Optional[int] = None) -> bytes:
+    """Writes a sample as a record.
+
+    Args:
+      sample: the Sample.
+      width: of the image in pixels, if known.
+      height: likewise.
+
+    Returns:
+      The bytes of a tf.train.Example. Equal samples give equal bytes.
+    """
     from aster.compat import tf
     example = tf.train.Example()
     feature = example.features.feature
     for name, value in (
             ("image/encoded", sample.encoded),
-            ("image/format", b"jpeg"),  # also for PNG bytes, as published: readers sniff the bytes
+            ("image/format", b"jpeg"),  # also for PNG bytes, as published: readers look at the bytes
             ("image/filename", sample.filename.encode("utf-8")),
             ("image/colorspace", b"rgb"),
             ("image/source_id", b""),
@@ -39,42 +55,53 @@ def serialize(sample, width=None, height=None):
         feature["image/height"].int64_list.value.append(int(height))
     if sample.keypoints is not None:
         feature["image/keypoints"].float_list.value.extend(np.asarray(sample.keypoints, np.float32).ravel().tolist())
-    return example.SerializeToString(deterministic=True)  # equal samples, equal bytes
+    return example.SerializeToString(deterministic=True)
 
 
-_FAR = 1e5  # pixels
+def parse(serialized: bytes) -> Sample:
+    """Reads a record.
 
+    Args:
+      serialized: the bytes of a tf.train.Example.
 
-def parse(serialized):
-    """bytes of a tf.train.Example -> Sample, its text and lexicon NFC normalised.
+    Returns:
+      The Sample; its text and lexicon are NFC-normalized. Key points that can't supervise are left out.
 
-    Raises ValueError that says what is wrong with it.
+    Raises:
+      ValueError: it is no tf.train.Example, lacks the image or the text, or a text is not UTF-8.
     """
     from aster.compat import tf
     try:
         feature = tf.train.Example.FromString(serialized).features.feature
     except Exception as error:  # protobuf's DecodeError moved between its versions
-        raise ValueError(f"not a tf.train.Example ({error})")
+        raise ValueError(f"not a tf.train.Example ({error})") from error
+    lexicon = _text(feature, "image/lexicon", b"")
+    return Sample(encoded=_first_bytes(feature, "image/encoded"),
+                  text=_text(feature, "image/transcript"),
+                  lexicon=tuple(lexicon.split("\t")) if lexicon else (),
+                  keypoints=_keypoints(feature),
+                  filename=_text(feature, "image/filename", b""))
 
-    def first(name, default=None):
-        values = feature[name].bytes_list.value if name in feature else ()
-        if not values and default is None:
-            raise ValueError(f"the record has no feature {name!r}")
-        return values[0] if values else default
 
-    def text(name, default=None):
-        try:
-            return unicodedata.normalize("NFC", first(name, default).decode("utf-8"))
-        except UnicodeDecodeError:
-            raise ValueError(f"feature {name!r} is not UTF-8 text")
+def _first_bytes(feature, name, default=None):
+    values = feature[name].bytes_list.value if name in feature else ()
+    if not values and default is None:
+        raise ValueError(f"the record has no feature {name!r}")
+    return values[0] if values else default
 
-    keypoints = None
-    if "image/keypoints" in feature:
-        values = np.array(feature["image/keypoints"].float_list.value, np.float32)
-        # two curves of at least two points each, near the image; anything else can't supervise
-        if values.size >= 8 and values.size % 4 == 0 and (np.abs(values) < _FAR).all():
-            keypoints = values.reshape(-1, 2)
-    lexicon = text("image/lexicon", b"")
-    return Sample(first("image/encoded"), text("image/transcript"),
-                  tuple(lexicon.split("\t")) if lexicon else (), keypoints,
-                  text("image/filename", b""))
+
+def _text(feature, name, default=None):
+    try:
+        return unicodedata.normalize("NFC", _first_bytes(feature, name, default).decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"feature {name!r} is not UTF-8 text") from error
+
+
+def _keypoints(feature):
+    """The key points [2n, 2], or None unless they are two curves of at least two points each, near the image."""
+    if "image/keypoints" not in feature:
+        return None
+    values = np.array(feature["image/keypoints"].float_list.value, np.float32)
+    if values.size < 8 or values.size % 4 or not (np.abs(values) < _FARTHEST_KEYPOINT).all():  # NaN is not near
+        return None
+    return values.reshape(-1, 2)

@@ -1,122 +1,172 @@
-"""Image files -> arrays; one decoder for records, the recogniser and the demo."""
+"""Image files -> arrays. The same decoder serves records, the Recognizer and the commands."""
 import functools
 import glob
 import io
 import os
+from typing import Any, Callable, Iterable, Iterator, List, Tuple, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
 
-# Not every format that Pillow knows: some start other programs, and none of them is used for words.
+Result = TypeVar("Result")
+
+# Not all formats that Pillow knows: some start other programs, and none of those is used for words.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
 _EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-MAX_PIXELS = 64 * 1000 * 1000  # more is taken for a decompression bomb
+MAX_PIXELS = 64 * 1000 * 1000  # a larger image may be a decompression bomb
 
 
-def decode_image(encoded, apply_exif=False):
-    """Bytes of an image file -> uint8 [H, W, 3], RGB.
+def decode_image(encoded: bytes, apply_exif: bool = False) -> np.ndarray:
+    """Decodes an image file.
 
-    Transparent pixels are laid over white, as a page shows them. 16 bits per
-    channel are reduced to 8, gray is repeated, and of an animation the first
-    frame is taken. `apply_exif` turns the image as its EXIF orientation says:
-    right for photos, wrong for records, whose key points know the pixels as
-    they are stored. Raises ValueError that says what is wrong.
+    Transparent pixels are laid over white, as a page shows them. 16 bits per channel are reduced to 8, gray is repeated
+    in all channels, and an animation gives its first frame.
+
+    Args:
+      encoded: the bytes of the file.
+      apply_exif: whether the image is turned as its EXIF orientation says. That is right for photos, but wrong for
+        records, whose key points refer to the pixels as they are stored.
+
+    Returns:
+      uint8 [H, W, 3], RGB.
+
+    Raises:
+      ValueError: the image can't be decoded. The message says what is wrong.
     """
     return _decode(encoded, lambda image: np.array(_to_rgb(ImageOps.exif_transpose(image) if apply_exif else image)))
 
 
-def load_image(source):
-    """A path, bytes of an image file, a PIL image or a uint8 array [H, W, 3], [H, W, 4], [H, W, 1] or [H, W] -> uint8
-    [H, W, 3], RGB, turned as EXIF says. Raises ValueError that says what is wrong."""
+def load_image(source: Any) -> np.ndarray:
+    """Loads an image in any of the forms that the Recognizer takes. Photos are turned as their EXIF orientation says.
+
+    Args:
+      source: a path, the bytes of an image file, a PIL image, or a uint8 array [H, W, 3], [H, W, 4], [H, W, 1] or
+        [H, W].
+
+    Returns:
+      uint8 [H, W, 3], RGB.
+
+    Raises:
+      ValueError: it can't be loaded. The message says what is wrong.
+    """
     if isinstance(source, (str, os.PathLike)):
-        if os.path.exists(str(source)) and not os.path.isfile(str(source)):
-            raise ValueError("it is a folder, a pipe or a device; expected a file")  # a pipe may never end
-        try:
-            with open(str(source), "rb") as stream:
-                source = stream.read()
-        except OSError as error:
-            raise ValueError(error.strerror or str(error))
+        source = _read_file(str(source))
     if isinstance(source, bytes):
         return decode_image(source, apply_exif=True)
     if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8 or source.ndim not in (2, 3) or source.shape[2:] not in ((), (1,), (3,), (4,)):
-            raise ValueError(f"expected a uint8 array [H, W, 3], [H, W, 4], [H, W, 1] or [H, W], got {source.dtype} {list(source.shape)}")
+        channels = source.shape[2:]
+        if source.dtype != np.uint8 or source.ndim not in (2, 3) or channels not in ((), (1,), (3,), (4,)):
+            raise ValueError("expected a uint8 array [H, W, 3], [H, W, 4], [H, W, 1] or [H, W], "
+                             f"got {source.dtype} {list(source.shape)}")
         if not source.size:
             raise ValueError(f"the array is empty: {list(source.shape)}")
-        if source.shape[2:] == (3,):
+        if channels == (3,):
             return source
-        source = Image.fromarray(source[..., 0] if source.shape[2:] == (1,) else source)
+        source = Image.fromarray(source[..., 0] if channels == (1,) else source)
     if not hasattr(source, "convert"):
-        raise ValueError(f"expected a path, bytes of an image file, a PIL image or a uint8 array, got {type(source).__name__}")
-    if 0 in source.size:
-        raise ValueError("the image is empty: %d x %d" % source.size)
+        raise ValueError("expected a path, bytes of an image file, a PIL image or a uint8 array, "
+                         f"got {type(source).__name__}")
+    width, height = source.size
+    if not width or not height:
+        raise ValueError(f"the image is empty: {width} x {height}")
     try:
         return np.array(_to_rgb(ImageOps.exif_transpose(source)))
-    except Exception as error:  # a lazily opened file can be damaged in many ways
-        raise ValueError(f"the image is damaged ({error})")
+    except Exception as error:  # a file that PIL opened but has not read yet can be damaged in many ways
+        raise ValueError(f"the image is damaged ({error})") from error
 
 
-def find_images(images):
-    """Yields the images of an iterable; paths of folders and patterns such as *.jpg stand for the image files there, in
-    the order of their names. Raises ValueError for one without any."""
+def _read_file(path: str) -> bytes:
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError("it is a folder, a pipe or a device; expected a file")  # a pipe may never end
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error
+
+
+def find_images(images: Iterable[Any]) -> Iterator[Any]:
+    """Replaces paths of folders, and patterns such as *.jpg, by the image files that they stand for.
+
+    Args:
+      images: what load_image takes, and paths of folders and patterns.
+
+    Yields:
+      The images; the files of one folder or pattern in the order of their names.
+
+    Raises:
+      ValueError: a folder or pattern has no image file.
+    """
     for image in images:
         image = str(image) if isinstance(image, os.PathLike) else image
-        found = None
         if isinstance(image, str) and os.path.isdir(image):
-            found = [os.path.join(image, name) for name in sorted(os.listdir(image))]
+            paths = [os.path.join(image, name) for name in sorted(os.listdir(image))]
         elif isinstance(image, str) and glob.has_magic(image) and not os.path.exists(image):
-            found = sorted(glob.glob(image, recursive=True))
-        if found is None:
+            paths = sorted(glob.glob(image, recursive=True))
+        else:
             yield image
             continue
-        found = [path for path in found if path.lower().endswith(_EXTENSIONS)]
-        if not found:
-            raise ValueError("{}: no image there ({})".format(image, " ".join(_EXTENSIONS)))
-        yield from found
+        paths = [path for path in paths if path.lower().endswith(_EXTENSIONS)]
+        if not paths:
+            raise ValueError(f"{image}: no image there ({' '.join(_EXTENSIONS)})")
+        yield from paths
 
 
-def check_image(encoded):
-    """Decodes the bytes of an image file -> (width, height), sooner than decode_image. Raises ValueError as that."""
+def check_image(encoded: bytes) -> Tuple[int, int]:
+    """Checks that an image file can be decoded, without making an array of it.
+
+    Args:
+      encoded: the bytes of the file.
+
+    Returns:
+      (width, height) in pixels.
+
+    Raises:
+      ValueError: as decode_image.
+    """
     def load(image):
         image.load()
         return image.size
     return _decode(encoded, load)
 
 
-def _decode(encoded, use):
-    """use(PIL image), all of whose errors are ValueErrors that say what is wrong."""
+def _decode(encoded: bytes, use: Callable[[Image.Image], Result]) -> Result:
+    """Returns use(PIL image). All errors are ValueErrors that say what is wrong."""
     if not encoded:
         raise ValueError("the image is empty (0 bytes)")
     try:
         image = Image.open(io.BytesIO(encoded), formats=_known_formats())
-    except Image.DecompressionBombError:
-        raise ValueError("it has far more than %d pixels, as a decompression bomb; make it smaller" % MAX_PIXELS)
-    except Exception:  # Pillow's plugins raise many types for bytes they can't read
-        raise ValueError("it is no image of a known format ({}), or its header is damaged".format(", ".join(_known_formats())))
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"it has far more than {MAX_PIXELS} pixels, as a decompression bomb; "
+                         "make it smaller") from error
+    except Exception as error:  # Pillow's plugins raise many types for bytes they can't read
+        raise ValueError(f"it is no image of a known format ({', '.join(_known_formats())}), or its header is "
+                         "damaged") from error
     width, height = image.size
-    if width * height < 1:
-        raise ValueError("the image is empty: %d x %d" % (width, height))
+    if not width or not height:
+        raise ValueError(f"the image is empty: {width} x {height}")
     if width * height > MAX_PIXELS:
-        raise ValueError("its size is %d x %d, more than %d pixels; make it smaller" % (width, height, MAX_PIXELS))
+        raise ValueError(f"its size is {width} x {height}, more than {MAX_PIXELS} pixels; make it smaller")
     try:
         return use(image)
     except Exception as error:
-        raise ValueError(f"the image is damaged ({error})")
+        raise ValueError(f"the image is damaged ({error})") from error
 
 
 @functools.lru_cache()
-def _known_formats():
+def _known_formats() -> List[str]:
     Image.init()  # a Pillow may be built without some of them
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _to_rgb(image):
-    if image.mode.startswith("I"):  # 16 bits, in a mode of 16 or 32
+    """Any PIL image -> one of mode RGB."""
+    if image.mode.startswith("I"):  # 16 bits per pixel; Pillow keeps some of them in 32
         values = np.clip(np.array(image), 0, 65535) // 256
         image = Image.fromarray(values.astype(np.uint8))
     elif image.mode == "F":
         values = np.nan_to_num(np.array(image))
-        # from 0 to 1 or to 255: both are in use
+        # Programs write floats from 0 to 1 as well as from 0 to 255.
         image = Image.fromarray(np.clip(values if values.max() > 1 else 255 * values, 0, 255).astype(np.uint8))
     if image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")

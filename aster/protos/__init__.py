@@ -16,7 +16,8 @@ def _check_built():
         if not sources or min(map(os.path.getmtime, built)) > max(map(os.path.getmtime, sources)) - _COPIED:
             return
         problem = "is older than protos/"
-    raise ImportError(f"the configuration language {problem}; in ASTER's checkout run: python setup.py build_ext --inplace")
+    raise ImportError(f"the configuration language {problem}; in ASTER's checkout run: "
+                      "python setup.py build_ext --inplace")
 
 
 _check_built()

@@ -7,7 +7,7 @@ import pytest
 from data_helpers import encode_image, gray_image, reader, serialize, steps, write_records
 
 from aster.compat import IS_TF1, tf
-from aster.data import dataset, source
+from aster.data import dataset, read_report
 from aster.data.charset import Charset
 
 RESIZE = steps("resize_image { target_height: 8 target_width: 20 }")
@@ -35,12 +35,12 @@ def texts_of(batches):
 
 
 def evaluate(session, path, batch_size=2, steps=RESIZE, **options):
-    stream = dataset.make_dataset([reader(path)], [batch_size], steps, False, **options)
+    stream = dataset.make_dataset([reader(path)], [batch_size], steps, is_training=False, **options)
     return run(session, stream), stream.report
 
 
 def test_evaluation_reads_all_once_in_order(session, tmp_path):
-    path = write_records(tmp_path / "a", [serialize("t%d" % i, 10 * i) for i in range(5)])
+    path = write_records(tmp_path / "a", [serialize(f"t{i}", 10 * i) for i in range(5)])
     batches, report = evaluate(session, path)
     assert texts_of(batches) == ["t0", "t1", "t2", "t3", "t4"]
     assert [len(batch["images"]) for batch in batches] == [2, 2, 1]
@@ -84,20 +84,26 @@ def test_keypoints(session, tmp_path):
     np.testing.assert_array_equal(batches[0]["keypoint_mask"], [1, 0, 1])
 
 
+def test_keypoints_that_nothing_asks_for(session, tmp_path):
+    path = write_records(tmp_path / "a", [serialize("a", keypoints=np.ones([4, 2]))])
+    batches, _ = evaluate(session, path)
+    assert texts_of(batches) == ["a"] and "control_points" not in batches[0]
+
+
 @pytest.mark.parametrize("options, epochs", [("num_epochs: 1", 1), ("num_epochs: 3", 3)])
 def test_epochs(session, tmp_path, options, epochs):
-    path = write_records(tmp_path / "a", [serialize("t%d" % i) for i in range(6)])
-    stream = dataset.make_dataset([reader(path, options)], [2], RESIZE, True)
+    path = write_records(tmp_path / "a", [serialize(f"t{i}") for i in range(6)])
+    stream = dataset.make_dataset([reader(path, options)], [2], RESIZE, is_training=True)
     texts = texts_of(run(session, stream))
-    assert collections.Counter(texts) == {"t%d" % i: epochs for i in range(6)}
+    assert collections.Counter(texts) == {f"t{i}": epochs for i in range(6)}
     for start in range(0, len(texts), 6):  # each epoch is whole before the next one starts
         assert len(set(texts[start:start + 6])) == 6
 
 
 def test_training_goes_on_and_shuffles(session, tmp_path):
-    names = ["t%d" % i for i in range(20)]
+    names = [f"t{i}" for i in range(20)]
     path = write_records(tmp_path / "a", [serialize(name) for name in names])
-    stream = dataset.make_dataset([reader(path)], [20], RESIZE, True, seed=1)
+    stream = dataset.make_dataset([reader(path)], [20], RESIZE, is_training=True, seed=1)
     assert stream.batch.images.shape.as_list() == [20, 8, 20, 3]
     first, second, _ = [batch["texts"] for batch in run(session, stream, limit=3)]
     assert sorted(first) == sorted(second) == sorted(names)
@@ -106,18 +112,18 @@ def test_training_goes_on_and_shuffles(session, tmp_path):
 
 def test_full_batches_only_in_training(session, tmp_path):
     path = write_records(tmp_path / "a", [serialize("t")] * 5)
-    stream = dataset.make_dataset([reader(path, "num_epochs: 1")], [2], RESIZE, True)
+    stream = dataset.make_dataset([reader(path, "num_epochs: 1")], [2], RESIZE, is_training=True)
     assert [len(batch["texts"]) for batch in run(session, stream)] == [2, 2]
 
 
 def test_seed_repeats_the_order(tmp_path):
-    paths = [write_records(tmp_path / ("a%d" % i), [serialize("%d.%d" % (i, j)) for j in range(9)])
+    paths = [write_records(tmp_path / (f"a{i}"), [serialize(f"{i}.{j}") for j in range(9)])
              for i in range(3)]
     orders = []
     for seed in (1, 1, 2):
         with tf.Graph().as_default(), tf.Session() as session:
             message = reader(",".join(paths), "queue_capacity: 5")
-            stream = dataset.make_dataset([message], [3], RESIZE, True, seed=seed)
+            stream = dataset.make_dataset([message], [3], RESIZE, is_training=True, seed=seed)
             orders.append(texts_of(run(session, stream, limit=12)))
     assert orders[0] == orders[1] != orders[2]
 
@@ -125,7 +131,7 @@ def test_seed_repeats_the_order(tmp_path):
 def test_several_readers_share_each_batch(session, tmp_path):
     one = write_records(tmp_path / "one", [serialize("1")] * 3)
     two = write_records(tmp_path / "two", [serialize("2", encoded=gray_image(9, 11, 13))] * 5)
-    stream = dataset.make_dataset([reader(one), reader(two)], [3, 1], RESIZE, True)
+    stream = dataset.make_dataset([reader(one), reader(two)], [3, 1], RESIZE, is_training=True)
     for batch in run(session, stream, limit=6):
         assert batch["texts"] == ["1", "1", "1", "2"]
         assert batch["images"].shape == (4, 8, 20, 3)
@@ -138,31 +144,31 @@ def damaged_payloads():
     del no_text.features.feature["image/transcript"]
     not_utf8 = tf.train.Example.FromString(serialize("x"))
     not_utf8.features.feature["image/transcript"].bytes_list.value[0] = b"\xff\xfe"
-    return [(source.BROKEN_EXAMPLE, b"\xff\xffno example"), (source.BROKEN_EXAMPLE, b""),
-            (source.BROKEN_EXAMPLE, no_text.SerializeToString()),
-            (source.BROKEN_EXAMPLE, not_utf8.SerializeToString()),
-            (source.BROKEN_IMAGE, serialize("x", encoded=b"")),
-            (source.BROKEN_IMAGE, serialize("x", encoded=b"no image")),
-            (source.BROKEN_IMAGE, serialize("x", encoded=whole[:len(whole) // 2]))]
+    return [(read_report.BROKEN_EXAMPLE, b"\xff\xffno example"), (read_report.BROKEN_EXAMPLE, b""),
+            (read_report.BROKEN_EXAMPLE, no_text.SerializeToString()),
+            (read_report.BROKEN_EXAMPLE, not_utf8.SerializeToString()),
+            (read_report.BROKEN_IMAGE, serialize("x", encoded=b"")),
+            (read_report.BROKEN_IMAGE, serialize("x", encoded=b"no image")),
+            (read_report.BROKEN_IMAGE, serialize("x", encoded=whole[:len(whole) // 2]))]
 
 
 @pytest.mark.parametrize("is_training", [False, True])
 def test_damaged_records_are_skipped_counted_and_named(session, tmp_path, caplog, is_training):
     damaged = damaged_payloads()
-    payloads = [p for i, (_, bad) in enumerate(damaged) for p in (serialize("t%d" % i), bad)]
+    payloads = [p for i, (_, bad) in enumerate(damaged) for p in (serialize(f"t{i}"), bad)]
     path = write_records(tmp_path / "a", payloads + [serialize("broken"), serialize("last")])
     last, size = len(serialize("last")) + 16, (tmp_path / "a").stat().st_size
     with open(path, "r+b") as stream:  # the checksum of the last but one
         stream.seek(size - last - 1)
         stream.write(b"\0")
     with caplog.at_level(logging.WARNING):
-        stream = dataset.make_dataset([reader(path, "num_epochs: 2")], [1], RESIZE, is_training)
+        stream = dataset.make_dataset([reader(path, "num_epochs: 2")], [1], RESIZE, is_training=is_training)
         texts = texts_of(run(session, stream))
-    expected = ["t%d" % i for i in range(len(damaged))] + ["last"]
+    expected = [f"t{i}" for i in range(len(damaged))] + ["last"]
     assert sorted(texts) == sorted(expected * (2 if is_training else 1))
     # A second epoch does not count them again.
     reasons = collections.Counter(reason for reason, _ in damaged)
-    reasons[source.BROKEN_RECORD] = 1
+    reasons[read_report.BROKEN_RECORD] = 1
     assert stream.report.counts == reasons
     assert stream.report.skipped == len(damaged) + 1
     assert sorted(stream.report.names)[-1].startswith(path + ": record ")
@@ -179,16 +185,16 @@ def test_only_the_first_are_named(session, tmp_path, caplog):
 
 
 def test_a_file_cut_short_keeps_its_start(session, tmp_path):
-    path = write_records(tmp_path / "a", [serialize("t%d" % i) for i in range(3)])
+    path = write_records(tmp_path / "a", [serialize(f"t{i}") for i in range(3)])
     content = (tmp_path / "a").read_bytes()
     (tmp_path / "a").write_bytes(content[:-20])
     batches, report = evaluate(session, path)
-    assert texts_of(batches) == ["t0", "t1"] and report.counts == {source.BROKEN_RECORD: 1}
+    assert texts_of(batches) == ["t0", "t1"] and report.counts == {read_report.BROKEN_RECORD: 1}
 
 
 def test_evaluation_again_reads_all_again(session, tmp_path):
     path = write_records(tmp_path / "a", [serialize("t0"), b"bad", serialize("t1")])
-    stream = dataset.make_dataset([reader(path)], [2], RESIZE, False)
+    stream = dataset.make_dataset([reader(path)], [2], RESIZE, is_training=False)
     assert texts_of(run(session, stream)) == texts_of(run(session, stream)) == ["t0", "t1"]
     assert stream.report.skipped == 1
 
@@ -197,7 +203,7 @@ def test_evaluation_again_reads_all_again(session, tmp_path):
 @pytest.mark.parametrize("records", [2, 50])
 def test_nothing_usable_ends_with_an_error(session, tmp_path, is_training, records):
     path = write_records(tmp_path / "a", [serialize("x", encoded=b"bad")] * records)
-    stream = dataset.make_dataset([reader(path)], [1], RESIZE, is_training)
+    stream = dataset.make_dataset([reader(path)], [1], RESIZE, is_training=is_training)
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         run(session, stream)
     assert "train_input_reader: only 0 samples" in str(error.value)
@@ -207,7 +213,7 @@ def test_nothing_usable_ends_with_an_error(session, tmp_path, is_training, recor
 
 def test_too_few_for_a_batch(session, tmp_path):
     path = write_records(tmp_path / "a", [serialize("x")] * 3)
-    stream = dataset.make_dataset([reader(path, "num_epochs: 1")], [4], RESIZE, True)
+    stream = dataset.make_dataset([reader(path, "num_epochs: 1")], [4], RESIZE, is_training=True)
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         run(session, stream)
     assert "only 3 samples could be used, expected 4" in str(error.value)
@@ -215,16 +221,16 @@ def test_too_few_for_a_batch(session, tmp_path):
 
 @pytest.mark.parametrize("is_training, charsets, expected, reasons", [
     (False, [], ["a", "", "", "b"], {}),
-    (True, [], ["a", "b"], {source.EMPTY_TEXT: 2}),
-    (True, [Charset("a")], ["a", "b"], {source.EMPTY_TEXT: 2}),
+    (True, [], ["a", "b"], {read_report.EMPTY_TEXT: 2}),
+    (True, [Charset("a")], ["a", "b"], {read_report.EMPTY_TEXT: 2}),
     (True, [Charset("ab"), Charset("a", drop_unknown=True)], ["a"],
-     {source.EMPTY_TEXT: 2, source.UNKNOWN_CHARACTERS: 1}),
+     {read_report.EMPTY_TEXT: 2, read_report.UNKNOWN_CHARACTERS: 1}),
     (False, [Charset("a", drop_unknown=True)], ["a", "", "", "b"], {}),
 ])
 def test_texts_left_out_of_training(session, tmp_path, is_training, charsets, expected, reasons):
     path = write_records(tmp_path / "a", [serialize(t) for t in ("a", "", "\u65e5!", "b")])
     stream = dataset.make_dataset([reader(path, "num_epochs: 1 shuffle: false")], [1],
-                                  RESIZE + LETTERS, is_training, charsets=charsets)
+                                  RESIZE + LETTERS, is_training=is_training, charsets=charsets)
     assert texts_of(run(session, stream)) == expected
     assert stream.report.counts == reasons
 
@@ -232,7 +238,7 @@ def test_texts_left_out_of_training(session, tmp_path, is_training, charsets, ex
 def test_images_of_several_sizes_need_a_resize(tmp_path):
     path = write_records(tmp_path / "a", [serialize("x")])
     with tf.Graph().as_default(), pytest.raises(ValueError) as error:
-        dataset.make_dataset([reader(path)], [2], [], True)
+        dataset.make_dataset([reader(path)], [2], [], is_training=True)
     assert "resize_image" in str(error.value)
 
 
@@ -246,7 +252,7 @@ def write_widths(path, count=8):
 
 
 def test_a_batch_of_training_has_one_width(session, tmp_path):
-    stream = dataset.make_dataset([reader(write_widths(tmp_path / "a"))], [2], BUCKETS, True)
+    stream = dataset.make_dataset([reader(write_widths(tmp_path / "a"))], [2], BUCKETS, is_training=True)
     assert stream.batch.images.shape.as_list() == [2, 8, None, 3]
     seen = set()
     for batch in run(session, stream, limit=40):
@@ -265,14 +271,14 @@ def test_evaluation_keeps_the_order_of_images_of_several_widths(session, tmp_pat
 def test_several_readers_need_one_width(tmp_path):
     readers = [reader(write_widths(tmp_path / "a"))] * 2
     with tf.Graph().as_default(), pytest.raises(ValueError, match="several widths"):
-        dataset.make_dataset(readers, [2, 2], BUCKETS, True)
+        dataset.make_dataset(readers, [2, 2], BUCKETS, is_training=True)
 
 
 @pytest.mark.parametrize("sizes", [[], [1, 1], [0]])
 def test_wrong_batch_sizes(tmp_path, sizes):
     path = write_records(tmp_path / "a", [serialize("x")])
     with tf.Graph().as_default(), pytest.raises(ValueError) as error:
-        dataset.make_dataset([reader(path)], sizes, RESIZE, True)
+        dataset.make_dataset([reader(path)], sizes, RESIZE, is_training=True)
     assert "batch size" in str(error.value)
 
 
@@ -304,7 +310,7 @@ def test_check_inputs_counts_texts_that_are_too_long(tmp_path, caplog):
 ])
 @pytest.mark.parametrize("function", [
     lambda readers: dataset.check_inputs(readers),
-    lambda readers: dataset.make_dataset(readers, [1] * len(readers), RESIZE, True)])
+    lambda readers: dataset.make_dataset(readers, [1] * len(readers), RESIZE, is_training=True)])
 def test_wrong_files(tmp_path, content, kind, words, function):
     good = write_records(tmp_path / "good", [serialize("x")])
     if content is not None:
@@ -337,7 +343,7 @@ def test_nothing_tunes_the_pipeline(tmp_path):
     from tensorflow.core.framework.dataset_options_pb2 import Options
     path = write_records(tmp_path / "a", [serialize("x")])
     with tf.Graph().as_default() as graph:
-        dataset.make_dataset([reader(path)], [1], RESIZE, True)
+        dataset.make_dataset([reader(path)], [1], RESIZE, is_training=True)
         nodes = graph.as_graph_def().node
     iterator, = [node for node in nodes if node.op == "MakeIterator"]
     last, = [node for node in nodes if node.name == iterator.input[0]]

@@ -1,10 +1,12 @@
 """Every preprocessing step against numpy."""
+import unicodedata
+
 import numpy as np
 import pytest
 from data_helpers import steps
 
 from aster.compat import tf
-from aster.data.preprocess import preprocess_image, preprocess_text
+from aster.data.preprocess import filter_text, preprocess_image, text_preprocessor
 
 IMAGE = np.random.RandomState(0).randint(0, 256, [6, 8, 3]).astype(np.uint8)
 FLOAT = IMAGE.astype(np.float32)
@@ -47,7 +49,7 @@ def area(height, width):
     ("method: AREA", 3, 2, area), ("method: BICUBIC", 6, 8, lambda h, w: FLOAT),
 ])
 def test_resize(session, method, height, width, expected):
-    step = "resize_image { target_height: %d target_width: %d %s }" % (height, width, method)
+    step = f"resize_image {{ target_height: {height} target_width: {width} {method} }}"
     np.testing.assert_allclose(run(session, step), expected(height, width), atol=1e-3)
 
 
@@ -158,7 +160,7 @@ def test_hue_keeps_value_and_chroma(session):
 
 @pytest.mark.parametrize("ordering", [0, 1])
 def test_distort_color(session, ordering):
-    image = preprocess_image(steps("random_distort_color { color_ordering: %d }" % ordering),
+    image = preprocess_image(steps(f"random_distort_color {{ color_ordering: {ordering} }}"),
                              tf.constant(IMAGE))
     results = [session.run(image) for _ in range(5)]
     assert all(r.min() >= 0 and r.max() <= 255 for r in results)
@@ -192,14 +194,51 @@ def test_wrong_steps(session, texts, words):
     ("include_charset { text_string: '\u65e5 \u00e9' }", ["", "\u65e5\u00e9", ""]),
     ("include_charset { text_file: 'chars.txt' }", ["", "\u672c", ""]),
 ])
-def test_string_filtering(session, tmp_path, step, expected):
+def test_string_filtering(tmp_path, step, expected):
     (tmp_path / "chars.txt").write_bytes("\u672c".encode("utf-8"))
-    texts = tf.constant([t.encode("utf-8") for t in ["Ab1 !", "\u65e5\u672c\u00e9", ""]])
-    filtered = preprocess_text(steps(f"string_filtering {{ {step} }}"), texts, str(tmp_path))
-    assert [t.decode("utf-8") for t in session.run(filtered)] == expected
+    preprocess = text_preprocessor(steps(f"string_filtering {{ {step} }}"), str(tmp_path))
+    assert [preprocess(text) for text in ["Ab1 !", "\u65e5\u672c\u00e9", ""]] == expected
+
+
+def test_several_steps_change_a_text_in_turn():
+    preprocess = text_preprocessor(steps(
+        "string_filtering { include_charset { text_string: 'A b C' } }", "image_to_float {}",
+        "string_filtering { lower_case: true include_charset { text_string: 'a b' } }"))
+    assert preprocess("aAbBcC") == "ab"
 
 
 def test_string_filtering_names_its_step():
     with pytest.raises(ValueError) as error:
-        preprocess_text(steps("string_filtering {}"), None)
+        text_preprocessor(steps("string_filtering {}"))
     assert "step 1, string_filtering" in str(error.value)
+
+
+TEXTS = ["", "Hello", "a b-c", "Café", "中文abc", "ПрИвет", "\U0001F600x\U0001F1E9", "ΑΩΆΏ", "ĀĹŸŽ",
+         "ẤỰ", "سلام", "a\0b", "x" * 1000]
+
+
+@pytest.mark.parametrize("lower_case", [False, True])
+@pytest.mark.parametrize("charset", ["", "abcxyzHELo", "中é\U0001F600x"])
+def test_filter_text(lower_case, charset):
+    result = [filter_text(text, charset, lower_case) for text in TEXTS]
+    texts = [text.lower() if lower_case else text for text in TEXTS]
+    assert result == ["".join(c for c in text if not charset or c in charset) for text in texts]
+
+
+@pytest.mark.parametrize("first, last", [
+    (0x00, 0x17F),  # ASCII, Latin-1, Latin Extended-A
+    (0x1CD, 0x1DC),  # Pinyin
+    (0x218, 0x21B),  # Romanian
+    (0x386, 0x3CE),  # Greek
+    (0x400, 0x52F),  # Cyrillic
+    (0x531, 0x556),  # Armenian
+    (0x10A0, 0x10C5),  # Georgian
+    (0x1E00, 0x1EFF),  # Latin Extended Additional, with Vietnamese
+    (0x4E00, 0x4E20),  # no case
+    (0xFF00, 0xFF60),  # full-width Latin
+])
+def test_lower_case_is_pythons(first, last):
+    letters = [chr(c) for c in range(first, last + 1) if unicodedata.category(chr(c)) != "Cn"]
+    # Of İ alone Python makes two code points, i and a dot above.
+    assert [filter_text(letter, lower_case=True) for letter in letters] == [letter.lower()[0] for letter in letters]
+    assert filter_text("".join(letters), lower_case=True) == "".join(letter.lower()[0] for letter in letters)

@@ -96,6 +96,17 @@ def test_find_files(tmp_path, monkeypatch, given, expected, beside_config):
     assert found == [prefix + name for name in expected]
 
 
+@pytest.mark.parametrize("given", ["a.tfrecord", "*.tfrecord"])
+def test_the_experiment_folder_comes_first(tmp_path, monkeypatch, given):
+    for folder in ("experiment", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        write_records(tmp_path / folder / "a.tfrecord", PAYLOADS)
+    monkeypatch.chdir(str(tmp_path / "elsewhere"))
+    assert records.find_record_files(given, str(tmp_path / "experiment")) == [
+        str(tmp_path / "experiment" / "a.tfrecord")]
+    assert records.find_record_files(given, str(tmp_path)) == records.find_record_files(given) == ["a.tfrecord"]
+
+
 @pytest.mark.parametrize("given", ["none", "none*.tfrecord", "some.tfrecord,none.tfrecord"])
 def test_missing_file(path, tmp_path, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
