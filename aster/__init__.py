@@ -11,7 +11,7 @@ from aster import renamed
 if TYPE_CHECKING:
     from aster.reading.recognizer import Reading, Recognizer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Reading", "Recognizer"]
 
 
