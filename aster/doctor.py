@@ -23,7 +23,7 @@ _PACKAGES = {"numpy": "numpy", "PIL": "pillow", "google.protobuf": "protobuf", "
 # By the name to import: the name for pip, and what it is for.
 _OPTIONAL_PACKAGES = {
     "scipy": ("scipy", "converters of .mat files"), "lmdb": ("lmdb", "converters of LMDBs"),
-    "defusedxml": ("defusedxml", "converters of XML files"), "tf2onnx": ("tf2onnx", "export to ONNX"),
+    "defusedxml": ("defusedxml", "converters of XML files"), "tf2onnx": ("tf2onnx", "export to ONNX with TensorFlow 2"),
     "onnxruntime": ("onnxruntime", "running ONNX files"), "tensorboard": ("tensorboard", "watching a training"),
     "spellchecker": ("pyspellchecker", "rendering words")}
 
@@ -71,7 +71,7 @@ def check_packages() -> Iterator[Finding]:
     for name, package in _PACKAGES.items():
         try:
             importlib.import_module(name)
-            yield Finding("ok", f"{package} {_version(package)}")
+            yield Finding("ok", _with_version(package))
         except Exception as error:  # a package can be broken in any way
             yield Finding("BAD", f"{name}: {error}", f"pip install {package}")
     try:
@@ -85,7 +85,7 @@ def check_optional_packages() -> Iterator[Finding]:
     """Lists the packages that only some commands need. They are not imported, which would take seconds."""
     for name, (package, purpose) in _OPTIONAL_PACKAGES.items():
         if importlib.util.find_spec(name):
-            yield Finding("ok", f"{package} {_version(package)}, for {purpose}")
+            yield Finding("ok", f"{_with_version(package)}, for {purpose}")
         else:
             yield Finding("note", f"no {package}, which is only for {purpose}", f"pip install {package}")
 
@@ -172,15 +172,15 @@ CHECKS = (check_python, check_packages, check_optional_packages, check_tensorflo
           check_compilers, check_disk, check_model)
 
 
-def _version(package: str) -> str:
-    """The version of an installed package; "" where it is not known."""
+def _with_version(package: str) -> str:
+    """The name of an installed package, and its version where it is known."""
     with contextlib.suppress(Exception):
         from importlib import metadata
-        return metadata.version(package)
+        return f"{package} {metadata.version(package)}"
     with contextlib.suppress(Exception):  # Python 3.6 has no importlib.metadata
         import pkg_resources
-        return pkg_resources.get_distribution(package).version
-    return ""
+        return f"{package} {pkg_resources.get_distribution(package).version}"
+    return package
 
 
 def _output(arguments: List[str]) -> str:
