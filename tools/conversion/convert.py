@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Iterable, NamedTuple, Optional
 
 import find_aster  # noqa: F401
 from conversion.output import OutputError, complete_files, record_writers, shard_paths
@@ -38,7 +38,7 @@ class Skipped(NamedTuple):
 
 class DataSet(NamedTuple):
     """What a converter converts."""
-    items: Sequence  # it has a length and gives slices; an item is a name, or a tuple that starts with a name
+    items: Any  # a sequence that has a length and gives slices; an item is a name, or a tuple that starts with a name
     read: Callable[[Any], Iterable]  # item -> Samples and Skipped
     expected: Optional[int] = None  # number of words of the published set, if it is known
 

@@ -206,7 +206,7 @@ class TextSource:
     def _punctuated(self, rng):
         """A word with punctuation, if the charset has it."""
         word = self._word(rng)
-        text = _PUNCTUATED[rng.randint(len(_PUNCTUATED))] % word
+        text = _PUNCTUATED[rng.randint(len(_PUNCTUATED))].replace("~", word)
         return text if word and self.charset.issuperset(text) else word
 
     def _misspelled(self, rng):
@@ -246,8 +246,10 @@ def _capitalize(word):
 
 # (probability, spelling). Text in photos is in capitals more often than text in books.
 _SPELLINGS = ((0.15, str), (0.08, str.lower), (0.27, _capitalize), (0.5, str.upper))
-_PUNCTUATED = ("%s.", "%s,", "%s!", "%s?", "%s:", "%s;", "%s's", "%s-", "-%s", "\"%s\"", "'%s'", "(%s)", "&%s", "%s&",
-               "%s...", "*%s*", "#%s", "@%s", "%s.com", "www.%s.com", "%s/", "%s+")
+# ~ stands for the word.
+_PUNCTUATED = ("~.", "~,", "~!", "~?", "~:", "~;", "~'s", "~-", "-~", "\"~\"", "'~'", "(~)", "&~", "~&",
+               "~...", "*~*", "#~", "@~", "~.com", "www.~.com", "~/", "~+")
+# Each # stands for a digit.
 _NUMBERS = ("$#", "$##", "$#.##", "$##.##", "#.##", "##.#", "##%", "#%", "#:##", "##:##", "#-#", "##-##", "(###)",
             "###-####", "#/#", "##/##/##", "##.##.##", "#st", "#nd", "#rd", "#th", "##th", "####-####", "#,###",
             "\u00a3#.##", "\u20ac##", "No.#", "#am", "##pm", "#km", "##m", "#kg", "#A", "B#", "A##", "M#", "#D", "#x")
