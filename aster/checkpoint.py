@@ -136,7 +136,7 @@ def constants(path: str, use_moving_averages: bool = False) -> Iterator[None]:
     """
     shapes, reader = read_shapes(path), _reader(path)
 
-    def getter(name: str, shape: Any = None, **_: Any) -> np.ndarray:
+    def getter(name, shape=None, **_):  # TensorFlow 1.4 refuses one with annotations
         stored = _average_name(name, shapes) if use_moving_averages else name
         _check_model(path, {stored: tf.TensorShape(shape).as_list()}, shapes)
         return _read_tensor(path, reader, stored)
