@@ -1,18 +1,28 @@
 """The rules that a configuration must meet.
 
 A rule takes a message and yields (field, problem) for each thing that is wrong with it; an empty field name means the
-message itself. The table at the end of this file says which rule belongs to which message.
+message itself. The table at the end of this file says which rule belongs to which message. The range of each number is
+in config_ranges.py.
 """
-import math
 import re
 from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
 
 from google.protobuf.message import Message
 
+from aster.config_ranges import numbers_out_of_range
+
 Problems = Iterator[Tuple[str, str]]
 Rule = Callable[[Any], Problems]
 
 _RESIZE_STEPS = "resize_image", "resize_image_random_method", "resize_image_keeping_aspect"
+_MAX_PIXELS = 4000000           # of one image; a batch has many
+_MAX_SPLINE_TERMS = 50000000    # pixels of the rectified image times control points; a term takes some 20 bytes
+_SCOPE = r"([A-Za-z0-9.][\w./-]*)?"  # what both TensorFlows take as the name of a scope
+_OPTIMIZER_SCOPE = "OptimizeClones"  # see checkpoint.py: what is in it is no parameter of the model
+
+# The heights of images of which a convnet makes feature maps of height 1, and the smallest width.
+_CONVNET_IMAGES = {"crnn_net": (32, 47, 12), "resnet": (1, 32, 1), "stn_convnet": (32, 63, 32)}
+_CRNN_BRANCHES_WIDTH = 16  # the smallest one where there are several branches
 
 
 def find_problems(message: Message) -> Problems:
@@ -24,10 +34,7 @@ def find_problems(message: Message) -> Problems:
     Yields:
       The name of a field, or "" for the message as a whole, and what is wrong with it: what it is, what was expected.
     """
-    for field, value in message.ListFields():
-        if isinstance(value, float) and not math.isfinite(value):
-            yield field.name, f"is {value:g}, expected a finite number"
-    for rule in _RULES.get(message.DESCRIPTOR.name, ()):
+    for rule in (_texts, numbers_out_of_range) + _RULES.get(message.DESCRIPTOR.name, ()):
         yield from rule(message)
 
 
@@ -46,12 +53,33 @@ def _one_of(oneof: str, refused: Sequence[str] = ()) -> Rule:
     return rule
 
 
-def _at_least(**bounds: float) -> Rule:
+def _texts(message: Any) -> Problems:
+    """Every text may become a path or a name, where the character NUL is an end to C and an error to Python."""
+    for field, value in message.ListFields():
+        if field.cpp_type == field.CPPTYPE_STRING:
+            for text in [value] if isinstance(value, str) else value:
+                if "\0" in text:
+                    yield field.name, f"is {text!r}, expected a text without the character NUL"
+
+
+def _interval(low: str, high: str, may_be_empty: bool = True) -> Rule:
+    """The ends of an interval from which a number is drawn; TensorFlow refuses some intervals that are empty."""
     def rule(message: Any) -> Problems:
-        for field, bound in sorted(bounds.items()):
-            value = getattr(message, field)
-            if not value >= bound:  # NaN is wrong too
-                yield field, f"is {value:g}, expected {bound:g} or more"
+        first, last = getattr(message, low), getattr(message, high)
+        if last < first or (last == first and not may_be_empty):
+            expected = f"{first:g} or more" if may_be_empty else f"more than {first:g}"
+            yield high, f"is {last:g}, expected {expected}, which is {low}"
+    return rule
+
+
+def _pixels(height: str, width: str) -> Rule:
+    """The size of an image, or the largest of several widths."""
+    def rule(message: Any) -> Problems:
+        widths = getattr(message, width)
+        last = widths if isinstance(widths, int) else max(widths, default=0)
+        if getattr(message, height) * last > _MAX_PIXELS:
+            yield width, (f"is {last} at a {height} of {getattr(message, height)}, expected {_MAX_PIXELS} pixels or "
+                          "less")
     return rule
 
 
@@ -74,6 +102,14 @@ def _sizes(**lengths: int) -> Rule:
     return rule
 
 
+def _not_empty(field: str) -> Rule:
+    """The path of a file, where it is given."""
+    def rule(message: Any) -> Problems:
+        if message.HasField(field) and not getattr(message, field):
+            yield field, "is empty, expected the path of a file"
+    return rule
+
+
 def _required(*fields: str) -> Rule:
     def rule(message: Any) -> Problems:
         for field in fields:
@@ -91,17 +127,49 @@ def _pipeline(config: Any) -> Problems:
     if config.HasField("train_config") and readers != sizes:
         yield "train_config.batch_size", (f"there are {sizes} batch sizes for {readers} train_input_reader; give each "
                                           "reader its share of the batch")
+    model = config.model.multi_predictors_recognition_model
+    if not model.HasField("spatial_transformer"):  # then the encoder sees the images as the steps leave them
+        for field in "train_config.data_augmentation_options", "eval_config.data_preprocessing_steps":
+            message, _, steps_field = field.partition(".")
+            yield from _resized_images(field, getattr(getattr(config, message), steps_field), model.feature_extractor)
+
+
+def _resized_images(field: str, steps: Sequence[Any], extractor: Any) -> Problems:
+    """What is wrong with the size that steps leave images in, for an encoder. A custom step may give them any size."""
+    for i, step in reversed(list(enumerate(steps))):
+        kind = step.WhichOneof("preprocessing_step")
+        if kind == "custom":
+            return
+        if kind in _RESIZE_STEPS:
+            size = getattr(step, kind)
+            width = "target_widths" if kind == "resize_image_keeping_aspect" else "target_width"
+            yield from _convnet_images(extractor, size, "target_height", width, prefix=f"{field}[{i}].{kind}.")
+            return
+
+
+def _convnet_images(extractor: Any, size: Any, height: str, width: str, prefix: str) -> Problems:
+    """What is wrong with the size of the images that an encoder gets: the fields `height` and `width` of a message."""
+    kind = extractor.convnet.WhichOneof("convnet_oneof")
+    if kind not in _CONVNET_IMAGES:
+        return
+    lowest, highest, narrowest = _CONVNET_IMAGES[kind]
+    if kind == "crnn_net" and extractor.convnet.crnn_net.net_type:
+        narrowest = _CRNN_BRANCHES_WIDTH
+    if not lowest <= getattr(size, height) <= highest:
+        yield prefix + height, (f"is {getattr(size, height)}, expected {lowest} to {highest}: of other heights {kind} "
+                                "does not make the feature maps of height 1 that the decoders need")
+    widths = getattr(size, width)
+    smallest = widths if isinstance(widths, int) else min(widths, default=narrowest)
+    if smallest < narrowest:
+        yield prefix + width, f"is {smallest}, expected {narrowest} or more: {kind} needs that width"
 
 
 def _train(config: Any) -> Problems:
-    for i, size in enumerate(config.batch_size):
-        if size < 1:
-            yield f"batch_size[{i}]", "is 0, expected 1 or more"
     yield from _required("optimizer")(config)
     for i, pattern in enumerate(config.freeze_variables):
         try:
             re.compile(pattern)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             yield f"freeze_variables[{i}]", f"{pattern!r} is not a regular expression ({error})"
 
 
@@ -126,8 +194,6 @@ def _optimizer(config: Any) -> Problems:
         rate = getattr(config, kind).learning_rate
         if rate.WhichOneof("learning_rate") is None:
             yield kind, f"has no learning_rate; {_choices(rate, 'learning_rate')}"
-    if not 0.0 <= config.moving_average_decay < 1.0:
-        yield "moving_average_decay", f"is {config.moving_average_decay:g}, expected 0 to below 1"
 
 
 def _manual_steps(config: Any) -> Problems:
@@ -152,13 +218,8 @@ def _keeping_aspect(config: Any) -> Problems:
 
 def _normalize(config: Any) -> Problems:
     for low, high in ("original_minval", "original_maxval"), ("target_minval", "target_maxval"):
-        if getattr(config, low) == getattr(config, high):
+        if abs(getattr(config, low) - getattr(config, high)) < 1e-6:  # the range is divided by
             yield high, f"is {getattr(config, high):g}, expected another value than {low} has"
-
-
-def _distort_color(config: Any) -> Problems:
-    if config.color_ordering not in (0, 1):
-        yield "color_ordering", f"is {config.color_ordering}, expected 0 or 1"
 
 
 def _string_filtering(config: Any) -> Problems:
@@ -178,20 +239,14 @@ def _model(config: Any) -> Problems:
     for i, name in enumerate(names):
         if name in names[:i]:
             yield f"predictor[{i}].name", f"{name!r} is the name of another predictor"
+    if config.HasField("spatial_transformer"):
+        yield from _convnet_images(config.feature_extractor, config.spatial_transformer, "output_h", "output_w",
+                                   prefix="spatial_transformer.")
     if config.keypoint_supervision:
         if not config.HasField("spatial_transformer"):
             yield "keypoint_supervision", "needs a spatial_transformer"
         if config.regression_loss.WhichOneof("loss_oneof") != "l2_regression_loss":
             yield "regression_loss", "keypoint_supervision needs an l2_regression_loss here"
-
-
-def _reading(config: Any) -> Problems:
-    if not 0.0 < config.certain_probability <= 1.0:
-        yield "certain_probability", f"is {config.certain_probability:g}, expected more than 0, up to 1"
-    if not config.tall_ratio > 1.0:
-        yield "tall_ratio", f"is {config.tall_ratio:g}, expected more than 1"
-    if not 0.0 <= config.number_share <= 1.0:
-        yield "number_share", f"is {config.number_share:g}, expected 0 to 1"
 
 
 def _word_list(config: Any) -> Problems:
@@ -202,11 +257,12 @@ def _word_list(config: Any) -> Problems:
 def _spatial_transformer(config: Any) -> Problems:
     if config.convnet.WhichOneof("convnet_oneof") is None:
         yield "convnet", _choices(config.convnet, "convnet_oneof")
-    if config.num_control_points < 4 or config.num_control_points % 2:
-        yield "num_control_points", f"is {config.num_control_points}, expected an even number of 4 or more"
-    for field in ("margin_x", "margin_y"):
-        if not 0.0 <= getattr(config, field) < 0.5:
-            yield field, f"is {getattr(config, field):g}, expected 0 to below 0.5"
+    if config.num_control_points % 2:
+        yield "num_control_points", f"is {config.num_control_points}, expected an even number"
+    terms = config.output_h * config.output_w * config.num_control_points
+    if terms > _MAX_SPLINE_TERMS:
+        yield "num_control_points", (f"is {config.num_control_points}, which times output_h {config.output_h} times "
+                                     f"output_w {config.output_w} is {terms}, expected {_MAX_SPLINE_TERMS} or less")
 
 
 def _feature_extractor(config: Any) -> Problems:
@@ -222,6 +278,14 @@ def _resnet(config: Any) -> Problems:
         yield "net_type", "only SINGLE_BRANCH exists for resnet; crnn_net has branches"
     if config.net_depth != config.RESNET_50:
         yield "net_depth", "only RESNET_50, the 45-layer network of the paper, exists"
+
+
+def _predictor(config: Any) -> Problems:
+    if not re.fullmatch(_SCOPE, config.name, re.ASCII):
+        yield "name", (f"is {config.name!r}, expected a scope of variables: a letter or digit of ASCII, then letters, "
+                       "digits and . _ - /")
+    if config.name.split("/")[0] == _OPTIMIZER_SCOPE:
+        yield "name", f"is {config.name!r}, which is the scope of the optimizer; expected another name"
 
 
 def _decoder(config: Any) -> Problems:
@@ -251,8 +315,12 @@ def _label_map(config: Any) -> Problems:
 
 
 def _custom(config: Any) -> Problems:
-    if not re.match(r"[\w.]+:\w+$", config.factory):
+    if not re.fullmatch(r"[\w.]+:\w+", config.factory):
         yield "factory", f"is {config.factory!r}, expected package.module:function"
+    names = [argument.name for argument in config.args]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            yield f"args[{i}].name", f"{name!r} is the name of another argument"
 
 
 def _argument(config: Any) -> Problems:
@@ -263,45 +331,38 @@ def _argument(config: Any) -> Problems:
 
 _RULES: Dict[str, Tuple[Rule, ...]] = {
     "TrainEvalPipelineConfig": (_required("model"), _pipeline),
-    "TrainConfig": (_train, _resized("data_augmentation_options"), _at_least(
-        gradient_clipping_by_norm=0, prefetch_queue_capacity=1, save_checkpoint_secs=1, save_summaries_steps=1,
-        bias_grad_multiplier=0)),
-    "EvalConfig": (_resized("data_preprocessing_steps"), _at_least(num_examples=1, eval_interval_secs=1)),
+    "TrainConfig": (_train, _resized("data_augmentation_options")),
+    "EvalConfig": (_resized("data_preprocessing_steps"),),
     "InputReader": (_input_reader,),
     "Optimizer": (_optimizer,),
-    "ConstantLearningRate": (_at_least(learning_rate=0),),
-    "ManualStepLearningRate": (_manual_steps, _at_least(initial_learning_rate=0)),
-    "LearningRateSchedule": (_at_least(learning_rate=0),),
-    "OneCycleLearningRate": (_one_cycle, _at_least(max_learning_rate=0)),
-    "ExponentialDecayLearningRate": (_at_least(initial_learning_rate=0, decay_factor=0, decay_steps=1),),
+    "ManualStepLearningRate": (_manual_steps,),
+    "OneCycleLearningRate": (_one_cycle,),
     "PreprocessingStep": (_one_of("preprocessing_step"),),
-    "ResizeImage": (_at_least(target_height=1, target_width=1),),
-    "ResizeImageRandomMethod": (_at_least(target_height=1, target_width=1),),
-    "ResizeImageKeepingAspect": (_keeping_aspect, _at_least(target_height=1)),
+    "ResizeImage": (_pixels("target_height", "target_width"),),
+    "ResizeImageRandomMethod": (_pixels("target_height", "target_width"),),
+    "ResizeImageKeepingAspect": (_keeping_aspect, _pixels("target_height", "target_widths")),
     "NormalizeImage": (_normalize,),
-    "RandomDistortColor": (_distort_color,),
+    "RandomPixelValueScale": (_interval("minval", "maxval"),),
+    "RandomAdjustContrast": (_interval("min_delta", "max_delta", may_be_empty=False),),
+    "RandomAdjustSaturation": (_interval("min_delta", "max_delta", may_be_empty=False),),
     "StringFiltering": (_string_filtering,),
     "Model": (_one_of("model_oneof"),),
     "MultiPredictorsRecognitionModel": (_model,),
-    "ReadingPolicy": (_reading,),
-    "WordList": (_word_list, _at_least(bonus_per_character=0)),
-    "SpatialTransformer": (_spatial_transformer, _word(init_bias_pattern=("identity", "slope", "sine"),
-                                                       activation=("none", "sigmoid")),
-                           _at_least(localization_h=32, localization_w=32, output_h=2, output_w=2)),
+    "WordList": (_word_list,),
+    "SpatialTransformer": (_spatial_transformer, _pixels("localization_h", "localization_w"),
+                           _word(init_bias_pattern=("identity", "slope", "sine"), activation=("none", "sigmoid"))),
     "FeatureExtractor": (_feature_extractor,),
     "ResNet": (_resnet, _sizes(num_units=5, num_channels=6)),
     "CrnnNet": (_sizes(num_channels=7),),
     "StnConvnet": (_sizes(num_channels=6),),
-    "BidirectionalRnn": (_required("fw_bw_rnn_cell"), _at_least(num_output_units=0)),
+    "BidirectionalRnn": (_required("fw_bw_rnn_cell"),),
     "RnnCell": (_one_of("rnn_cell_oneof"),),
-    "LstmCell": (_at_least(num_units=1),),
-    "GruCell": (_at_least(num_units=1),),
-    "Predictor": (_one_of("predictor_oneof", refused=("ctc_predictor",)),),
-    "AttentionPredictor": (_required("rnn_cell"), _attention_predictor, _decoder, _at_least(
-        num_attention_units=1, max_num_steps=1, beam_width=1)),
+    "Predictor": (_one_of("predictor_oneof", refused=("ctc_predictor",)), _predictor),
+    "AttentionPredictor": (_required("rnn_cell"), _attention_predictor, _decoder),
     "CustomPredictor": (_custom_predictor, _decoder),
-    "LabelMap": (_label_map, _at_least(unk_label=0)),
-    "CharacterSet": (_one_of("source_oneof"),),
+    "LabelMap": (_label_map,),
+    "CharacterSet": (_one_of("source_oneof"), _not_empty("text_file")),
+    "UniformInitializer": (_interval("minval", "maxval"),),
     "Custom": (_custom,),
     "Argument": (_argument,),
 }
