@@ -104,8 +104,10 @@ class Source:
         files = list(self._files)
         if self._shuffle:
             self._rng.shuffle(files)
-        found = records.interleave((open_file() for open_file in files), self._num_readers)
-        for record in records.shuffle(found, self._capacity, self._rng) if self._shuffle else found:
+        epoch_records = records.interleave((open_file() for open_file in files), self._num_readers)
+        if self._shuffle:
+            epoch_records = records.shuffle(epoch_records, self._capacity, self._rng)
+        for record in epoch_records:
             if not record.error:
                 yield record
             elif report:
