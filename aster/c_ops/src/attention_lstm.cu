@@ -61,21 +61,21 @@ struct ValueGradient {
 // Gradients through the alignments of one step: adds to d_keys and d_v, writes d_queries.
 template <typename T>
 __device__ void GlimpseGradient(const AttentionShape& shape, const T* keys, const T* values, const T* v,
-                                const T* queries, const T* alignments, const T* d_gates, T* d_scores, T* d_keys,
+                                const T* queries, const T* alignments, const T* d_gates, T* d_alignments, T* d_keys,
                                 T* d_queries, T* d_v, T* shared) {
   const int units = shape.attention_units;
   const ValueGradient<T> value_gradient = {values, d_gates, 4 * shape.units};
-  SumRows(shape.num_values, 4 * shape.units, value_gradient, d_scores, shared);
+  SumRows(shape.num_values, 4 * shape.units, value_gradient, d_alignments, shared);
   for (int memory = 0; memory < shape.num_memories; ++memory) {
     const int length = shape.lengths[memory];
     T mean = 0;
-    for (int j = Thread(); j < length; j += kThreads) mean += alignments[j] * d_scores[j];
+    for (int j = Thread(); j < length; j += kThreads) mean += alignments[j] * d_alignments[j];
     mean = Reduce(mean, Plus(), shared);
     for (int i = Thread(); i < units; i += kThreads) {
       T d_query = 0, d_weight = 0;
       for (int j = 0; j < length; ++j) {
         const int64_t at = static_cast<int64_t>(j) * units + i;
-        const T a = Tanh(keys[at] + queries[i]), d_score = alignments[j] * (d_scores[j] - mean);
+        const T a = Tanh(keys[at] + queries[i]), d_score = alignments[j] * (d_alignments[j] - mean);
         const T d = v[i] * (1 - a * a) * d_score;
         d_keys[at] += d;
         d_query += d;
@@ -87,7 +87,7 @@ __device__ void GlimpseGradient(const AttentionShape& shape, const T* keys, cons
     keys += static_cast<int64_t>(length) * units;
     d_keys += static_cast<int64_t>(length) * units;
     alignments += length;
-    d_scores += length;
+    d_alignments += length;
     queries += units;
     d_queries += units;
     v += units;
@@ -96,7 +96,7 @@ __device__ void GlimpseGradient(const AttentionShape& shape, const T* keys, cons
   __syncthreads();
 }
 
-// `scratch` has for each sample U values for the gradient of h, U for that of c, and T for those of scores.
+// `scratch` has for each sample U values for the gradient of h, U for that of c, and T for those of the alignments.
 template <typename T>
 __global__ void AttentionLstmGradientKernel(AttentionShape shape, const T* transposed, const T* keys, const T* values,
                                             const T* v, const T* c, const T* gates, const T* queries,
@@ -110,11 +110,11 @@ __global__ void AttentionLstmGradientKernel(AttentionShape shape, const T* trans
   d_keys += sample * num_keys;
   values += sample * num_values * num_gates;
   d_v += sample * num_queries;
-  T* from_later = scratch + sample * (2 * units + num_values);
-  T *d_c = from_later + units, *d_scores = d_c + units;
+  T* d_h_of_later = scratch + sample * (2 * units + num_values);
+  T *d_c = d_h_of_later + units, *d_alignments = d_c + units;
   for (int64_t i = Thread(); i < num_keys; i += kThreads) d_keys[i] = 0;
   for (int i = Thread(); i < num_queries; i += kThreads) d_v[i] = 0;
-  for (int i = Thread(); i < 2 * units; i += kThreads) from_later[i] = 0;
+  for (int i = Thread(); i < 2 * units; i += kThreads) d_h_of_later[i] = 0;
   __syncthreads();
   for (int t = shape.steps - 1; t >= 0; --t) {
     const int64_t row = Row(shape, sample, t), last = Row(shape, sample, t - 1);
@@ -122,7 +122,7 @@ __global__ void AttentionLstmGradientKernel(AttentionShape shape, const T* trans
     const T* gate = gates + row * num_gates;
     for (int n = Thread(); n < units; n += kThreads) {
       const T i = gate[n], j = gate[units + n], f = gate[2 * units + n], o = gate[3 * units + n];
-      const T d_output = d_h[row * units + n] + from_later[n];
+      const T d_output = d_h[row * units + n] + d_h_of_later[n];
       const T tanh_c = Tanh(c[row * units + n]);
       const T d_cell = d_c[n] + d_output * o * (1 - tanh_c * tanh_c);
       out[n] = d_cell * j * i * (1 - i);
@@ -134,12 +134,12 @@ __global__ void AttentionLstmGradientKernel(AttentionShape shape, const T* trans
     __syncthreads();
     if (t > 0 || shape.attend_first) {
       GlimpseGradient(shape, keys, values, v, queries + row * num_queries, alignments + row * num_values, out,
-                      d_scores, d_keys, out + num_gates, d_v, shared);
+                      d_alignments, d_keys, out + num_gates, d_v, shared);
     } else {
       for (int i = Thread(); i < num_queries; i += kThreads) out[num_gates + i] = 0;
       __syncthreads();
     }
-    Multiply(out, 1, transposed, width, units, from_later);
+    Multiply(out, 1, transposed, width, units, d_h_of_later);
   }
 }
 
