@@ -13,7 +13,8 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.dirname(HERE)]
+PATHS = [HERE, os.path.dirname(HERE)]
+sys.path[:0] = PATHS
 
 import kernels as cuda  # noqa: E402
 import numpy as np  # noqa: E402
@@ -128,12 +129,17 @@ def measure_search(kernels, product, batch, steps=30, units=256, length=25, num_
     kernels.free(places + found)
 
 
+def run_tests(*options):
+    """Runs test_cuda.py in a process without TensorFlow -> its exit status."""
+    # no conftest: that of tests/ imports TensorFlow
+    return subprocess.call([sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", *options,
+                            os.path.join(HERE, "test_cuda.py")],
+                           env=dict(os.environ, PYTHONPATH=os.pathsep.join(PATHS)))
+
+
 def main():
     subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], check=True)
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path[:2]))
-    # no conftest: that of tests/ imports TensorFlow
-    status = subprocess.call([sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider",
-                              os.path.join(HERE, "test_cuda.py")], env=environment)
+    status = run_tests()
     kernels = cuda.Kernels(cuda.build(tempfile.mkdtemp()))
     copy, product = copy_rate(kernels), product_rate()
     print(json.dumps({"copy_GB_per_s": round(copy, 1), "product_GFLOP_per_s": product and round(product, 1)}))

@@ -133,14 +133,13 @@ struct Search {
         const int parent = last_place / num_labels, label = last_place % num_labels;
         int row = 0;
         for (int k = 0; k < parent; ++k) row += !beam[k].finished;
-        const bool repeated = beam[parent].finished;  // it stays as it is
         Hypothesis<T>& hypothesis = next[chosen];
         hypothesis.score = last_score;
         hypothesis.parent = parent;
-        hypothesis.label = repeated ? shape.end_label : label;
-        hypothesis.log_prob = repeated ? T(0) : space.logits[static_cast<int64_t>(row) * num_labels + label];
+        hypothesis.label = beam[parent].finished ? shape.end_label : label;
+        hypothesis.log_prob = beam[parent].finished ? T(0) : space.logits[static_cast<int64_t>(row) * num_labels + label];
         hypothesis.finished = hypothesis.label == shape.end_label;
-        hypothesis.alignment = repeated ? beam[parent].alignment : beam[parent].state;
+        hypothesis.alignment = beam[parent].finished ? beam[parent].alignment : beam[parent].state;
         hypothesis.state = -1;
       }
     }
@@ -173,21 +172,6 @@ struct Search {
     }
     __syncthreads();
     return kept;
-  }
-
-  // Follows the best hypothesis of the last step back to its first label; for one thread. Writes the rows of the
-  // alignments that it read to space.read, -1 where it was finished and read none.
-  __device__ void Trace(int length, int32_t* labels, T* log_probs) const {
-    int index = 0;
-    for (int t = length; t > 0; --t) {
-      const Hypothesis<T>* beam = space.beams + static_cast<int64_t>(t) * shape.beam_width;
-      const Hypothesis<T>& hypothesis = beam[index];
-      labels[t - 1] = hypothesis.label;
-      log_probs[t - 1] = hypothesis.log_prob;
-      const bool attended = !(beam - shape.beam_width)[hypothesis.parent].finished;
-      space.read[t] = attended ? hypothesis.alignment : -1;
-      index = hypothesis.parent;
-    }
   }
 };
 
@@ -245,10 +229,19 @@ __global__ void BeamSearchKernel(SearchShape shape, const T* label_inputs, const
     done = next[0].finished;
   }
 
+  // Follow the best hypothesis back to its first label.
   if (Thread() == 0) {
     lengths[sample] = length;
     scores[sample] = space.beams[static_cast<int64_t>(length) * beam_width].score;
-    search.Trace(length, labels + sample * steps, log_probs + sample * steps);
+    int index = 0;
+    for (int t = length; t > 0; --t) {
+      const Hypothesis<T>& hypothesis = space.beams[static_cast<int64_t>(t) * beam_width + index];
+      labels[sample * steps + t - 1] = hypothesis.label;
+      log_probs[sample * steps + t - 1] = hypothesis.log_prob;
+      const bool attended = !space.beams[static_cast<int64_t>(t - 1) * beam_width + hypothesis.parent].finished;
+      space.read[t] = attended ? hypothesis.alignment : -1;
+      index = hypothesis.parent;
+    }
   }
   __syncthreads();
   for (int64_t i = Thread(); i < static_cast<int64_t>(length) * num_values; i += kThreads) {
