@@ -1,10 +1,10 @@
 """What to try on an image, and which of the texts read from it to return.
 
-The Recognizer and the exported graphs share these rules; the demo and the evaluation read through the Recognizer. Each
-rule is a plain function of scores, counts and candidates. Where the docstring says "array", the rule also takes
-tensors, and then makes the operations of an exported graph.
+The rules stand first, then `read_batch`, which applies them. The Recognizer and the exported graphs share the rules; the
+demo and the evaluation read through the Recognizer. Each rule is a plain function of scores, counts and candidates.
+Where a docstring says "array", the rule also takes tensors, and then makes the operations of an exported graph.
 """
-from typing import Any, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -114,3 +114,56 @@ def word_value(score, num_characters, policy: ReadingPolicy):
       float, to be compared with the score of the text without the word list.
     """
     return score + policy.bonus_per_character * num_characters
+
+
+def read_batch(inference: Any, images: np.ndarray, policy: ReadingPolicy, details: bool = False) -> List[Any]:
+    """Reads a batch by the rules: inverted images and the word list only where a text is doubtful.
+
+    Args:
+      inference: an Inference, or an object with its `search`, `search_words` and `num_preferred_words`.
+      images: preprocessed, float32 [B, H, W, 3], 0..255.
+      policy: the thresholds.
+      details: whether the Readings shall have pictures and attention.
+
+    Returns:
+      A Reading for each image.
+    """
+    readings, sequences = inference.search(images, details)
+    doubtful = [i for i, reading in enumerate(readings) if is_doubtful(reading.score, policy)]
+    if not doubtful or not (policy.also_inverted or inference.num_preferred_words):
+        return readings
+    views, sequences = images[doubtful], [sequence[doubtful] for sequence in sequences]
+    rows = doubtful  # of the image that each view shows
+    if policy.also_inverted:
+        inverted = 255 - views
+        alternatives, more_sequences = inference.search(inverted, details)
+        for i, alternative in zip(doubtful, alternatives):
+            if alternative.score > readings[i].score:
+                readings[i] = alternative._replace(image=readings[i].image)
+        rows, views = 2 * doubtful, np.concatenate([views, inverted])
+        sequences = [np.concatenate(both) for both in zip(sequences, more_sequences)]
+    if inference.num_preferred_words:
+        chosen = [view for view, i in enumerate(rows) if _may_be_replaced(readings[i], policy)]
+        if chosen:
+            words = inference.search_words(views[chosen], [sequence[chosen] for sequence in sequences], details)
+            _prefer_words(readings, [rows[view] for view in chosen], words, policy)
+    return readings
+
+
+def _may_be_replaced(reading, policy):
+    """Whether a word of the word list may take the place of a reading."""
+    num_digits = sum(map(str.isdigit, reading.text))
+    return is_doubtful(reading.score, policy) and not is_number(num_digits, len(reading.text), policy)
+
+
+def _prefer_words(readings, rows, words, policy):
+    """Puts each word in the place of the reading of its row, where the word is worth more. A row has a word of the
+    image and one of the inverted image."""
+    def value(word):
+        return word_value(word.score, len(word.probabilities), policy)
+    best: Dict[int, Any] = {}
+    for row, word in zip(rows, words):
+        best[row] = max(best.get(row, word), word, key=value)
+    for row, word in best.items():
+        if value(word) > readings[row].score:
+            readings[row] = word._replace(image=readings[row].image)

@@ -46,7 +46,7 @@ class Recognizer:
                  lexicon: Union[None, str, os.PathLike, Iterable[str]] = None):
         self._policy = policy.make_policy(config.model.multi_predictors_recognition_model)
         self._inference = Inference(config, checkpoint_path, base_dir, lexicon)
-        self._splitter = BatchSplitter(self._recognize_batch)
+        self._splitter = BatchSplitter(self._read_batch)
         self._closed, self._process = False, os.getpid()
 
     @classmethod
@@ -192,50 +192,8 @@ class Recognizer:
 
     read_prepared = recognize_preprocessed  # its name in version 0.1
 
-    def _recognize_batch(self, images, details):
-        """images [B, H, W, 3] -> list of Reading. Only doubtful texts cost more than one search."""
-        readings, sequences = self._inference.search(images, details)
-        doubtful = [i for i, reading in enumerate(readings) if policy.is_doubtful(reading.score, self._policy)]
-        if not doubtful or not (self._policy.also_inverted or self._inference.num_preferred_words):
-            return readings
-        views, sequences = images[doubtful], [sequence[doubtful] for sequence in sequences]
-        rows = doubtful  # of the image that each view shows
-        if self._policy.also_inverted:
-            inverted = 255 - views
-            alternatives, more = self._inference.search(inverted, details)
-            for i, alternative in zip(doubtful, alternatives):
-                if alternative.score > readings[i].score:
-                    readings[i] = alternative._replace(image=readings[i].image)
-            rows, views = 2 * doubtful, np.concatenate([views, inverted])
-            sequences = [np.concatenate(both) for both in zip(sequences, more)]
-        if self._inference.num_preferred_words:
-            self._prefer_words(readings, rows, views, sequences, details)
-        return readings
-
-    def _prefer_words(self, readings, rows, views, sequences, details):
-        """Replaces doubtful texts in `readings` by words of the word list that are worth more.
-
-        rows: for each of the views (images and inverted images), which of the readings it belongs to.
-        """
-        def may_be_replaced(reading):
-            digits = sum(map(str.isdigit, reading.text))
-            return (policy.is_doubtful(reading.score, self._policy)
-                    and not policy.is_number(digits, len(reading.text), self._policy))
-
-        chosen = [view for view, i in enumerate(rows) if may_be_replaced(readings[i])]
-        if not chosen:
-            return
-        words = self._inference.search_words(views[chosen], [sequence[chosen] for sequence in sequences], details)
-
-        def value(word: Any) -> float:
-            return policy.word_value(word.score, len(word.probabilities), self._policy)
-
-        best: dict = {}  # {row: the better word of the image and of the inverted image}
-        for view, word in zip(chosen, words):
-            best[rows[view]] = max(best.get(rows[view], word), word, key=value)
-        for i, word in best.items():
-            if value(word) > readings[i].score:
-                readings[i] = word._replace(image=readings[i].image)
+    def _read_batch(self, images, details):
+        return policy.read_batch(self._inference, images, self._policy, details)
 
     def close(self) -> None:
         """Frees the session and the threads. What is not read yet can't be read any more."""
