@@ -1,7 +1,7 @@
 """What to try on an image, and which of the texts read from it to return.
 
-The rules stand first, then `read_batch`, which applies them. The Recognizer and the exported graphs share the rules; the
-demo and the evaluation read through the Recognizer. Each rule is a plain function of scores, counts and candidates.
+The rules stand first, then `read_batch`, which applies them. The Recognizer and the exported graphs share the rules.
+The demo and the evaluation read through the Recognizer. Each rule is a plain function of scores, counts and candidates.
 Where a docstring says "array", the rule also takes tensors, and then makes the operations of an exported graph.
 """
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
