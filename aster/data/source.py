@@ -105,11 +105,15 @@ class Source:
         if self._shuffle:
             self._rng.shuffle(files)
         found = records.interleave((open_file() for open_file in files), self._num_readers)
-        for record in records.shuffle(found, self._capacity, self._rng) if self._shuffle else found:
-            if not record.error:
-                yield record
-            elif report:
-                self._report_skip(BROKEN_RECORD, record.where, record.error)
+        try:
+            for record in records.shuffle(found, self._capacity, self._rng) if self._shuffle else found:
+                if not record.error:
+                    yield record
+                elif report:
+                    self._report_skip(BROKEN_RECORD, record.where, record.error)
+        except ValueError as error:  # of a custom reader
+            self._report.error = f"{self._name}: {error}"
+            raise
 
     def decode(self, payloads: Sequence[bytes], places: Sequence[bytes]) -> DecodedRecords:
         """Decodes a chunk of records; for tf.py_func.
