@@ -112,7 +112,7 @@ def test_feature_maps_must_have_height_one():
 def test_images_too_small_for_the_convnet_are_named(stn):
     with tf.Graph().as_default():
         model = build_model(model_config(stn=stn))
-        with pytest.raises(ValueError, match="of height .* are too small for .*spatial_transformer.output_h and output_w"):
+        with pytest.raises(ValueError, match="height .* too small for .*spatial_transformer.output_h and output_w"):
             model.recognize(tf.placeholder(tf.float32, [None, 64, 256, 3]))
 
 
