@@ -185,6 +185,8 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {error}")
     except ImportError as error:
         sys.exit(f"error: {cause(error)}")
+    except MemoryError as error:
+        sys.exit(f"error: out of memory: {cause(error)}")
     except Exception as error:
         if "tensorflow" not in type(error).__module__:  # a mistake of ours: the traceback is needed
             raise

@@ -50,6 +50,12 @@ def map_structure(function: Callable, *structures: Any) -> Any:
     return nest.map_structure(function, *structures)
 
 
+def without_autograph(function: Callable) -> Callable:
+    """A decorator: TensorFlow 2 runs the function, and what it calls, as they are. Of other functions that a tf.data
+    pipeline calls it runs converted copies."""
+    return function if IS_TF1 else _tensorflow.autograph.experimental.do_not_convert(function)
+
+
 def group_by_window(key: Callable, reduce: Callable, window_size: int) -> Callable:
     """Collects elements of a Dataset that have the same key.
 

@@ -3,16 +3,24 @@
 In the configuration they stand as `custom { factory: "package.module:function" args { ... } }`.
 """
 import contextlib
+import functools
 import importlib
 import os
 import sys
+import traceback
 from importlib.machinery import PathFinder
 from typing import Any, Callable, Optional
 
-from aster.compat import tf
+from aster.compat import tf, without_autograph
+from aster.errors import cause
 from aster.protos import custom_pb2
 
+# Beginnings of the paths of code that is ours or Python's.
+_NOT_THE_USERS = tuple(os.path.join(os.path.dirname(os.path.abspath(path)), "")
+                       for path in (__file__, importlib.__file__)) + ("<frozen importlib",)
 
+
+@without_autograph  # which would leave no trace of the user's lines in what the function makes
 def build(config: custom_pb2.Custom, base_dir: Optional[str] = None, **extra_arguments: Any) -> Any:
     """Calls the function that a configuration names.
 
@@ -25,27 +33,58 @@ def build(config: custom_pb2.Custom, base_dir: Optional[str] = None, **extra_arg
       What the function returns.
 
     Raises:
-      ValueError: the function can't be imported, does not take these arguments, or returns nothing. The message
-        names it.
+      ValueError: the function can't be imported, does not take these arguments, raises an error, or returns nothing.
+        The message names it.
     """
     try:
         function = _import_function(config.factory, base_dir)
-    except Exception as error:  # the user's module may raise anything
-        raise ValueError(f"factory {config.factory!r} can't be imported ({type(error).__name__}: {error}); it was "
-                         f"looked up in {base_dir or 'no experiment folder'} and on Python's path") from error
+    except (Exception, SystemExit) as error:  # the user's module may raise anything
+        raise ValueError(f"factory {config.factory!r} can't be imported ({type(error).__name__}: {cause(error)}"
+                         f"{_place(error)}); it was looked up in {base_dir or 'no experiment folder'} and on Python's "
+                         "path") from error
     arguments = dict(extra_arguments)
     for argument in config.args:
         value = getattr(argument, argument.WhichOneof("value"))
         # the message has one field for all numbers, a float
         arguments[argument.name] = int(value) if isinstance(value, float) and value.is_integer() else value
     try:
-        component = function(**arguments)
-    except TypeError as error:
+        component = call(config.factory, function, **arguments)
+    except ValueError as error:
+        raised = error.__cause__
+        if not isinstance(raised, TypeError) or _place(raised):
+            raise
         names = ", ".join(sorted(arguments)) or "none"
-        raise ValueError(f"factory {config.factory!r} does not take these arguments, {names} ({error})") from error
+        raise ValueError(f"factory {config.factory!r} does not take these arguments, {names} ({raised})") from raised
     if component is None:
         raise ValueError(f"factory {config.factory!r} returned nothing; it must return the component that it makes")
     return component
+
+
+def call(factory: str, function: Callable, *arguments: Any, **keywords: Any) -> Any:
+    """Calls a function of the user's.
+
+    Args:
+      factory: what the configuration says, for the message.
+      function: what that function is, or what it made.
+      arguments, keywords: go to the function.
+
+    Returns:
+      What the function returns.
+
+    Raises:
+      ValueError: the function raised an error, or would end the program. The message names the factory, the file and
+        line of the user's code, and the error.
+    """
+    try:
+        return function(*arguments, **keywords)
+    except (Exception, SystemExit) as error:
+        place = _place(error) or _place_of_function(function)
+        raise ValueError(f"factory {factory!r} failed: {type(error).__name__}: {cause(error)}{place}") from error
+
+
+def naming_factory(factory: str, function: Callable) -> Callable:
+    """The same function, whose errors name the factory; see `call`."""
+    return functools.wraps(function)(functools.partial(call, factory, function))
 
 
 def build_network(config: custom_pb2.Custom, base_dir: Optional[str] = None, *, rank: int,
@@ -64,7 +103,7 @@ def build_network(config: custom_pb2.Custom, base_dir: Optional[str] = None, *, 
     network = build(config, base_dir)
 
     def checked_network(images, is_training):
-        tensors = network(images, is_training)
+        tensors = call(config.factory, network, images, is_training)
         if (not isinstance(tensors, (list, tuple)) or not tensors
                 or not all(is_tensor(tensor, rank) for tensor in tensors)):
             raise ValueError(f"factory {config.factory!r} must give a function that returns a list of {description}, "
@@ -76,6 +115,29 @@ def build_network(config: custom_pb2.Custom, base_dir: Optional[str] = None, *, 
 def is_tensor(value: Any, rank: int) -> bool:
     """Tells whether a value is a tensor with so many axes."""
     return isinstance(value, tf.Tensor) and value.shape.ndims == rank
+
+
+def _place(error: BaseException) -> str:
+    """Where in the user's code an error was raised: " (FILE, line N)", or "" for nowhere.
+
+    The user's code begins where ours ends. Of what it calls, other files of its folder are the user's too.
+    """
+    calls = [(call.filename, call.lineno) for call in traceback.extract_tb(error.__traceback__)]
+    autograph = getattr(error, "ag_error_metadata", None)  # TensorFlow 2 runs a converted copy of some functions
+    if autograph is not None:
+        calls = [(call.filename, call.lineno) for call in reversed(autograph.translated_stack)]
+    calls = [(path, line) for path, line in calls if not path.startswith(_NOT_THE_USERS)]
+    if not calls or any("__autograph_generated_file" in path for path, _ in calls):  # a copy that nobody can look up
+        return ""
+    folder = os.path.dirname(calls[0][0])
+    path, line = [(path, line) for path, line in calls if os.path.dirname(path) == folder][-1]
+    return f" ({path}, line {line})"
+
+
+def _place_of_function(function: Callable) -> str:
+    """Where a function begins, for errors of which no more is known."""
+    code = getattr(function, "__code__", None)
+    return f" ({code.co_filename}, line {code.co_firstlineno})" if code else ""
 
 
 def _import_function(factory, base_dir):

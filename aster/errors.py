@@ -1,6 +1,12 @@
 """One line out of the errors of TensorFlow, whose messages may hold a whole stack trace."""
 import re
 
+# The last of these lines stands before the message proper; what comes before it tells where in a graph or a program.
+_HEADING = re.compile(r"Graph execution error:$|Node: '.*'$|\d+ root error\(s\) found\.$|Original error:$")
+_NODE = "[[{{node", "[[Node: "  # what comes after the message: where it happened, and hints
+_PREFIX = re.compile(r"^\(\d+\) [\w ]+: +|^Error in user-defined function passed to .* with iterator: \S*: ")
+_CALL = re.compile(r'File "(.*)", line (\d+), in ')
+
 
 def cause(error: BaseException) -> str:
     """Finds the line of an error's message that says what happened.
@@ -9,13 +15,27 @@ def cause(error: BaseException) -> str:
       error: an error of TensorFlow's, or any other.
 
     Returns:
-      That line, or the name of the error's type where there is no message.
+      That line, or the name of the error's type where there is no message. Of an error in a Python function in a graph,
+      file and line follow, if TensorFlow tells them.
     """
     lines = [line.strip() for line in (getattr(error, "message", None) or str(error)).splitlines() if line.strip()]
-    for before, line in zip(lines, lines[1:]):
-        if line.startswith("[[{{node"):
-            return before
-    lines = [line for line in lines if line != "Graph execution error:"]
+    if lines[:1] == ["in user code:"]:
+        return _cause_in_autograph(lines)
+    end = next((i for i, line in enumerate(lines) if line.startswith(_NODE)), len(lines))
+    start = max((i + 1 for i, line in enumerate(lines[:end]) if _HEADING.match(line)), default=0)
+    lines = lines[start:end] or lines
     if lines and lines[0].startswith("Traceback"):  # TensorFlow 1.4, where it can't load its libraries
         lines = [line for line in lines if re.match(r"\w*Error: ", line)][-1:] or lines
-    return lines[0] if lines else type(error).__name__
+    calls = [call for call in map(_CALL.match, lines) if call and "site-packages" not in call.group(1)]
+    place = f" ({calls[-1].group(1)}, line {calls[-1].group(2)})" if calls else ""
+    return _PREFIX.sub("", lines[0]) + place if lines else type(error).__name__
+
+
+def _cause_in_autograph(lines):
+    """Of an error while AutoGraph, TensorFlow 2's compiler, ran a Python function.
+
+    Two lines tell of each call, file and code. The line after them begins with the type of the error, which says
+    nothing more where it is a ValueError.
+    """
+    last_call = max((i for i, line in enumerate(lines) if _CALL.match(line)), default=-2)
+    return re.sub("^ValueError: ", "", (lines[last_call + 2:] or lines[-1:])[0])

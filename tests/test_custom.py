@@ -1,13 +1,16 @@
 """Custom components: the experiment that docs/extending.md explains, and the messages about mistakes."""
 import os
 import shutil
+import sys
 
 import pytest
 from experiment import draw_word
 from google.protobuf import text_format
 
-from aster import custom
+import aster.train
+from aster import command, custom
 from aster.checkpoint import find_checkpoint
+from aster.compat import IS_TF1
 from aster.config import CONFIG_IN_EXP_DIR, ConfigError, read_config
 from aster.data.preprocess import preprocessed_shape
 from aster.evaluation.evaluator import evaluate
@@ -114,3 +117,112 @@ def test_the_configuration_is_checked(copy, old, new, problem):
     edit(copy, (old, new))
     with pytest.raises(ConfigError, match=problem):
         read_config(copy)
+
+
+# Functions that fail: every message names the factory, file and line of the user's code, and the error
+
+def failing(kind, statement):
+    """A module whose function `make` gives a component of this kind that does `statement` when it is called."""
+    body = {
+        "encoder": "def make(**_):\n    def use(images, is_training):\n        STATEMENT\n    return use",
+        "step": "def make(**_):\n    def use(image):\n        STATEMENT\n    return use",
+        "reader": "def make(**_):\n    def use():\n        STATEMENT\n        yield None\n    return use",
+        "predictor": ("class Decoder:\n    name, reverse, max_characters = 'D', False, 3\n"
+                      "    def teacher_force(self, *_):\n        STATEMENT\n    def decode(self, *_):\n        pass\n"
+                      "def make(**_):\n    return Decoder()"),
+    }[kind]
+    return "import sys\n" + body.replace("STATEMENT", statement) + "\n"
+
+
+PARTS = {"encoder": '"parts:encoder"', "step": '"parts:invert"', "reader": '"parts:drawn_words"',
+         "predictor": '"parts:predictor"'}
+STATEMENTS = ["raise RuntimeError('no way')", "sys.exit(0)", "raise TypeError('no way')"]
+
+
+def put_in(folder, kind, module):
+    """Puts a module in the place of one component, in training."""
+    path = os.path.join(folder, "broken.py")
+    with open(path, "w") as stream:
+        stream.write(module)
+    edit(folder, (PARTS[kind], '"broken:make"'))
+    return path
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+@pytest.mark.parametrize("kind", sorted(PARTS))
+def test_a_component_that_fails_is_named(copy, kind, statement):
+    module = failing(kind, statement)
+    path = put_in(copy, kind, module)
+    line = module[:module.index(statement)].count("\n") + 1
+    if kind == "step" and "exit" in statement and not IS_TF1:
+        line = 3  # AutoGraph, which runs the step, tells the line of errors only: here, that of the function
+    with pytest.raises(ValueError) as info:
+        train(read_config(copy), copy, clone_on_cpu=True)
+    message = str(info.value)
+    assert "\n" not in message and "factory 'broken:make' failed: " in message, message
+    assert f"({path}, line {line})" in message
+    assert ("SystemExit: 0" if "exit" in statement else "no way") in message
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+@pytest.mark.parametrize("kind", sorted(PARTS))
+def test_a_factory_that_fails_is_named(copy, kind, statement):
+    path = put_in(copy, kind, f"import sys\ndef make(**_):\n    {statement}\n")
+    with pytest.raises(ValueError) as info:
+        train(read_config(copy), copy, clone_on_cpu=True)
+    assert "factory 'broken:make' failed: " in str(info.value) and f"({path}, line 3)" in str(info.value)
+
+
+@pytest.mark.parametrize("statement", STATEMENTS + ["raise OSError(2, 'no way')", "import no_such_module", "x = = 1"])
+def test_a_module_that_fails_ends_a_command_with_one_line(copy, monkeypatch, statement):
+    path = put_in(copy, "encoder", f"import sys\n\n{statement}\n")
+    monkeypatch.setattr(sys, "argv", ["train", "--exp_dir", copy, "--clone_on_cpu"])
+    with pytest.raises(SystemExit) as info:
+        command.run(aster.train.main)
+    message = info.value.code
+    assert message.startswith("error: factory 'broken:make' can't be imported (") and "\n" not in message
+    assert "broken.py, line 3" in message
+    assert path in message or "SyntaxError" in message
+
+
+def test_a_reader_that_fails_later_is_named(copy):
+    path = put_in(copy, "reader", """from parts import drawn_words
+def make(**options):
+    def use():
+        for number, sample in enumerate(drawn_words(**options)()):
+            yield sample
+            if number == 6000:
+                raise RuntimeError("the network is gone")
+    return use
+""")
+    edit(copy, ("train_input_reader {", "train_input_reader { shuffle: false"))
+    with pytest.raises(ValueError, match="the network is gone") as info:
+        train(read_config(copy), copy, clone_on_cpu=True)
+    assert str(info.value).startswith("train_input_reader: factory 'broken:make' failed: RuntimeError")
+    assert f"({path}, line 7)" in str(info.value)
+
+
+def test_the_line_is_that_of_the_users_code_and_not_of_what_it_calls(copy):
+    with open(os.path.join(copy, "helper.py"), "w") as stream:
+        stream.write("import json\n\n\ndef read(text):\n    return json.loads(text)\n")
+    put_in(copy, "encoder", "import helper\n\n\ndef make(**_):\n    return helper.read('{')\n")
+    with pytest.raises(ValueError) as info:
+        train(read_config(copy), copy, clone_on_cpu=True)
+    assert f"({os.path.join(copy, 'helper.py')}, line 5)" in str(info.value)
+
+
+@pytest.mark.parametrize("member", ["name", "reverse", "max_characters", "teacher_force", "decode"])
+def test_a_decoder_that_lacks_something_is_named(copy, member):
+    module = failing("predictor", "pass")
+    module = module.replace("def make(**_):\n", f"def make(**_):\n    del Decoder.{member}\n")
+    put_in(copy, "predictor", module)
+    with pytest.raises(ValueError, match=f"'broken:make' must return a decoder, but .* has no {member}"):
+        train(read_config(copy), copy, clone_on_cpu=True)
+
+
+def test_a_built_in_step_that_can_not_be_done_is_named(copy):
+    edit(copy, ('data_augmentation_options { custom { factory: "parts:invert"',
+                'data_augmentation_options { subtract_channel_mean { means: [1, 2] } } '
+                'data_augmentation_options { custom { factory: "parts:invert"'))
+    with pytest.raises(ValueError, match=r"^preprocessing step \d, subtract_channel_mean: means .* 2 .* 3 channels$"):
+        train(read_config(copy), copy, clone_on_cpu=True)

@@ -1,4 +1,4 @@
-"""What is looked at before any training or evaluation: that there is data, and that its texts suit the model."""
+"""What is looked at before any training or evaluation: that there is data, and that it suits the model."""
 import collections
 import logging
 from typing import Any, Callable, Counter, List, Optional, Sequence, Set
@@ -16,7 +16,7 @@ _OPEN_FILES = 16  # at a time, so that the texts come from many files
 
 def check_inputs(readers: Sequence[Any], steps: Sequence[Any] = (), charsets: Sequence[Charset] = (), *,
                  base_dir: Optional[str] = None, field: str = "train_input_reader", is_training: bool = True,
-                 max_characters: Optional[int] = None) -> Counter[str]:
+                 max_characters: Optional[int] = None, needs_keypoints: bool = False) -> Counter[str]:
     """Looks at the data, and logs which characters the charsets lack and how many texts are too long.
 
     It reads the texts of the first records of each reader, and goes on until one of them has an image that can be
@@ -31,6 +31,7 @@ def check_inputs(readers: Sequence[Any], steps: Sequence[Any] = (), charsets: Se
       is_training: True counts every character that a charset lacks. False counts only letters and digits that a charset
         has neither in upper nor in lower case, because evaluation compares nothing else.
       max_characters: length of the longest text that the model can learn; None: any.
+      needs_keypoints: True logs how many records have no key points, which keypoint_supervision needs.
 
     Returns:
       For each character that some charset lacks, how often it was seen.
@@ -42,7 +43,10 @@ def check_inputs(readers: Sequence[Any], steps: Sequence[Any] = (), charsets: Se
     preprocess_text = text_preprocessor(steps, base_dir)
     unknown: Counter[str] = collections.Counter()
     for name, reader in named_readers(readers, field):
-        texts = [preprocess_text(text) for text in _first_texts(find_files(reader, base_dir, name), name)]
+        samples = _first_samples(find_files(reader, base_dir, name), name)
+        texts = [preprocess_text(sample.text) for sample in samples]
+        if needs_keypoints:
+            _report_missing_keypoints(name, samples)
         if max_characters:
             _report_long_texts(name, texts, max_characters, is_training)
         # Decoders usually share one charset, which is reported once.
@@ -52,9 +56,9 @@ def check_inputs(readers: Sequence[Any], steps: Sequence[Any] = (), charsets: Se
     return unknown
 
 
-def _first_texts(files: List[OpenFile], name: str) -> List[str]:
-    """The texts of the first records, and of more until one is usable; ValueError if none is."""
-    texts, problems, usable = [], [], False
+def _first_samples(files: List[OpenFile], name: str) -> List[example.Sample]:
+    """The first records, without their images, and more until one is usable; ValueError if none is."""
+    samples, problems, usable = [], [], False
     for i, record in enumerate(records.interleave((open_file() for open_file in files), _OPEN_FILES)):
         if usable and i >= _MAX_TEXTS:
             break
@@ -65,12 +69,19 @@ def _first_texts(files: List[OpenFile], name: str) -> List[str]:
             if not usable:  # decoding all images would take too long
                 decode_image(sample.encoded)
             usable = True
-            texts.append(sample.text)
+            samples.append(sample._replace(encoded=b""))
         except ValueError as error:
             problems.append(f"{record.where}: {error}")
     if not usable:
         raise ValueError(f"{name}: none of the {len(problems)} records can be used; the first: {problems[0]}")
-    return texts
+    return samples
+
+
+def _report_missing_keypoints(name: str, samples: List[example.Sample]) -> None:
+    count = sum(sample.keypoints is None for sample in samples)
+    if count:
+        _log.warning("%s: %d of the %d records looked at have no key points; keypoint_supervision has no effect on "
+                     "them", name, count, len(samples))
 
 
 def _report_long_texts(name: str, texts: List[str], max_characters: int, is_training: bool) -> None:

@@ -19,6 +19,7 @@ from aster.data.preprocess import preprocess_image, text_preprocessor
 from aster.data.read_report import ReadReport
 from aster.data.readers import find_files, named_readers
 from aster.data.source import DecodedRecords, Source
+from aster.errors import cause
 
 __all__ = ["Batch", "Stream", "check_inputs", "make_dataset"]
 
@@ -96,7 +97,10 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
                             is_training=is_training, preprocess_text=preprocess_text, report=report,
                             num_control_points=num_control_points or 0, charsets=charsets,
                             seed=None if seed is None else seed + i)
-            samples = _samples(source, steps, base_dir, num_control_points)
+            try:
+                samples = _samples(source, steps, base_dir, num_control_points)
+            except ValueError as error:  # its message may be inside a stack trace of AutoGraph's
+                raise ValueError(cause(error)) from error
             share = _batches(samples, batch_sizes[i], full_only=is_training)
             if len(readers) > 1 and share.output_shapes[0].as_list()[2] is None:
                 raise ValueError(f"{field}: images of several widths can't come from several readers; name all files "

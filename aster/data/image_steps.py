@@ -21,7 +21,7 @@ class StepImage(NamedTuple):
 
 def custom_step(config: Any, image: StepImage, base_dir: Optional[str]) -> StepImage:
     """Does the step of a Custom message, whose module is looked up in `base_dir` first."""
-    pixels = custom.build(config, base_dir)(image.pixels)
+    pixels = custom.call(config.factory, custom.build(config, base_dir), image.pixels)
     if not custom.is_tensor(pixels, 3):
         raise ValueError(f"factory {config.factory!r} must give a function that returns an image [H, W, C], "
                          f"not {pixels}")

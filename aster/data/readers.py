@@ -1,9 +1,12 @@
 """InputReader messages -> streams of records, from TFRecord files or from a function of the user's own."""
 import functools
+import itertools
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 from aster import custom
 from aster.data import example, records
+
+_END = object()  # what follows the last sample
 
 # Starts an iterator over the records of one file, from its beginning.
 OpenFile = Callable[[], Iterator[records.Record]]
@@ -44,7 +47,11 @@ def find_files(reader: Any, base_dir: Optional[str], name: str) -> List[OpenFile
 
 def _custom_records(samples: Callable[[], Iterator[example.Sample]], factory: str) -> Iterator[records.Record]:
     """Yields a Record of each Sample that the function of a custom reader gives."""
-    for number, sample in enumerate(samples()):
+    samples_of_epoch = custom.call(factory, lambda: iter(samples()))
+    for number in itertools.count():
+        sample = custom.call(factory, next, samples_of_epoch, _END)
+        if sample is _END:
+            return
         if not isinstance(sample, example.Sample):
             raise ValueError(f"factory {factory!r}: its function gave {sample!r}; expected aster.data.example.Sample")
         yield records.Record(example.serialize(sample), path=factory, number=number, offset=None, end=None)

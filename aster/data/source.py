@@ -107,11 +107,15 @@ class Source:
         epoch_records = records.interleave((open_file() for open_file in files), self._num_readers)
         if self._shuffle:
             epoch_records = records.shuffle(epoch_records, self._capacity, self._rng)
-        for record in epoch_records:
-            if not record.error:
-                yield record
-            elif report:
-                self._report_skip(BROKEN_RECORD, record.where, record.error)
+        try:
+            for record in epoch_records:
+                if not record.error:
+                    yield record
+                elif report:
+                    self._report_skip(BROKEN_RECORD, record.where, record.error)
+        except ValueError as error:  # of a custom reader
+            self._report.error = f"{self._name}: {error}"
+            raise
 
     def decode(self, payloads: Sequence[bytes], places: Sequence[bytes]) -> DecodedRecords:
         """Decodes a chunk of records; for tf.py_func.

@@ -3,6 +3,7 @@
 Where a message has a `oneof`, a table below names the function that builds each choice.
 """
 import functools
+import types
 from typing import Optional
 
 from aster import custom
@@ -136,10 +137,15 @@ def _attention_decoder(config, name, num_labels, fused):
 
 def _custom_decoder(config, name, num_labels, base_dir):
     decoder = custom.build(config.custom, base_dir, name=name, num_labels=num_labels)
-    for method, old_name in ("teacher_force", "teach"), ("decode", "search"):  # of version 0.1
-        if not hasattr(decoder, method):
-            setattr(decoder, method, getattr(decoder, old_name))
-    return decoder
+    members = {}
+    for member, old_name in ("name", ""), ("reverse", ""), ("max_characters", ""), ("teacher_force", "teach"), (
+            "decode", "search"):  # the old names are of version 0.1
+        value = getattr(decoder, member, getattr(decoder, old_name, None))
+        if value is None:
+            raise ValueError(f"factory {config.custom.factory!r} must return a decoder, but {decoder} has no {member}; "
+                             "docs/extending.md shows one")
+        members[member] = custom.naming_factory(config.custom.factory, value) if callable(value) else value
+    return types.SimpleNamespace(**members)
 
 
 def _layer_style(config):

@@ -2,6 +2,7 @@
 from typing import Callable, List, Sequence
 
 from aster.compat import tf
+from aster.errors import cause
 from aster.model import layers
 from aster.model.rnn import BidirectionalRnn
 
@@ -29,11 +30,11 @@ class Encoder:
           A feature sequence [B, T, C] per feature map.
 
         Raises:
-          ValueError: the feature maps are higher than 1.
+          ValueError: the images are too small for the convnet, or its feature maps are higher than 1.
         """
         with tf.variable_scope("FeatureExtractor"):
             sequences = []
-            for branch, feature_map in enumerate(self._convnet(images, is_training)):
+            for branch, feature_map in enumerate(self._feature_maps(images, is_training)):
                 height = layers.static_size(feature_map, 1)
                 if height != 1:
                     raise ValueError(f"the convnet turns images of height {layers.static_size(images, 1)} into feature "
@@ -44,3 +45,15 @@ class Encoder:
                     sequence = rnn(sequence, is_training, f"BidirectionalRnn_Branch_{branch}_{level}")
                 sequences.append(sequence)
         return sequences
+
+    def _feature_maps(self, images, is_training):
+        try:
+            return self._convnet(images, is_training)
+        except ValueError as error:
+            if "Negative dimension size" not in str(error):
+                raise
+            height, width = images.shape.as_list()[1:3]
+            raise ValueError(
+                f"images of height {height} and width {width} are too small for the convnet of the encoder; their size "
+                "is spatial_transformer.output_h and output_w or, without a rectifier, that of the preprocessing steps "
+                f"({cause(error)})") from error

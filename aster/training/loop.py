@@ -14,6 +14,7 @@ from aster.data.dataset import check_inputs, make_dataset
 from aster.model.build import build_model
 from aster.training import TrainingStopped
 from aster.training.clones import Clones, build_clones, clone_devices
+from aster.training.memory import check_memory
 from aster.training.optimizer import make_optimizer, transform_gradients
 from aster.training.progress import Progress
 from aster.training.saver import Saver
@@ -57,6 +58,8 @@ def train(config: Any, exp_dir: str, *, num_clones: int = 1, clone_on_cpu: bool 
     devices = clone_devices(num_clones, clone_on_cpu)
     with tf.Graph().as_default():
         graph = _build(config, exp_dir, devices)
+        if not devices[0].startswith("/gpu"):  # a GPU's own messages name the tensor
+            check_memory(tf.get_default_graph(), tf.global_variables())
         options = session_config(num_clones, bfloat16=config.train_config.bfloat16)
         with tf.Session(config=options) as session:
             _log.info("%.1f million parameters to train, on %s", _num_parameters() / 1e6, ", ".join(devices))
@@ -81,7 +84,7 @@ def _build(config: Any, exp_dir: str, devices: Sequence[str]) -> _Graph:
     charsets = [predictor.charset for predictor in model.predictors]
     augmentation = train_config.data_augmentation_options
     check_inputs(config.train_input_reader, augmentation, charsets, base_dir=exp_dir,
-                 max_characters=model.max_characters)
+                 max_characters=model.max_characters, needs_keypoints=bool(model.num_supervised_points))
     stream = make_dataset(
         config.train_input_reader, list(train_config.batch_size), augmentation, is_training=True,
         num_control_points=model.num_supervised_points, charsets=charsets, base_dir=exp_dir,

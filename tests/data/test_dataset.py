@@ -303,6 +303,15 @@ def test_check_inputs_counts_texts_that_are_too_long(tmp_path, caplog):
     assert "2 of the 3 texts" in caplog.text and "3 characters that max_num_steps" in caplog.text
 
 
+def test_check_inputs_counts_records_without_key_points(tmp_path, caplog):
+    path = write_records(tmp_path / "a", [serialize("a", keypoints=np.zeros([4, 2])), serialize("b"), serialize("c")])
+    with caplog.at_level(logging.WARNING):
+        dataset.check_inputs([reader(path)])
+        assert not caplog.text
+        dataset.check_inputs([reader(path)], needs_keypoints=True)
+    assert "2 of the 3 records looked at have no key points; keypoint_supervision has no effect" in caplog.text
+
+
 @pytest.mark.parametrize("content, kind, words", [
     (None, FileNotFoundError, "no such file"),
     (b"", ValueError, "is empty"),

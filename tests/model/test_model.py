@@ -108,6 +108,14 @@ def test_feature_maps_must_have_height_one():
             model.recognize(tf.placeholder(tf.float32, [None, 64, 256, 3]))
 
 
+@pytest.mark.parametrize("stn", ["output_h: 3", "output_w: 2"])
+def test_images_too_small_for_the_convnet_are_named(stn):
+    with tf.Graph().as_default():
+        model = build_model(model_config(stn=stn))
+        with pytest.raises(ValueError, match="height .* too small for .*spatial_transformer.output_h and output_w"):
+            model.recognize(tf.placeholder(tf.float32, [None, 64, 256, 3]))
+
+
 def test_keypoints_supervise_the_rectifier(session):
     config = model_config()
     config.multi_predictors_recognition_model.keypoint_supervision = True
