@@ -4,8 +4,6 @@ import logging
 import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-import numpy as np
-
 from aster.checkpoint_files import (
     OPTIMIZER,
     CheckpointError,
@@ -100,7 +98,7 @@ def constants(path: str, use_moving_averages: bool = False) -> Iterator[None]:
       CheckpointError: from tf.get_variable, if the checkpoint lacks the variable or has it in another shape.
     """
     with open_reader(path) as reader:
-        def getter(name: str, shape: Any = None, **_: Any) -> np.ndarray:
+        def getter(name, shape=None, **_):  # TensorFlow 1.4 refuses one with annotations
             stored = _average_name(name, reader.shapes) if use_moving_averages else name
             _check_model(path, {stored: tf.TensorShape(shape).as_list()}, reader.shapes)
             return reader.read(stored)

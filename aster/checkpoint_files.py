@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 MODEL = "model.ckpt"
 OPTIMIZER = "optimizer.ckpt"
 STATE = "checkpoint"  # TensorFlow's name of the file that lists the checkpoints of a folder
+_PART = re.compile(r"\.(index|meta|data-[0-9]{5}-of-[0-9]{5})$")
 _INDEX = re.compile(r"(.+)-([0-9]+)\.index", re.DOTALL)
 # TensorFlow takes the path that it reads for a pattern, and one with a colon for a file of another machine. The last
 # are the parts of names that are not UTF-8.
@@ -38,12 +39,14 @@ class DamagedCheckpoint(CheckpointError):
           reason: what is wrong with it.
         """
         self.problem = f"{path}: damaged or not a checkpoint ({reason})"
-        super().__init__(f"{self.problem}; to use the one before it, move {path}.* to another folder")
+        super().__init__(f"{self.problem}; name another one, or move {path}.* to another folder to use the one before "
+                         "it")
 
 
 def exists(path: str) -> bool:
     """Returns whether there is a checkpoint of this path, without .index. It may be damaged."""
-    return os.path.isfile(path + ".index") or os.path.isfile(path)  # the second is TensorFlow's first format
+    # the second is TensorFlow's first format
+    return os.path.isfile(path + ".index") or os.path.isfile(path) and not _PART.search(path)
 
 
 def step_of(path: str) -> int:
@@ -109,7 +112,7 @@ def _listed(folder: str) -> List[str]:
     """The names of those checkpoints of a folder that its file `checkpoint` lists, the latest last."""
     file = os.path.join(folder, STATE)
     try:
-        state = tf.train.get_checkpoint_state(folder)
+        state = tf.train.get_checkpoint_state(os.path.abspath(folder))
     except Exception as error:  # of several types
         _say_once(f"{file}: damaged ({cause(error)}); the names of the files give the order")
         return []
@@ -121,8 +124,8 @@ def _listed(folder: str) -> List[str]:
         paths.append(state.model_checkpoint_path)
         name = os.path.basename(state.model_checkpoint_path)
         if not exists(os.path.join(folder, name)):
-            _say_once(f"{file} names {state.model_checkpoint_path}, and there is no {name} in {folder}; checkpoints of "
-                      "another folder are not used")
+            _say_once(f"{file} names {state.model_checkpoint_path}, but {folder} has no {name or 'such file'}; "
+                      "checkpoints of other folders are not used")
     names = map(os.path.basename, paths)
     return [name for name in names if name and exists(os.path.join(folder, name))]
 
@@ -177,7 +180,8 @@ class Reader:
         try:
             yield
         except Exception as error:  # TensorFlow 1.4 and 2 raise different types
-            raise DamagedCheckpoint(self._path, cause(error)) from error
+            reason = cause(error) if exists(self._path) else "its files are gone"
+            raise DamagedCheckpoint(self._path, reason) from error
 
 
 @contextlib.contextmanager

@@ -80,13 +80,13 @@ class Saver:
 
     def _delete_old(self) -> None:
         for path in self._latest[:-_NUM_OPTIMIZERS]:
-            _delete(checkpoint.optimizer_path(path))
+            delete_checkpoint(checkpoint.optimizer_path(path))
         while len(self._latest) > _NUM_LATEST:
             path = self._latest.pop(0)
             if checkpoint_files.exists(path) and os.path.getmtime(path + ".index") > self._keep_from:
                 self._keep_from += self._seconds_between_kept  # it is kept for good
             else:
-                _delete(path)
+                delete_checkpoint(path)
 
 
 def _write(saver: Any, session: Any, path: str) -> None:
@@ -128,7 +128,12 @@ def _files_of(path: str) -> List[str]:
     return [os.path.join(folder, file) for file in sorted(files, key=lambda file: (file.endswith(".index"), file))]
 
 
-def _delete(path: str) -> None:
+def delete_checkpoint(path: str) -> None:
+    """Deletes the files of a checkpoint. The log says which can't be deleted.
+
+    Args:
+      path: the checkpoint's path; there need not be one.
+    """
     for file in _files_of(path):
         _delete_file(file)
 
