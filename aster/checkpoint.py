@@ -1,28 +1,24 @@
 """Finding and restoring checkpoints: our own and the published system's, which name variables alike."""
 import contextlib
-import glob
 import logging
 import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-import numpy as np
-
+from aster.checkpoint_files import (
+    OPTIMIZER,
+    CheckpointError,
+    DamagedCheckpoint,
+    Reader,
+    exists,
+    list_checkpoints,
+    open_reader,
+)
 from aster.compat import tf
-from aster.errors import cause
 from aster.files import find_file
 
 _log = logging.getLogger(__name__)
 
 MOVING_AVERAGE_SCOPE = "OptimizeClones"
-OPTIMIZER = "optimizer.ckpt"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint is missing, damaged or of another model; the message says which, and what to do."""
-
-
-class DamagedCheckpoint(CheckpointError):
-    """A checkpoint's files are broken or incomplete."""
 
 
 def find_checkpoint(path: str, base_dir: Optional[str] = None) -> str:
@@ -47,47 +43,10 @@ def find_checkpoint(path: str, base_dir: Optional[str] = None) -> str:
             raise CheckpointError(f"{path}: no checkpoint in this folder; has the training saved one yet?")
         return paths[-1]
     path = path[:-len(".index")] if path.endswith(".index") else path
-    if not tf.train.checkpoint_exists(path):
+    if not exists(path):
         raise CheckpointError(f"{path}: no such checkpoint; expected a folder with checkpoints, or {path}.index and "
                               f"{path}.data-*")
     return path
-
-
-def list_checkpoints(folder: str) -> List[str]:
-    """Lists the checkpoints in a folder.
-
-    They are those that the folder's file `checkpoint` names. If it is missing or damaged, the steps in the names of the
-    files give the order.
-
-    Args:
-      folder: usually an experiment's folder log.
-
-    Returns:
-      Their paths, the latest last.
-    """
-    try:
-        state = tf.train.get_checkpoint_state(folder)
-    except Exception as error:  # of several types
-        _log.warning("%s: damaged (%s); the names of the files give the order", os.path.join(folder, "checkpoint"),
-                     cause(error))
-        state = None
-    if state:
-        named = list(state.all_model_checkpoint_paths)
-        if state.model_checkpoint_path:  # the latest, also where a published or edited file lists no others
-            named = [path for path in named if path != state.model_checkpoint_path] + [state.model_checkpoint_path]
-        # the folder may have moved since: the file can hold absolute paths
-        beside = [os.path.join(folder, os.path.basename(path)) for path in named]
-        paths = [path if _exists(path) else old for path, old in zip(beside, named) if _exists(path) or _exists(old)]
-        if paths:
-            return paths
-    names = [os.path.basename(path)[:-len(".index")] for path in glob.glob(os.path.join(folder, "*-*.index"))]
-    numbered = sorted((int(name.rpartition("-")[2]), name) for name in names
-                      if name.rpartition("-")[2].isdigit() and not name.startswith(OPTIMIZER))
-    return [os.path.join(folder, name) for _, name in numbered]
-
-
-def _exists(path: str) -> bool:
-    return os.path.exists(path + ".index") or os.path.exists(path)  # the second is TensorFlow's first format
 
 
 def read_shapes(path: str) -> Dict[str, List[int]]:
@@ -102,7 +61,8 @@ def read_shapes(path: str) -> Dict[str, List[int]]:
     Raises:
       DamagedCheckpoint: it can't be read.
     """
-    return _reader(path).get_variable_to_shape_map()
+    with open_reader(path) as reader:
+        return reader.shapes
 
 
 def global_step(path: str) -> int:
@@ -113,9 +73,12 @@ def global_step(path: str) -> int:
 
     Returns:
       The step; 0 if the checkpoint does not say.
+
+    Raises:
+      DamagedCheckpoint: it can't be read.
     """
-    reader = tf.train.NewCheckpointReader(path)
-    return int(reader.get_tensor("global_step")) if reader.has_tensor("global_step") else 0
+    with open_reader(path) as reader:
+        return int(reader.read("global_step")) if "global_step" in reader.shapes else 0
 
 
 @contextlib.contextmanager
@@ -134,14 +97,13 @@ def constants(path: str, use_moving_averages: bool = False) -> Iterator[None]:
     Raises:
       CheckpointError: from tf.get_variable, if the checkpoint lacks the variable or has it in another shape.
     """
-    shapes, reader = read_shapes(path), _reader(path)
-
-    def getter(name, shape=None, **_):  # TensorFlow 1.4 refuses one with annotations
-        stored = _average_name(name, shapes) if use_moving_averages else name
-        _check_model(path, {stored: tf.TensorShape(shape).as_list()}, shapes)
-        return _read_tensor(path, reader, stored)
-    with tf.variable_scope(tf.get_variable_scope(), custom_getter=getter):
-        yield
+    with open_reader(path) as reader:
+        def getter(name, shape=None, **_):  # TensorFlow 1.4 refuses one with annotations
+            stored = _average_name(name, reader.shapes) if use_moving_averages else name
+            _check_model(path, {stored: tf.TensorShape(shape).as_list()}, reader.shapes)
+            return reader.read(stored)
+        with tf.variable_scope(tf.get_variable_scope(), custom_getter=getter):
+            yield
 
 
 def restore(session: Any, path: str, variables: Sequence[Any], *, use_moving_averages: bool = False) -> None:
@@ -156,10 +118,10 @@ def restore(session: Any, path: str, variables: Sequence[Any], *, use_moving_ave
     Raises:
       CheckpointError: a variable is missing or has another shape, or the checkpoint is damaged.
     """
-    shapes = read_shapes(path)
-    named = {_average_name(v.op.name, shapes) if use_moving_averages else v.op.name: v for v in variables}
-    _check_model(path, {name: v.shape.as_list() for name, v in named.items()}, shapes)
-    _restore(session, path, named)
+    with open_reader(path) as reader:
+        named = {_average_name(v.op.name, reader.shapes) if use_moving_averages else v.op.name: v for v in variables}
+        _check_model(path, {name: v.shape.as_list() for name, v in named.items()}, reader.shapes)
+        _restore(session, reader, named)
 
 
 def _check_model(path: str, expected: Dict[str, List[int]], shapes: Dict[str, List[int]]) -> None:
@@ -196,7 +158,7 @@ def resume(session: Any, log_dir: str, variables: Sequence[Any]) -> Optional[str
     """Restores variables from the newest checkpoint in a folder that is whole.
 
     The model's variables must be in it. Those of the optimizer may be missing, because it may be another optimizer
-    now; they keep their initial values.
+    now; they keep their initial values, and the log says so.
 
     Args:
       session: of the variables' graph.
@@ -209,31 +171,60 @@ def resume(session: Any, log_dir: str, variables: Sequence[Any]) -> Optional[str
     Raises:
       CheckpointError: the checkpoint is of another model, or all are damaged.
     """
-    damaged = None
+    damaged, without_optimizer = None, None
     for path in reversed(list_checkpoints(log_dir)):
+        if without_optimizer and not exists(optimizer_path(path)):
+            break  # an older one would be no better
         try:
-            restore(session, path, [v for v in variables if not is_optimizer_state(v)])
-            others = [v for v in variables if is_optimizer_state(v)]
-            beside = optimizer_path(path)
-            for source in [path, beside] if os.path.exists(beside + ".index") else [path]:
-                _restore_matching(session, source, others)
+            _restore_model(session, path, variables)
+        except DamagedCheckpoint as error:
+            _log.warning("%s; trying the one before", error.problem)
+            damaged = error
+            continue
+        try:
+            _restore_optimizer(session, path, variables)
             return path
         except DamagedCheckpoint as error:
-            _log.warning("%s; trying the one before", error)
-            damaged = error
-    if damaged:
-        raise CheckpointError(f"{damaged}; no whole checkpoint is left in {log_dir}: move its checkpoints away to "
-                              "start anew") from damaged
-    return None
+            _log.warning("%s; trying the one before", error.problem)
+            without_optimizer = without_optimizer or path
+    if without_optimizer:
+        _log.warning("no older checkpoint is whole: %s is used, and the optimizer's state starts anew",
+                     without_optimizer)
+        _restore_model(session, without_optimizer, variables)
+    elif damaged:
+        raise CheckpointError(f"{damaged.problem}; no whole checkpoint is left in {log_dir}: move its checkpoints away "
+                              "to start anew") from damaged
+    return without_optimizer
+
+
+def _restore_model(session: Any, path: str, variables: Sequence[Any]) -> None:
+    """Restores the model's variables, all of which must be there, and those of the optimizer that are."""
+    restore(session, path, [v for v in variables if not is_optimizer_state(v)])
+    _restore_matching(session, path, [v for v in variables if is_optimizer_state(v)])
+
+
+def _restore_optimizer(session: Any, path: str, variables: Sequence[Any]) -> None:
+    """Restores what is saved of the optimizer's variables beside a checkpoint, and says what neither file has."""
+    beside = optimizer_path(path)
+    expected = [v for v in variables if is_optimizer_state(v)]
+    saved = dict(read_shapes(path))
+    if exists(beside):
+        saved.update(read_shapes(beside))
+        _restore_matching(session, beside, expected)
+    missing = [v for v in expected if list(saved.get(v.op.name, [-1])) != v.shape.as_list()]
+    if missing:
+        reason = f"{beside} is of another optimizer" if exists(beside) else f"there is no {beside}"
+        _log.warning("%d of the optimizer's %d variables start anew, since they are not saved with %s: %s",
+                     len(missing), len(expected), path, reason)
 
 
 def _restore_matching(session: Any, path: str, variables: Sequence[Any]) -> Dict[str, Any]:
     """Restores those variables that the checkpoint has in the same shape, and returns them by name."""
-    shapes = read_shapes(path)
-    matching = {v.op.name: v for v in variables if list(shapes.get(v.op.name, [-1])) == v.shape.as_list()}
-    if matching:
-        _restore(session, path, matching)
-    return matching
+    with open_reader(path) as reader:
+        matching = {v.op.name: v for v in variables if list(reader.shapes.get(v.op.name, [-1])) == v.shape.as_list()}
+        if matching:
+            _restore(session, reader, matching)
+        return matching
 
 
 def model_variables() -> List[Any]:
@@ -251,28 +242,12 @@ def is_optimizer_state(variable: Any) -> bool:
     return variable.op.name.startswith(MOVING_AVERAGE_SCOPE + "/")
 
 
-def _restore(session: Any, path: str, named: Dict[str, Any]) -> None:
+def _restore(session: Any, reader: Reader, named: Dict[str, Any]) -> None:
     """Restores {name in the checkpoint: variable}. Values are fed to the initializers, so that the graph doesn't grow.
     """
-    reader = _reader(path)
-    values = [(variable.initializer, _read_tensor(path, reader, name)) for name, variable in named.items()]
+    values = [(variable.initializer, reader.read(name)) for name, variable in named.items()]
     session.run([initializer for initializer, _ in values],
                 {initializer.inputs[1]: value for initializer, value in values})
-
-
-def _reader(path: str) -> Any:
-    try:
-        return tf.train.NewCheckpointReader(path)
-    except Exception as error:  # TensorFlow 1.4 and 2 raise different types here and below
-        raise DamagedCheckpoint(f"{path}: damaged or not a checkpoint ({cause(error)})") from error
-
-
-def _read_tensor(path: str, reader: Any, name: str) -> np.ndarray:
-    try:
-        value = reader.get_tensor(name)
-        return value.astype(np.float32) if value.dtype == np.float16 else value
-    except Exception as error:
-        raise DamagedCheckpoint(f"{path}: damaged: {cause(error)}") from error
 
 
 def _average_name(name: str, shapes: Dict[str, List[int]]) -> str:

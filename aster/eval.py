@@ -5,7 +5,7 @@ import functools
 import logging
 import os
 import time
-from typing import Optional, TextIO
+from typing import Any, Dict, Optional, TextIO
 
 from aster import command
 
@@ -70,20 +70,24 @@ def _follow(arguments: argparse.Namespace) -> None:
     command.start_tensorflow()
     from aster.checkpoint import DamagedCheckpoint
     from aster.evaluation.evaluator import evaluate, summary_line
+
+    def write(result: Dict[str, Any]) -> None:
+        try:
+            if arguments.json:
+                command.write_json(arguments.json, result)
+        finally:  # a full disk, say
+            print(summary_line(result), flush=True)
     last, count = None, 0
     while True:
         path = _newest_checkpoint(arguments.exp_dir, wait=not arguments.norepeat)
         if path and path != last:
             last, count = path, count + 1
             try:
-                result = evaluate(config, arguments.exp_dir, path)
-                print(summary_line(result), flush=True)
-                if arguments.json:
-                    command.write_json(arguments.json, result)
-            except DamagedCheckpoint as error:
+                evaluate(config, arguments.exp_dir, path, on_result=write)
+            except DamagedCheckpoint as error:  # or gone: training keeps the latest only
                 if arguments.norepeat:
                     raise
-                _log.error("%s; waiting for the next", error)
+                _log.error("%s; waiting for the next", error.problem)
         if arguments.norepeat or count == config.eval_config.max_evals > 0:
             return
         _log.info("looking for a newer checkpoint every %d s (eval_interval_secs); Ctrl-C stops",

@@ -11,7 +11,6 @@ each of them, if one was fine-tuned from the other (Wortsman et al. 2022, "Model
 """
 import argparse
 import contextlib
-import glob
 import os
 import shutil
 from typing import Any, Dict, Sequence
@@ -26,6 +25,9 @@ from aster.config import CONFIG_IN_EXP_DIR, read_config
 from aster.data.preprocess import preprocessed_shape
 from aster.files import find_file
 from aster.model.build import build_model
+from aster.training.saver import delete_checkpoint
+
+FIRST_LINE = "# Written by tools/pack_model.py, which may replace this folder's model.\n"
 
 
 def main():
@@ -36,6 +38,7 @@ def main():
     parser.add_argument("--output_dir", required=True, metavar="DIR", help="the folder to write")
     arguments = parser.parse_args()
     exp_dir, output_dir = arguments.exp_dir[0], arguments.output_dir
+    check_output(output_dir, arguments.exp_dir)
     config = read_config(exp_dir)
     for folder in arguments.exp_dir[1:]:
         if network(folder) != network(exp_dir):
@@ -50,10 +53,32 @@ def main():
         command.check_writable(os.path.join(output_dir, name), is_folder=True)
     copy_text_files(config, exp_dir, output_dir, copied={})
     command.write_text(os.path.join(output_dir, CONFIG_IN_EXP_DIR),
-                       lambda stream: stream.write(text_format.MessageToString(config)))
+                       lambda stream: stream.write(FIRST_LINE + text_format.MessageToString(config)))
     saved = save(parameters, os.path.join(output_dir, "log"), sum(map(checkpoint.global_step, paths)))
     number, size = (sum(getattr(array, what) for array in parameters.values()) for what in ("size", "nbytes"))
     print(f"{saved}: {number} parameters, {size / 1e6:.1f} MB")
+
+
+def check_output(output_dir: str, exp_dirs: Sequence[str]) -> None:
+    """Refuses an output folder in which something could be lost.
+
+    Args:
+      output_dir: the folder; it may be missing.
+      exp_dirs: the experiments to pack.
+
+    Raises:
+      ValueError: it is one of the experiments, or has files that this tool has not written.
+    """
+    if os.path.realpath(output_dir) in map(os.path.realpath, exp_dirs):
+        raise ValueError(f"{output_dir}: it is one of the experiments to pack; name another --output_dir")
+    if not any(files for _, _, files in os.walk(output_dir)):
+        return
+    path = os.path.join(output_dir, CONFIG_IN_EXP_DIR)
+    with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as stream:
+        if "tools/pack_model.py" in stream.readline() and not read_config(output_dir).HasField("train_config"):
+            return
+    raise ValueError(f"{output_dir}: it has files that are not a packed model; name an --output_dir that is new or "
+                     "empty")
 
 
 def network(exp_dir: str) -> message.Message:
@@ -155,14 +180,14 @@ def save(parameters: Dict[str, np.ndarray], folder: str, step: int) -> str:
         variables = [tf.get_variable(name, initializer=tf.constant(array)) for name, array in parameters.items()]
         variables.append(tf.get_variable("global_step", initializer=tf.constant(step, tf.int64)))
         session.run(tf.global_variables_initializer())
-        path = tf.train.Saver(variables).save(session, os.path.join(folder, "model.ckpt"), global_step=step,
-                                              write_meta_graph=False)
+        path = tf.train.Saver(variables).save(session, os.path.join(folder, f"model.ckpt-{step}"),
+                                              write_meta_graph=False, write_state=False)
     # TensorFlow would write where the folder is on this machine.
     command.write_text(os.path.join(folder, "checkpoint"), lambda stream: stream.write(
         f'model_checkpoint_path: "{os.path.basename(path)}"\n'))
-    for old in glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*")):
-        if not old.startswith(path + "."):  # of an earlier run of this tool
-            os.remove(old)
+    for old in checkpoint.list_checkpoints(folder):  # of earlier runs of this tool
+        if old != path:
+            delete_checkpoint(old)
     return path
 
 

@@ -123,7 +123,7 @@ def _find_matches(name: str, base_dir: Optional[str]) -> List[str]:
     path = find_file(name, base_dir)
     if os.path.exists(path):
         return [path]
-    return sorted(glob.glob(os.path.join(base_dir or "", name))) or sorted(glob.glob(name))
+    return sorted(glob.glob(os.path.join(glob.escape(base_dir or ""), name))) or sorted(glob.glob(name))
 
 
 def _check_record_file(path, field):

@@ -3,7 +3,7 @@ import itertools
 import logging
 import os
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image
@@ -11,6 +11,7 @@ from PIL import Image
 from aster import checkpoint
 from aster.compat import tf
 from aster.data.dataset import check_inputs, make_dataset
+from aster.errors import cause
 from aster.evaluation.metrics import RecognitionMetrics
 from aster.reading.nearest_word import nearest_word
 from aster.reading.pictures import draw_reading, encode
@@ -29,15 +30,17 @@ class EvaluatedSample(NamedTuple):
     reading: Reading
 
 
-def evaluate(config: Any, exp_dir: str, checkpoint_path: str) -> Dict[str, Any]:
+def evaluate(config: Any, exp_dir: str, checkpoint_path: str, *,
+             on_result: Optional[Callable[[Dict[str, Any]], None]] = None) -> Dict[str, Any]:
     """Evaluates a checkpoint on the first `num_examples` words of the eval_input_reader.
 
-    Numbers and some pictures also go to exp_dir/log/eval, for TensorBoard.
+    Numbers and some pictures also go to exp_dir/log/eval, for TensorBoard. If they can't, the log says so.
 
     Args:
       config: a TrainEvalPipelineConfig.
       exp_dir: the experiment folder.
       checkpoint_path: of the checkpoint, without an ending.
+      on_result: a function of the result that is called as soon as there is one: before the pictures.
 
     Returns:
       "dataset", "count" (of words), "word_accuracy" (0..1), "normalized_edit_distance", "with_lexicon" (whether each
@@ -47,7 +50,7 @@ def evaluate(config: Any, exp_dir: str, checkpoint_path: str) -> Dict[str, Any]:
       CheckpointError: the checkpoint is damaged or of another model.
       ValueError: the data can't be used.
     """
-    options = config.eval_config
+    options, global_step = config.eval_config, checkpoint.global_step(checkpoint_path)  # it may be gone at the end
     to_draw: List[Dict[str, Any]] = []  # arguments of draw_reading
     with Recognizer(config, checkpoint_path, exp_dir) as recognizer:
         report, samples = recognize_records(
@@ -63,9 +66,15 @@ def evaluate(config: Any, exp_dir: str, checkpoint_path: str) -> Dict[str, Any]:
                 to_draw.append({"reading": sample.reading, "truth": sample.truth,
                                 "corrected": corrected if corrected != text else None})
         seconds = time.time() - started
-    result = _result(config, metrics, report, checkpoint.global_step(checkpoint_path))
+    result = _result(config, metrics, report, global_step)
+    if on_result:
+        on_result(result)
     _log.info("%s; %.1f images/s", report, result["count"] / seconds)
-    _write_summary(os.path.join(exp_dir, "log", "eval"), result, _draw(to_draw))
+    folder = os.path.join(exp_dir, "log", "eval")
+    try:
+        _write_summary(folder, result, _draw(to_draw))
+    except Exception as error:  # whatever it is, the evaluation is done
+        _log.error("%s: nothing is written for TensorBoard: %s", folder, cause(error))
     return result
 
 

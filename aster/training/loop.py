@@ -14,6 +14,7 @@ from aster.data.dataset import check_inputs, make_dataset
 from aster.model.build import build_model
 from aster.training import TrainingStopped
 from aster.training.clones import Clones, build_clones, clone_devices
+from aster.training.lock import only_training
 from aster.training.memory import check_memory
 from aster.training.optimizer import make_optimizer, transform_gradients
 from aster.training.progress import Progress
@@ -47,7 +48,8 @@ def train(config: Any, exp_dir: str, *, num_clones: int = 1, clone_on_cpu: bool 
       The global step at the end.
 
     Raises:
-      ValueError: the input can't be used. This is raised before any training, where it can be known then.
+      ValueError: the input can't be used, which is raised before any training where it can be known then; or another
+        process trains in exp_dir.
       CheckpointError: a checkpoint can't be read, or the last one can't be saved.
       TrainingStopped: a signal came, or a loss or gradient is not finite.
     """
@@ -56,7 +58,7 @@ def train(config: Any, exp_dir: str, *, num_clones: int = 1, clone_on_cpu: bool 
     with tempfile.TemporaryFile(dir=log_dir):  # an error now, not when the first checkpoint is due
         pass
     devices = clone_devices(num_clones, clone_on_cpu)
-    with tf.Graph().as_default():
+    with only_training(log_dir), tf.Graph().as_default():
         graph = _build(config, exp_dir, devices)
         if not devices[0].startswith("/gpu"):  # a GPU's own messages name the tensor
             check_memory(tf.get_default_graph(), tf.global_variables())
