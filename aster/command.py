@@ -175,9 +175,12 @@ def run(main: Callable[[], None]) -> None:
         _log.error("%s", stopped)
         sys.exit(stopped.status)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] == "aster":  # a mistake of ours: the traceback is needed
+        missing = (error.name or str(error)).split(".")[0]
+        if missing == "aster":  # a mistake of ours: the traceback is needed
             raise
-        sys.exit(f"error: {error} in {sys.executable}; run: source .venv-tf2/bin/activate, or see Install in README.md")
+        package = {"google": "protobuf", "PIL": "pillow"}.get(missing, missing)
+        sys.exit(f"error: the package {package} is missing in {sys.executable}; "
+                 "run: source .venv-tf2/bin/activate, or see Install in README.md")
     except OSError as error:
         sys.exit(f"error: {error.filename}: {error.strerror}" if error.filename and error.strerror else
                  f"error: {error}")

@@ -54,7 +54,7 @@ _PARAMETER = Range(-_MAX_PARAMETER, _MAX_PARAMETER)
 _PIXEL_VALUE = Range(-_MAX_PIXEL_VALUE, _MAX_PIXEL_VALUE)
 _FACTOR = Range(0, 1000)
 
-# Message.field -> what it may hold; of a repeated field, what each element may hold.
+# Message.field, or a field of any message, -> what it may hold; of a repeated field, what each element may hold.
 RANGES: Dict[str, Range] = {
     "TrainConfig.batch_size": Range(1, 1000000),
     "TrainConfig.gradient_clipping_by_norm": Range(0, _NO_END),
@@ -111,9 +111,7 @@ RANGES: Dict[str, Range] = {
     "SpatialTransformer.margin_y": _MARGIN,
     "SpatialTransformer.num_control_points": Range(4, 1000),
     "ResNet.num_units": Range(0, 1000),
-    "ResNet.num_channels": _CHANNELS,
-    "CrnnNet.num_channels": _CHANNELS,
-    "StnConvnet.num_channels": _CHANNELS,
+    "num_channels": _CHANNELS,  # of every convnet
     "BidirectionalRnn.num_output_units": Range(0, _MAX_UNITS),
     "LstmCell.num_units": _UNITS,
     "LstmCell.forget_bias": _PARAMETER,
@@ -158,6 +156,11 @@ FREE: Dict[str, str] = {
 }
 
 
+def find_range(message_name: str, field_name: str) -> Optional[Range]:
+    """Looks up the range of a field. Returns None where it may hold any number."""
+    return RANGES.get(f"{message_name}.{field_name}") or RANGES.get(field_name)
+
+
 def numbers_out_of_range(message: Message) -> Iterator[Tuple[str, str]]:
     """Finds the numbers of one message that are not in their range. The messages inside it are not looked at.
 
@@ -168,7 +171,7 @@ def numbers_out_of_range(message: Message) -> Iterator[Tuple[str, str]]:
       The name of a field, of a repeated field with its index, and what is wrong with it.
     """
     for field, value in message.ListFields():
-        allowed = RANGES.get(f"{message.DESCRIPTOR.name}.{field.name}")
+        allowed = find_range(message.DESCRIPTOR.name, field.name)
         for name, number in _numbers(field.name, value):
             expected = None
             if not math.isfinite(number):

@@ -4,6 +4,7 @@ A rule takes a message and yields (field, problem) for each thing that is wrong 
 message itself. The table at the end of this file says which rule belongs to which message. The range of each number is
 in config_ranges.py.
 """
+import itertools
 import re
 from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
 
@@ -124,6 +125,10 @@ def _pipeline(config: Any) -> Problems:
     readers, sizes = len(config.train_input_reader), len(config.train_config.batch_size)
     if config.train_config.eval_num_examples and not config.HasField("eval_input_reader"):
         yield "train_config.eval_num_examples", "needs an eval_input_reader"
+    if config.HasField("train_config") and readers:  # otherwise a configuration to read with
+        for field, problem in itertools.chain(_required("optimizer")(config.train_config),
+                                              _resized("data_augmentation_options")(config.train_config)):
+            yield f"train_config.{field}", problem
     if config.HasField("train_config") and readers != sizes:
         yield "train_config.batch_size", (f"there are {sizes} batch sizes for {readers} train_input_reader; give each "
                                           "reader its share of the batch")
@@ -165,7 +170,6 @@ def _convnet_images(extractor: Any, size: Any, height: str, width: str, prefix: 
 
 
 def _train(config: Any) -> Problems:
-    yield from _required("optimizer")(config)
     for i, pattern in enumerate(config.freeze_variables):
         try:
             re.compile(pattern)
@@ -331,7 +335,7 @@ def _argument(config: Any) -> Problems:
 
 _RULES: Dict[str, Tuple[Rule, ...]] = {
     "TrainEvalPipelineConfig": (_required("model"), _pipeline),
-    "TrainConfig": (_train, _resized("data_augmentation_options")),
+    "TrainConfig": (_train,),
     "EvalConfig": (_resized("data_preprocessing_steps"),),
     "InputReader": (_input_reader,),
     "Optimizer": (_optimizer,),

@@ -26,8 +26,24 @@ def main() -> None:
                     lexicon=arguments.lexicon) as recognizer:
         if arguments.serve is not None:
             serve(recognizer, arguments.serve)
-        else:
-            _recognize(recognizer, paths, arguments)
+            return
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        results: List[Dict[str, Any]] = []
+        try:
+            readings = recognizer.recognize(paths, orientations=arguments.orientations,
+                                            details=bool(arguments.output_dir), on_error="keep")
+            for number, (path, reading) in enumerate(zip(paths, readings), 1):
+                if reading.error:
+                    _log.error("%s", reading.error)
+                    continue
+                _print_reading(path, reading, width=min(max(map(len, paths)), 60))
+                if arguments.output_dir:
+                    _save_picture(arguments.output_dir, number, path, reading)
+                results.append(_result(path, reading, arguments))
+        finally:  # also where the command is stopped
+            _write_results(results, arguments)
+    if len(results) < len(paths):
+        sys.exit(f"{len(paths) - len(results)} of {len(paths)} images could not be read")
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -84,41 +100,26 @@ def _with_standard_input(paths: Sequence[str]) -> Iterator[str]:
             yield path
 
 
-def _recognize(recognizer: Any, paths: List[str], arguments: argparse.Namespace) -> None:
-    """Recognizes all images. Results so far are written also where the command is stopped."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    results: List[Dict[str, Any]] = []
-    try:
-        for result in _print_texts(recognizer, paths, arguments):
-            results.append(result)
-    finally:
-        if arguments.json:
-            command.write_json(arguments.json, results)
-        if arguments.csv:
-            command.write_text(arguments.csv, lambda stream: _write_table(stream, results))
-    if len(results) < len(paths):
-        sys.exit(f"{len(paths) - len(results)} of {len(paths)} images could not be read")
+def _print_reading(path: str, reading: Any, width: int) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    turned = f"  turned by {reading.orientation}" if reading.orientation else ""
+    line = f"{path:<{width}}  {reading.text:<20}  {reading.score:8.3f}{turned}"
+    print(line.encode(encoding, "backslashreplace").decode(encoding))
 
 
-def _print_texts(recognizer: Any, paths: List[str], arguments: argparse.Namespace) -> Iterator[Dict[str, Any]]:
-    """Prints a line for each image, and yields {"path", "text", "score"} of those that can be read; the log names the
-    others."""
-    width, encoding = min(max(map(len, paths)), 60), sys.stdout.encoding or "utf-8"
-    readings = recognizer.recognize(paths, orientations=arguments.orientations, details=bool(arguments.output_dir),
-                                    on_error="keep")
-    for number, (path, reading) in enumerate(zip(paths, readings), 1):
-        if reading.error:
-            _log.error("%s", reading.error)
-            continue
-        turned = f"  turned by {reading.orientation}" if reading.orientation else ""
-        line = f"{path:<{width}}  {reading.text:<20}  {reading.score:8.3f}{turned}"
-        print(line.encode(encoding, "backslashreplace").decode(encoding))
-        result = {"path": path, "text": reading.text, "score": reading.score}
-        if arguments.orientations:
-            result["orientation"] = reading.orientation
-        if arguments.output_dir:
-            _save_picture(arguments.output_dir, number, path, reading)
-        yield result
+def _result(path: str, reading: Any, arguments: argparse.Namespace) -> Dict[str, Any]:
+    """What --json and --csv say of a reading."""
+    result = {"path": path, "text": reading.text, "score": reading.score}
+    if arguments.orientations:
+        result["orientation"] = reading.orientation
+    return result
+
+
+def _write_results(results: List[Dict[str, Any]], arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        command.write_json(arguments.json, results)
+    if arguments.csv:
+        command.write_text(arguments.csv, lambda stream: _write_table(stream, results))
 
 
 def _write_table(stream: TextIO, results: List[Dict[str, Any]]) -> None:

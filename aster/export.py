@@ -21,11 +21,11 @@ def main() -> None:
     command.add_overrides(parser)
     arguments = parser.parse_args()
     command.read_experiment(arguments.exp_dir, arguments.overrides)
-    command.find_checkpoint(arguments.exp_dir)
     if os.path.exists(arguments.output):
         raise ValueError(f"{arguments.output} exists already; name one that does not")
     command.check_writable(os.path.dirname(os.path.abspath(arguments.output)), is_folder=True)
     command.start_tensorflow()
+    command.find_checkpoint(arguments.exp_dir)
     from aster.reading.serving import export_onnx, export_saved_model
     export = export_onnx if arguments.output.endswith(".onnx") else export_saved_model
     exported = export(arguments.exp_dir, arguments.output, arguments.greedy, word_list=arguments.word_list,

@@ -23,6 +23,9 @@ def main() -> None:
     config = command.read_experiment(arguments.exp_dir, arguments.overrides, arguments.num_clones)
     if not config.HasField("train_config"):
         raise ValueError(f"{arguments.exp_dir}: the configuration has no train_config")
+    if not config.train_input_reader:
+        raise ValueError(f"{arguments.exp_dir}: the configuration has no train_input_reader, so there is nothing to "
+                         "train on")
     command.start_tensorflow()
     from aster.training.loop import train
     train(config, arguments.exp_dir, num_clones=arguments.num_clones, clone_on_cpu=arguments.clone_on_cpu,

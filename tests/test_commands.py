@@ -132,12 +132,12 @@ def test_demo_keeps_what_it_has_read_when_it_is_stopped(trained, tmp_path, monke
     for path in paths:
         with open(path, "wb") as stream:
             stream.write(draw_word("sun"))
-    print_texts = demo._print_texts
+    recognize = Recognizer.recognize
 
-    def interrupted(*arguments):
-        yield next(print_texts(*arguments))
+    def interrupted(*arguments, **options):
+        yield next(recognize(*arguments, **options))
         raise KeyboardInterrupt
-    monkeypatch.setattr(demo, "_print_texts", interrupted)
+    monkeypatch.setattr(Recognizer, "recognize", interrupted)
     out = str(tmp_path / "texts.json")
     assert run(demo, "--exp_dir", trained, "--input_image", *paths + ["--json", out]) == 130
     with open(out) as stream:
@@ -210,7 +210,7 @@ def test_a_python_without_the_packages_says_what_to_run(name):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert done.returncode == 1 and done.stdout == ""
     line, = done.stderr.splitlines()
-    assert line.startswith("error: No module named ") and "source .venv-tf2/bin/activate" in line
+    assert line.startswith("error: the package ") and "source .venv-tf2/bin/activate" in line
 
 
 @pytest.mark.parametrize("end, status", [("pass", 0), ("raise ValueError", 1), ("os.abort()", -6), ("os._exit(3)", 3)])

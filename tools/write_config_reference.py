@@ -121,5 +121,6 @@ def _link_type(row: str, title: str, titles: Set[str]) -> str:
 
 
 if __name__ == "__main__":
+    text = reference()  # first, so that an error leaves the old file
     with open(OUTPUT, "w", encoding="utf-8") as output:
-        output.write(reference())
+        output.write(text)

@@ -38,8 +38,7 @@ class Encoder:
                 height = layers.static_size(feature_map, 1)
                 if height != 1:
                     raise ValueError(f"the convnet turns images of height {layers.static_size(images, 1)} into feature "
-                                     f"maps of height {height}; the decoders need height 1, which images of height 32 "
-                                     "give")
+                                     f"maps of height {height}, but the decoders need height 1")
                 sequence = tf.squeeze(feature_map, [1])
                 for level, rnn in enumerate(self._rnns):
                     sequence = rnn(sequence, is_training, f"BidirectionalRnn_Branch_{branch}_{level}")

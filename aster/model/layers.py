@@ -85,7 +85,12 @@ def conv2d(inputs: tf.Tensor, channels: int, kernel_size: Tuple[int, int], style
 
     Returns:
       [B, H', W', channels].
+
+    Raises:
+      ValueError: there are no channels.
     """
+    if channels < 1:
+        raise ValueError(f"{scope}: a convolution needs 1 or more channels, not {channels}")
     with tf.variable_scope(scope):
         shape = list(kernel_size) + [static_size(inputs, 3), channels]
         kernel = tf.get_variable("weights", shape, initializer=style.initializer, regularizer=style.regularizer)

@@ -54,8 +54,8 @@ class _Search(NamedTuple):
 class Inference:
     """A graph of constants with a session of its own. Threads may share it.
 
-    `search` decodes images freely, or within the lexicon where one is given. `search_words` decodes the same feature
-    sequences once more within the configuration's word list.
+    `search` decodes images freely, or within the lexicon where one is given. Given feature sequences, it decodes them
+    once more, within the configuration's word list.
     """
 
     def __init__(self, config, checkpoint_path: str, base_dir: Optional[str] = None,
@@ -75,9 +75,9 @@ class Inference:
                 else:
                     words_only = read_lexicon(lexicon) if isinstance(lexicon, (str, os.PathLike)) else list(lexicon)
                     self._search = self._make_search(encoded, make_lexicon(words_only, self._model.predictors))
-                self._word_search = words and self._make_search(encoded, words)
+                self._word_search = self._make_search(encoded, words) if words else self._search
                 self.num_preferred_words = words.num_words if words else 0
-                self._sequences = encoded.sequences if words else []  # kept for search_words only
+                self._sequences = encoded.sequences if words else []  # kept for a second search only
             self._session = tf.Session(graph=graph, config=session_config(reading=True, bfloat16=options.bfloat16))
 
     @property
@@ -101,33 +101,26 @@ class Inference:
         """
         return self._session.run(self._preprocessed, {self._pixels: pixels})
 
-    def search(self, images: np.ndarray, details: bool = False) -> Tuple[List[Any], List[np.ndarray]]:
+    def search(self, images: np.ndarray, details: bool = False,
+               sequences: Optional[Sequence[np.ndarray]] = None) -> Tuple[List[Any], List[np.ndarray]]:
         """Reads a batch.
 
         Args:
           images: preprocessed, float32 [B, H, W, 3].
           details: whether the Readings shall have pictures and attention.
+          sequences: the feature sequences of these images from an earlier search. With them the most likely word of the
+            word list is read, and the images are not encoded again.
 
         Returns:
-          A Reading for each image, and the feature sequences, each [B, T, C], for `search_words`; of these there are
-          none where the configuration has no word list.
+          A Reading for each image, and the feature sequences, each [B, T, C]; of these there are none where the
+          configuration has no word list.
         """
-        return self._run(self._search, {self._images: images}, images, details)
-
-    def search_words(self, images: np.ndarray, sequences: Sequence[np.ndarray], details: bool = False) -> List[Any]:
-        """Reads the most likely word of the word list in each image of a batch.
-
-        Args:
-          images: as in `search`.
-          sequences: what `search` gave for these images, so that they need not be encoded again.
-          details: as in `search`.
-
-        Returns:
-          A Reading for each image.
-        """
-        feed = dict(zip(self._sequences, sequences))
+        search = self._search if sequences is None else self._word_search
+        feed = dict(zip(self._sequences, sequences or ()))
         feed[self._images] = images
-        return self._run(self._word_search, feed, images, details)[0]
+        fetches = dict(search.fetches, **(search.details if details else {}))
+        values, encoded = self._session.run((fetches, self._sequences), feed)
+        return [self._reading(search, i, image, values, details) for i, image in enumerate(images)], encoded
 
     def close(self) -> None:
         """Frees the session."""
@@ -143,11 +136,6 @@ class Inference:
             details.update(control_points=recognition.rectification.control_points,
                            rectified=recognition.rectification.images)
         return _Search(fetches, details, lexicon and lexicon.spellings)
-
-    def _run(self, search, feed, images, details):
-        fetches = dict(search.fetches, **(search.details if details else {}))
-        values, sequences = self._session.run((fetches, self._sequences), feed)
-        return [self._reading(search, i, image, values, details) for i, image in enumerate(images)], sequences
 
     def _reading(self, search, i, image, values, details):
         """The Reading of the batch's image `i`."""

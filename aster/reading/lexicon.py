@@ -3,7 +3,7 @@ import inspect
 import itertools
 import logging
 import os
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Union
 
 from aster.data.charset import Charset, normalize
 from aster.files import find_file, read_text
@@ -74,7 +74,7 @@ def make_lexicon(words: Sequence[str], predictors: Sequence) -> Lexicon:
     return Lexicon([spelled[key] for key in keys], trees, len(words))
 
 
-def load_word_list(config, predictors: Sequence, base_dir: Optional[str] = None) -> Optional[Lexicon]:
+def load_word_list(config: Any, predictors: Sequence, base_dir: Optional[str] = None) -> Optional[Lexicon]:
     """Loads the word list that a configuration prefers while reading.
 
     Args:

@@ -20,7 +20,7 @@ class ReadingPolicy(NamedTuple):
     bonus_per_character: float = 0.6
 
 
-def make_policy(config) -> ReadingPolicy:
+def make_policy(config: Any) -> ReadingPolicy:
     """Makes the policy of a configuration.
 
     Args:
@@ -74,7 +74,7 @@ def best_orientation(readings: Sequence[Any], requested: Optional[Sequence[int]]
     return max(readings, key=lambda reading: reading.score)
 
 
-def is_doubtful(score, policy: ReadingPolicy):
+def is_doubtful(score: Any, policy: ReadingPolicy) -> Any:
     """Whether the model doubts a text; only then the inverted image and the word list have a say.
 
     Args:
@@ -87,7 +87,7 @@ def is_doubtful(score, policy: ReadingPolicy):
     return score < np.log(policy.certain_probability)
 
 
-def is_number(num_digits, num_characters, policy: ReadingPolicy):
+def is_number(num_digits: Any, num_characters: Any, policy: ReadingPolicy) -> Any:
     """Whether a text is a number, which the word list leaves alone.
 
     Args:
@@ -100,7 +100,7 @@ def is_number(num_digits, num_characters, policy: ReadingPolicy):
     return (num_characters > 0) & (num_digits >= policy.number_share * num_characters)
 
 
-def word_value(score, num_characters, policy: ReadingPolicy):
+def word_value(score: Any, num_characters: Any, policy: ReadingPolicy) -> Any:
     """What a word of the word list is worth against other texts: a unigram language model.
 
     The bonus grows with the word's length, since a long text is seldom like a word by chance.
@@ -116,13 +116,13 @@ def word_value(score, num_characters, policy: ReadingPolicy):
     return score + policy.bonus_per_character * num_characters
 
 
-def read_batch(inference: Any, images: np.ndarray, policy: ReadingPolicy, details: bool = False) -> List[Any]:
+def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, details: bool = False) -> List[Any]:
     """Reads a batch by the rules: inverted images and the word list only where a text is doubtful.
 
     Args:
-      inference: an Inference, or an object with its `search`, `search_words` and `num_preferred_words`.
-      images: preprocessed, float32 [B, H, W, 3], 0..255.
+      inference: an Inference, or an object with its `search` and `num_preferred_words`.
       policy: the thresholds.
+      images: preprocessed, float32 [B, H, W, 3], 0..255.
       details: whether the Readings shall have pictures and attention.
 
     Returns:
@@ -145,7 +145,7 @@ def read_batch(inference: Any, images: np.ndarray, policy: ReadingPolicy, detail
     if inference.num_preferred_words:
         chosen = [view for view, i in enumerate(rows) if _may_be_replaced(readings[i], policy)]
         if chosen:
-            words = inference.search_words(views[chosen], [sequence[chosen] for sequence in sequences], details)
+            words, _ = inference.search(views[chosen], details, [sequence[chosen] for sequence in sequences])
             _prefer_words(readings, [rows[view] for view in chosen], words, policy)
     return readings
 

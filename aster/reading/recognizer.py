@@ -1,4 +1,5 @@
 """Recognizer: images in, text out."""
+import functools
 import itertools
 import os
 from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Union
@@ -46,7 +47,7 @@ class Recognizer:
                  lexicon: Union[None, str, os.PathLike, Iterable[str]] = None):
         self._policy = policy.make_policy(config.model.multi_predictors_recognition_model)
         self._inference = Inference(config, checkpoint_path, base_dir, lexicon)
-        self._splitter = BatchSplitter(self._read_batch)
+        self._splitter = BatchSplitter(functools.partial(policy.read_batch, self._inference, self._policy))
         self._closed, self._process = False, os.getpid()
 
     @classmethod
@@ -191,9 +192,6 @@ class Recognizer:
         return readings
 
     read_prepared = recognize_preprocessed  # its name in version 0.1
-
-    def _read_batch(self, images, details):
-        return policy.read_batch(self._inference, images, self._policy, details)
 
     def close(self) -> None:
         """Frees the session and the threads. What is not read yet can't be read any more."""

@@ -1,7 +1,7 @@
 """Exported models: a SavedModel or an ONNX file that reads as the Recognizer does, without this library."""
 import json
 import os
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Export(NamedTuple):
 
 
 def export_saved_model(exp_dir: str, output: str, greedy: bool = False, *, word_list: bool = False,
-                       overrides=()) -> Export:
+                       overrides: Sequence[str] = ()) -> Export:
     """Writes a SavedModel with the latest checkpoint of an experiment folder.
 
     `serving_default` takes image_bytes, string [B], the contents of JPEG, PNG or GIF files, and gives text, string [B],
@@ -86,10 +86,12 @@ def export_saved_model(exp_dir: str, output: str, greedy: bool = False, *, word_
                     dtype=(tf.string, tf.float32))
         _save_model(session, output, encoded, texts, scores)
     return Export("image_bytes string [B] -> text string [B], score float [B]",
-                  _left_out(config, words) + ["It knows neither the orientation in EXIF nor transparency."])
+                  _left_out(config, words) + [
+        "EXIF orientation and transparency are ignored.", "One damaged image fails its whole batch."])
 
 
-def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: bool = False, overrides=()) -> Export:
+def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: bool = False,
+                overrides: Sequence[str] = ()) -> Export:
     """Writes an ONNX file with the latest checkpoint of an experiment folder.
 
     It takes images, float32 [B, H, W, 3], RGB, 0..255, of the size that the preprocessing steps give. It gives

@@ -64,7 +64,7 @@ def train(config: Any, exp_dir: str, *, num_clones: int = 1, clone_on_cpu: bool 
             check_memory(tf.get_default_graph(), tf.global_variables())
         options = session_config(num_clones, bfloat16=config.train_config.bfloat16)
         with tf.Session(config=options) as session:
-            _log.info("%.1f million parameters to train, on %s", _num_parameters() / 1e6, ", ".join(devices))
+            _log.info("%s parameters to train, on %s", f"{_num_parameters():,}", ", ".join(devices))
             _initialize(session, config.train_config, exp_dir)
             first_step = int(session.run(graph.global_step))
             if 0 < config.train_config.num_steps <= first_step:

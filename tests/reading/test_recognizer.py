@@ -214,14 +214,14 @@ def test_inverted_images_are_read_where_there_is_doubt(folder, monkeypatch):
 def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
     """Against Recognizers of any text, and of the list's words only."""
     monkeypatch.setattr("aster.reading.policy.is_number", lambda *_: False)
-    run = Inference._run
+    search = Inference.search
 
-    def run_spread(self, search, feed, images, details):  # a model of few steps may find all images alike
-        readings, sequences = run(self, search, feed, images, details)
+    def search_spread(self, images, *more):  # a model of few steps may find all images alike
+        readings, sequences = search(self, images, *more)
         return [one._replace(score=one.score * (1 + image.mean() / 255))
                 for one, image in zip(readings, images)], sequences
 
-    monkeypatch.setattr(Inference, "_run", run_spread)
+    monkeypatch.setattr(Inference, "search", search_spread)
     copy = str(tmp_path / "copy")
     shutil.copytree(folder, copy)
     word_list = ["Tea", "ice", "bread", "at"]
@@ -276,15 +276,15 @@ def test_which_texts_give_way_to_words(folder, tmp_path, monkeypatch):
     copy = str(tmp_path / "copy")
     shutil.copytree(folder, copy)
     (tmp_path / "copy" / "words.txt").write_bytes(b"tea\n")
-    run, made_up = Inference._run, {}
+    search, made_up = Inference.search, {}
 
-    def run_made_up(self, search, feed, images, details):
-        readings, sequences = run(self, search, feed, images, details)
-        pairs = [made_up[search is self._search, image.mean() > 127] for image in images]
+    def search_made_up(self, images, details, given=None):
+        readings, sequences = search(self, images, details, given)
+        pairs = [made_up[given is None, image.mean() > 127] for image in images]
         return [reading._replace(text=text, score=score, probabilities=(1,) * len(text))
                 for reading, (text, score) in zip(readings, pairs)], sequences
 
-    monkeypatch.setattr(Inference, "_run", run_made_up)
+    monkeypatch.setattr(Inference, "search", search_made_up)
     with changed(copy, 'also_negatives: true word_list { text_file: "words.txt" }') as recognizer:
         def read(*found):
             """Texts of an image and of its inverted image, words of both -> what is read."""
