@@ -16,7 +16,8 @@ import sys
 import tempfile
 from typing import Any, Callable, Iterator, Sequence, TextIO
 
-from aster.errors import cause
+from aster.errors import cause, describe
+from aster.files import errors_name, written_whole
 from aster.training import TrainingStopped
 
 _log = logging.getLogger(__name__)
@@ -118,26 +119,22 @@ def write_json(path: str, value: Any) -> None:
 def write_text(path: str, write: Callable[[TextIO], Any]) -> None:
     """Writes a text file whole or not at all.
 
-    The text goes to a temporary file beside it, which is renamed, so that a failure leaves the old file as it was.
-    Links are followed. Devices and pipes are written to directly. Names of files that are not UTF-8 are written with
-    escapes, which JSON reads back.
+    A failure leaves the old file as it was; see `files.written_whole`. Devices and pipes are written to directly. Names
+    of files that are not UTF-8 are written with escapes, which JSON reads back.
 
     Args:
       path: the file.
       write: a function that writes the text to the stream that it is given.
+
+    Raises:
+      OSError: it can't be written. The error names the file.
     """
     if os.path.exists(path) and not os.path.isfile(path):
-        with _open_for_text(path) as stream:
+        with errors_name(path), _open_for_text(path) as stream:
             write(stream)
         return
-    path = os.path.realpath(path)
-    try:
-        with _open_for_text(path + ".tmp") as stream:
-            write(stream)
-        os.rename(path + ".tmp", path)
-    finally:
-        with contextlib.suppress(OSError):
-            os.remove(path + ".tmp")
+    with written_whole(path) as temporary, _open_for_text(temporary) as stream:
+        write(stream)
 
 
 def _open_for_text(path: str) -> TextIO:
@@ -179,8 +176,7 @@ def run(main: Callable[[], None]) -> None:
             raise
         sys.exit(f"error: {error} in {sys.executable}; run: source .venv-tf2/bin/activate, or see Install in README.md")
     except OSError as error:
-        sys.exit(f"error: {error.filename}: {error.strerror}" if error.filename and error.strerror else
-                 f"error: {error}")
+        sys.exit(f"error: {describe(error)}")
     except ValueError as error:
         sys.exit(f"error: {error}")
     except ImportError as error:

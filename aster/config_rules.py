@@ -204,6 +204,8 @@ def _spatial_transformer(config: Any) -> Problems:
         yield "convnet", _choices(config.convnet, "convnet_oneof")
     if config.num_control_points < 4 or config.num_control_points % 2:
         yield "num_control_points", f"is {config.num_control_points}, expected an even number of 4 or more"
+    if config.max_control_point_distance and config.activation != "none":
+        yield "max_control_point_distance", f"activation {config.activation} bounds the points already; remove one"
     for field in ("margin_x", "margin_y"):
         if not 0.0 <= getattr(config, field) < 0.5:
             yield field, f"is {getattr(config, field):g}, expected 0 to below 0.5"
@@ -265,7 +267,7 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "TrainEvalPipelineConfig": (_required("model"), _pipeline),
     "TrainConfig": (_train, _resized("data_augmentation_options"), _at_least(
         gradient_clipping_by_norm=0, prefetch_queue_capacity=1, save_checkpoint_secs=1, save_summaries_steps=1,
-        bias_grad_multiplier=0)),
+        bias_grad_multiplier=0, gradient_clipping_by_global_norm=0, localization_learning_rate_factor=0)),
     "EvalConfig": (_resized("data_preprocessing_steps"), _at_least(num_examples=1, eval_interval_secs=1)),
     "InputReader": (_input_reader,),
     "Optimizer": (_optimizer,),
@@ -287,7 +289,8 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "WordList": (_word_list, _at_least(bonus_per_character=0)),
     "SpatialTransformer": (_spatial_transformer, _word(init_bias_pattern=("identity", "slope", "sine"),
                                                        activation=("none", "sigmoid")),
-                           _at_least(localization_h=32, localization_w=32, output_h=2, output_w=2)),
+                           _at_least(localization_h=32, localization_w=32, output_h=2, output_w=2,
+                                     max_control_point_distance=0)),
     "FeatureExtractor": (_feature_extractor,),
     "ResNet": (_resnet, _sizes(num_units=5, num_channels=6)),
     "CrnnNet": (_sizes(num_channels=7),),

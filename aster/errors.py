@@ -19,3 +19,16 @@ def cause(error: BaseException) -> str:
     if lines and lines[0].startswith("Traceback"):  # TensorFlow 1.4, where it can't load its libraries
         lines = [line for line in lines if re.match(r"\w*Error: ", line)][-1:] or lines
     return lines[0] if lines else type(error).__name__
+
+
+def describe(error: BaseException) -> str:
+    """Says in one line what happened, beginning with the file's name where an error of the system has one.
+
+    Args:
+      error: any error.
+
+    Returns:
+      The line.
+    """
+    filename, strerror = getattr(error, "filename", None), getattr(error, "strerror", None)
+    return f"{filename}: {strerror}" if filename and strerror else strerror or cause(error)

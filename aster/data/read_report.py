@@ -21,7 +21,7 @@ class ReadReport:
       delivered: number of samples passed on, over all epochs.
       counts: for each reason (the constants of this module), the number of records skipped for it.
       names: the first skipped records, each as "file: record number at byte offset: what is wrong".
-      error: why there are too few samples, if that is how the data ended; otherwise None.
+      error: why there are no more samples, if that is how the data ended; otherwise None.
     """
 
     def __init__(self, max_names: int = 10) -> None:
