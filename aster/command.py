@@ -35,6 +35,15 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         "often as you like; a later one wins. A list that you name, such as batch_size, replaces the file's"))
 
 
+def parse_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parses the arguments of the process. An empty one, as of a variable that is not set, is an error."""
+    arguments = parser.parse_args()
+    for name, value in vars(arguments).items():
+        if value == "" or (isinstance(value, list) and "" in value and name not in ("overrides", "input_image")):
+            parser.error(f"--{name} is empty; name a file or folder")
+    return arguments
+
+
 def read_experiment(exp_dir: str, overrides: Sequence[str] = (), num_clones: int = 1) -> Any:
     """Reads and checks the configuration of an experiment folder. The log names fields that have no effect.
 
@@ -142,16 +151,17 @@ def _open_for_text(path: str) -> TextIO:
 
 
 def check_writable(path: str, is_folder: bool = False) -> None:
-    """Raises OSError before long work whose result could not be written to `path`. A missing folder is made."""
+    """Raises OSError before long work whose result could not be written to `path`. It leaves nothing behind."""
     folder = path if is_folder else os.path.dirname(os.path.realpath(path))
     try:
-        if is_folder:
-            os.makedirs(folder, exist_ok=True)
-        elif os.path.isdir(path) or path.endswith(os.sep):
-            raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file")
-        elif os.path.exists(path) and not os.path.isfile(path):
-            return
-        with tempfile.TemporaryFile(dir=folder):
+        if not is_folder:
+            if os.path.isdir(path) or path.endswith(os.sep):
+                raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file")
+            if os.path.exists(path) and not os.path.isfile(path):
+                return
+        while not os.path.exists(folder) and os.path.dirname(folder):  # the missing ones are made with the result
+            folder = os.path.dirname(folder)
+        with tempfile.TemporaryFile(dir=folder or os.curdir):
             pass
     except OSError as error:
         raise type(error)(error.errno, f"can't be written: {error.strerror}", path) from error

@@ -57,24 +57,26 @@ def written_whole(path: str) -> Iterator[str]:
     failure leaves what was there before, and nothing else. Missing folders above `path` are made.
 
     Args:
-      path: the file or folder. A file is replaced, a folder must not exist. Links are followed.
+      path: the file or folder. A file that exists is replaced. In a folder that exists, the files of the new one
+        replace those of the same names. Links are followed.
 
     Yields:
       The path to write to.
 
     Raises:
-      OSError: it can't be written. The error names `path`, whatever file or part of TensorFlow failed.
+      OSError: it can't be written. The error names `path`, unless it is about a file elsewhere.
     """
     target = os.path.realpath(path)
     folder, hidden = os.path.dirname(target), ""
+    prefix = f".{os.path.basename(target)[:50]}."
     made: List[str] = []
     try:
-        with errors_name(path):
+        with errors_name(path, os.path.join(folder, prefix)):
             _make_folders(folder, made)
-            hidden = tempfile.mkdtemp(prefix=f".{os.path.basename(target)[:50]}.", dir=folder)
+            hidden = tempfile.mkdtemp(prefix=prefix, dir=folder)
             temporary = os.path.join(hidden, os.path.basename(target))
             yield temporary
-            os.rename(temporary, target)
+            _move(temporary, target)
             made = []
     finally:
         if hidden:
@@ -82,6 +84,14 @@ def written_whole(path: str) -> Iterator[str]:
         for name in reversed(made):
             with contextlib.suppress(OSError):  # somebody may have put something there
                 os.rmdir(name)
+
+
+def _move(source: str, target: str) -> None:
+    if os.path.isdir(source) and os.path.isdir(target):
+        for name in sorted(os.listdir(source)):
+            _move(os.path.join(source, name), os.path.join(target, name))
+    else:
+        os.rename(source, target)
 
 
 def _make_folders(folder: str, made: List[str]) -> None:
@@ -93,23 +103,28 @@ def _make_folders(folder: str, made: List[str]) -> None:
 
 
 @contextlib.contextmanager
-def errors_name(path: str) -> Iterator[None]:
+def errors_name(path: str, also: str = "") -> Iterator[None]:
     """Makes errors of the system, and those of TensorFlow, begin with the name of the file that is written.
 
     Args:
       path: the file or folder.
+      also: how the names of other files begin, of which nobody knows, that stand for it.
 
     Yields:
       Nothing.
 
     Raises:
-      OSError: with `path` as its file name.
+      OSError: with `path` as its file name, unless it is about another file.
     """
     try:
         yield
     except OSError as error:
+        if error.filename and not str(error.filename).startswith((path, also or path)):
+            raise
         raise OSError(error.errno or errno.EIO, error.strerror or describe(error), path) from error
     except Exception as error:
         if "tensorflow" not in type(error).__module__:
             raise
-        raise OSError(errno.EIO, cause(error), path) from error
+        problem = cause(error)  # usually "FILE; No space left on device"
+        problem = problem.rpartition("; ")[2] if problem.startswith((path, also or path)) else problem
+        raise OSError(errno.EIO, problem, path) from error

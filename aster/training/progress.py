@@ -167,7 +167,7 @@ class Progress:
 
 
 def _require_file(path: str) -> None:
-    """Raises ValueError where a folder, a pipe or a device is in the place of a file. A pipe would wait for a reader."""
+    """Raises ValueError where a folder, pipe or device is in the place of a file; a pipe would wait for a reader."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError("it is not a file")
 

@@ -158,4 +158,4 @@ def test_models_that_read_other_words_are_not_compared():
 def test_a_missing_checkpoint(tmp_path):
     folder = make_experiment(tmp_path)
     with pytest.raises(checkpoint.CheckpointError):
-        page.make_report([folder], [read_config(folder)], [])
+        list(page.make_report([folder], [read_config(folder)], []))
