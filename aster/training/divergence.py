@@ -1,6 +1,8 @@
 """Divergence that stays finite: a loss that runs away from its own history, or control points that leave the image."""
 import collections
+import contextlib
 import glob
+import math
 import os
 import shutil
 from typing import Any, Deque, List, Optional, Sequence
@@ -13,7 +15,8 @@ CURES = ("A lower learning rate, learning_rate_warmup_steps, gradient_clipping_b
          "localization_learning_rate_factor or max_control_point_distance may help")
 _WINDOW = 100  # steps
 _MOST = 20.0  # times the limit is the most that a step's loss counts for: a few bad batches are no divergence
-_RECOVERED = 0.7  # of the limit
+_RECOVERED = 0.9  # of what was lost
+_FEW = 5  # steps that make a suspicion
 _FAR = 1.5  # half an image, and a whole one outside of it
 
 
@@ -66,12 +69,21 @@ class DivergenceWatch:
             self._start = mean if self._start is None else self._start
             self._best = mean if self._best is None else min(self._best, mean)
         problem = self._find_problem()
-        if self.diverged and is_full and not problem and mean < _RECOVERED * self._limit():
+        if self.diverged and is_full and not problem and self._has_recovered(mean):
             self.diverged = None
         if self.diverged or not problem:
             return None
         self.diverged = problem
         return problem
+
+    def is_suspicious(self) -> bool:
+        """Returns whether the last few steps look like the beginning of a divergence, or this is one."""
+        few = list(self._losses)[-_FEW:]
+        return bool(self.diverged or sum(few) > len(few) * self._limit() or sum(list(self._far)[-_FEW:]) > _FEW / 2)
+
+    def _has_recovered(self, mean: float) -> bool:
+        limit = self._limit()
+        return self._best is None or math.isinf(limit) or mean < limit - _RECOVERED * (limit - self._best)
 
     def _find_problem(self) -> Optional[str]:
         if sum(self._far) > _WINDOW / 2:
@@ -91,7 +103,8 @@ class DivergenceWatch:
         return 2 * self._start
 
     def _describe_loss(self, loss: float) -> str:
-        best = "" if self._best is None else f", and has been {self._best:.4g}"
+        has_been = self._best is not None and self._start is not None and self._best < self._start
+        best = f", and has been {self._best:.4g}" if has_been else ""
         return f"the loss is {loss:.4g}; it was {self._start:.4g} at the start{best}"
 
 
@@ -107,29 +120,47 @@ def share_far_outside(control_points: Any) -> Any:
     return tf.reduce_mean(tf.cast(tf.reduce_max(tf.abs(control_points - 0.5), 2) > _FAR, tf.float32))
 
 
-def keep_checkpoints(log_dir: str) -> List[str]:
+class CheckpointKeeper:
     """Links the checkpoints of a folder, and what the optimizer saved beside them, into its folder before_divergence.
 
     There no later checkpoint pushes them out. Links need no room on the disk; where the file system has none, the files
     are copied.
-
-    Args:
-      log_dir: the folder.
-
-    Returns:
-      The paths of the checkpoints there, the latest last.
-
-    Raises:
-      OSError: the folder can't be written.
     """
-    folder, kept = os.path.join(log_dir, FOLDER), []
-    for path in checkpoint.list_checkpoints(log_dir):
-        os.makedirs(folder, exist_ok=True)
-        for prefix in checkpoint.optimizer_path(path), path:
-            for source in glob.glob(glob.escape(prefix) + ".*"):
-                _link(source, os.path.join(folder, os.path.basename(source)))
-        kept.append(os.path.join(folder, os.path.basename(path)))
-    return kept
+
+    def __init__(self, log_dir: str) -> None:
+        """Keeps nothing yet of the folder `log_dir`."""
+        self._log_dir, self.folder = log_dir, os.path.join(log_dir, FOLDER)
+        self._kept: Optional[List[str]] = None
+
+    def keep(self) -> bool:
+        """Keeps the checkpoints that there are now, unless it keeps some already.
+
+        Returns:
+          Whether any checkpoint is kept.
+
+        Raises:
+          OSError: the folder can't be written.
+        """
+        if self._kept is None:
+            self._kept = []
+            for path in checkpoint.list_checkpoints(self._log_dir):
+                os.makedirs(self.folder, exist_ok=True)
+                for prefix in checkpoint.optimizer_path(path), path:
+                    for source in glob.glob(glob.escape(prefix) + ".*"):
+                        target = os.path.join(self.folder, os.path.basename(source))
+                        _link(source, target)
+                        self._kept.append(target)
+        return bool(self._kept)
+
+    def discard(self) -> None:
+        """Removes what it keeps."""
+        for path in self._kept or ():
+            with contextlib.suppress(OSError):
+                os.remove(path)
+        if self._kept:
+            with contextlib.suppress(OSError):  # of an earlier training there may be more
+                os.rmdir(self.folder)
+        self._kept = None
 
 
 def _link(source: str, target: str) -> None:

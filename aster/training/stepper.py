@@ -9,7 +9,7 @@ from aster import checkpoint
 from aster.compat import tf
 from aster.errors import describe
 from aster.training import TrainingStopped
-from aster.training.divergence import CURES, FOLDER, DivergenceWatch, keep_checkpoints
+from aster.training.divergence import CURES, CheckpointKeeper, DivergenceWatch
 from aster.training.progress import Progress
 from aster.training.saver import Saver
 from aster.training.signals import Signals
@@ -55,6 +55,7 @@ class Stepper:
         self._saver = Saver(log_dir, config.keep_checkpoint_every_n_hours)
         self._progress = Progress(log_dir, num_steps=config.num_steps, batch_size=graph.batch_size,
                                   graph=session.graph)
+        self._keeper = CheckpointKeeper(log_dir)
         is_new = not first_step and not config.fine_tune_checkpoint
         self._watch = DivergenceWatch(self._progress.losses_until(first_step), is_new)
         if self._watch.diverged:
@@ -116,18 +117,29 @@ class Stepper:
             if problem:
                 self._diverge(step, problem)
             if time.time() - saved_at > self._config.save_checkpoint_secs:
+                self._keep_or_discard()
                 path = self._saver.save(self._session, step, is_last=False)
                 if path:
                     self._show(path, step)
                 saved_at = time.time()
 
+    def _keep_or_discard(self) -> None:
+        """Before a checkpoint of parameters that may be ruined, keeps those that it may push out."""
+        if not self._watch.is_suspicious():
+            self._keeper.discard()
+        elif not self._watch.diverged:  # otherwise they are kept already, or were ruined when training was resumed
+            try:
+                self._keeper.keep()
+            except Exception as error:  # a full disk, say
+                _log.error("%s; training goes on", describe(error))
+
     def _diverge(self, step: int, problem: str) -> None:
         """Keeps the checkpoints of before, and warns or stops."""
         kept = "no checkpoint was saved before"
         try:
-            if keep_checkpoints(self._log_dir):
-                kept = f"the checkpoints of before are kept in {os.path.join(self._log_dir, FOLDER)}"
-        except Exception as error:  # a full disk, say
+            if self._keeper.keep():
+                kept = f"the checkpoints of before are kept in {self._keeper.folder}"
+        except Exception as error:
             kept = f"the checkpoints of before can't be kept ({describe(error)}): copy them now"
         message = f"step {step}: training has diverged: {problem}; {kept}. {CURES}"
         if self._config.stop_on_divergence:
