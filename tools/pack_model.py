@@ -96,7 +96,7 @@ def read_parameters(config: message.Message, path: str, exp_dir: str) -> Dict[st
         shape = preprocessed_shape(config.eval_config.data_preprocessing_steps, exp_dir)
         build_model(config.model, exp_dir).recognize(tf.placeholder(tf.float32, [1] + shape))
         variables = tf.global_variables()
-        checkpoint.restore(session, path, variables, config.eval_config.use_moving_averages)
+        checkpoint.restore(session, path, variables, use_moving_averages=config.eval_config.use_moving_averages)
         return {variable.op.name: array for variable, array in zip(variables, session.run(variables))}
 
 

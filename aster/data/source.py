@@ -199,7 +199,7 @@ class Source:
         elif self._is_training and not self._num_epochs:
             error = "the records that could be read before can't be read any more"
         if error:
-            self._report.error = f"{self._name}: {error}"
+            self._report.error = self._report.error or f"{self._name}: {error}"  # what came first is the cause
             raise ValueError(self._report.error)
         yield from ()
 

@@ -1,6 +1,5 @@
 """The training loop: steps, saves, and says what it does; and saves what is good, whatever ends it."""
 import logging
-import os
 import re
 import time
 from typing import Any, Callable, NamedTuple, Optional

@@ -76,7 +76,7 @@ def saved_steps(folder):
 
 
 def test_divergence_warns_and_keeps_what_was_good(tmp_path, caplog, monkeypatch):
-    """At a learning rate of a million training goes on to the end, or stops where it is told to; what was good stays."""
+    """At a learning rate of a million, training goes on, or stops where it is told to. What was good stays."""
     clock = itertools.count(int(time.time()), 2)  # seconds, so that every step is saved
     monkeypatch.setattr(time, "time", lambda: next(clock))
     folder = make_experiment(tmp_path)
@@ -118,7 +118,8 @@ def value(folder, name):
 
 
 def test_keeping_works_without_links(tmp_path, monkeypatch):
-    for name in "model.ckpt-3.index", "model.ckpt-3.data-00000-of-00001", "optimizer.ckpt-3.index", "model.ckpt-31.index":
+    for name in ("model.ckpt-3.index", "model.ckpt-3.data-00000-of-00001", "optimizer.ckpt-3.index",
+                 "model.ckpt-31.index"):
         (tmp_path / name).write_bytes(name.encode())
 
     def fail(*_):
