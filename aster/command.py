@@ -16,7 +16,8 @@ import sys
 import tempfile
 from typing import Any, Callable, Iterator, Sequence, TextIO
 
-from aster.errors import cause
+from aster.errors import cause, describe
+from aster.files import errors_name, written_whole
 from aster.training import TrainingStopped
 
 _log = logging.getLogger(__name__)
@@ -32,6 +33,15 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="TEXT", help=(
         "change fields of the configuration for this run, e.g. --set 'train_config { num_steps: 100 }'. Give --set as "
         "often as you like; a later one wins. A list that you name, such as batch_size, replaces the file's"))
+
+
+def parse_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parses the arguments of the process. An empty one, as of a variable that is not set, is an error."""
+    arguments = parser.parse_args()
+    for name, value in vars(arguments).items():
+        if value == "" or (isinstance(value, list) and "" in value and name not in ("overrides", "input_image")):
+            parser.error(f"--{name} is empty; name a file or folder")
+    return arguments
 
 
 def read_experiment(exp_dir: str, overrides: Sequence[str] = (), num_clones: int = 1) -> Any:
@@ -118,26 +128,22 @@ def write_json(path: str, value: Any) -> None:
 def write_text(path: str, write: Callable[[TextIO], Any]) -> None:
     """Writes a text file whole or not at all.
 
-    The text goes to a temporary file beside it, which is renamed, so that a failure leaves the old file as it was.
-    Links are followed. Devices and pipes are written to directly. Names of files that are not UTF-8 are written with
-    escapes, which JSON reads back.
+    A failure leaves the old file as it was; see `files.written_whole`. Devices and pipes are written to directly. Names
+    of files that are not UTF-8 are written with escapes, which JSON reads back.
 
     Args:
       path: the file.
       write: a function that writes the text to the stream that it is given.
+
+    Raises:
+      OSError: it can't be written. The error names the file.
     """
     if os.path.exists(path) and not os.path.isfile(path):
-        with _open_for_text(path) as stream:
+        with errors_name(path), _open_for_text(path) as stream:
             write(stream)
         return
-    path = os.path.realpath(path)
-    try:
-        with _open_for_text(path + ".tmp") as stream:
-            write(stream)
-        os.rename(path + ".tmp", path)
-    finally:
-        with contextlib.suppress(OSError):
-            os.remove(path + ".tmp")
+    with written_whole(path) as temporary, _open_for_text(temporary) as stream:
+        write(stream)
 
 
 def _open_for_text(path: str) -> TextIO:
@@ -145,16 +151,17 @@ def _open_for_text(path: str) -> TextIO:
 
 
 def check_writable(path: str, is_folder: bool = False) -> None:
-    """Raises OSError before long work whose result could not be written to `path`. A missing folder is made."""
+    """Raises OSError before long work whose result could not be written to `path`. It leaves nothing behind."""
     folder = path if is_folder else os.path.dirname(os.path.realpath(path))
     try:
-        if is_folder:
-            os.makedirs(folder, exist_ok=True)
-        elif os.path.isdir(path) or path.endswith(os.sep):
-            raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file")
-        elif os.path.exists(path) and not os.path.isfile(path):
-            return
-        with tempfile.TemporaryFile(dir=folder):
+        if not is_folder:
+            if os.path.isdir(path) or path.endswith(os.sep):
+                raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file")
+            if os.path.exists(path) and not os.path.isfile(path):
+                return
+        while not os.path.exists(folder) and os.path.dirname(folder):  # the missing ones are made with the result
+            folder = os.path.dirname(folder)
+        with tempfile.TemporaryFile(dir=folder or os.curdir):
             pass
     except OSError as error:
         raise type(error)(error.errno, f"can't be written: {error.strerror}", path) from error
@@ -182,8 +189,7 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: the package {package} is missing in {sys.executable}; "
                  "run: source .venv-tf2/bin/activate, or see Install in README.md")
     except OSError as error:
-        sys.exit(f"error: {error.filename}: {error.strerror}" if error.filename and error.strerror else
-                 f"error: {error}")
+        sys.exit(f"error: {describe(error)}")
     except ValueError as error:
         sys.exit(f"error: {error}")
     except ImportError as error:

@@ -58,6 +58,9 @@ _FACTOR = Range(0, 1000)
 RANGES: Dict[str, Range] = {
     "TrainConfig.batch_size": Range(1, 1000000),
     "TrainConfig.gradient_clipping_by_norm": Range(0, _NO_END),
+    "TrainConfig.gradient_clipping_by_global_norm": Range(0, _NO_END),
+    "TrainConfig.localization_learning_rate_factor": _FACTOR,
+    "TrainConfig.learning_rate_warmup_steps": Range(0, _NO_END),
     "TrainConfig.bias_grad_multiplier": Range(0, 1e6),
     "TrainConfig.prefetch_queue_capacity": Range(1, 1000),
     "TrainConfig.save_checkpoint_secs": Range(1, _NO_END),
@@ -110,6 +113,7 @@ RANGES: Dict[str, Range] = {
     "SpatialTransformer.margin_x": _MARGIN,
     "SpatialTransformer.margin_y": _MARGIN,
     "SpatialTransformer.num_control_points": Range(4, 1000),
+    "SpatialTransformer.max_control_point_distance": _FACTOR,
     "ResNet.num_units": Range(0, 1000),
     "num_channels": _CHANNELS,  # of every convnet
     "BidirectionalRnn.num_output_units": Range(0, _MAX_UNITS),

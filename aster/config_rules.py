@@ -261,6 +261,8 @@ def _word_list(config: Any) -> Problems:
 def _spatial_transformer(config: Any) -> Problems:
     if config.convnet.WhichOneof("convnet_oneof") is None:
         yield "convnet", _choices(config.convnet, "convnet_oneof")
+    if config.max_control_point_distance and config.activation != "none":
+        yield "max_control_point_distance", f"activation {config.activation} bounds the points already; remove one"
     if config.num_control_points % 2:
         yield "num_control_points", f"is {config.num_control_points}, expected an even number"
     terms = config.output_h * config.output_w * config.num_control_points

@@ -9,6 +9,7 @@ import sys
 from typing import Any, Dict, Iterator, List, Sequence, TextIO
 
 from aster import command
+from aster.files import written_whole
 from aster.pretrained import ENGLISH
 from aster.serve import PORT, serve
 
@@ -66,7 +67,7 @@ def _parse_arguments() -> argparse.Namespace:
         "character"))
     parser.add_argument("--json", metavar="F", help="write the path, text and score of each image to this JSON file")
     parser.add_argument("--csv", metavar="F", help="write the path, text and score of each image to this CSV file")
-    arguments = parser.parse_args()
+    arguments = command.parse_arguments(parser)
 
     if bool(arguments.input_image) == (arguments.serve is not None):
         parser.error("name images with --input_image, or --serve a page, not both")
@@ -132,7 +133,8 @@ def _save_picture(output_dir: str, number: int, path: str, reading: Any) -> None
     from aster.reading.pictures import draw_reading
     stem = os.path.splitext(os.path.basename(path))[0]
     # numbered, because images of several folders may share a name
-    draw_reading(reading).save(os.path.join(output_dir, f"{number:04d}_{stem}.png"))
+    with written_whole(os.path.join(output_dir, f"{number:04d}_{stem}.png")) as temporary:
+        draw_reading(reading).save(temporary)
 
 
 def cli() -> None:

@@ -39,3 +39,16 @@ def _cause_in_autograph(lines):
     """
     last_call = max((i for i, line in enumerate(lines) if _CALL.match(line)), default=-2)
     return re.sub("^ValueError: ", "", (lines[last_call + 2:] or lines[-1:])[0])
+
+
+def describe(error: BaseException) -> str:
+    """Says in one line what happened, beginning with the file's name where an error of the system has one.
+
+    Args:
+      error: any error.
+
+    Returns:
+      The line.
+    """
+    filename, strerror = getattr(error, "filename", None), getattr(error, "strerror", None)
+    return f"{filename}: {strerror}" if filename and strerror else strerror or cause(error)

@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--report", metavar="OUT", help="folder for report.html, .md, .csv and .json of --datasets")
     parser.add_argument("--compare", nargs="+", metavar="E", default=[],
                         help="experiment folders that the report compares with the first; --set changes them too")
-    arguments = parser.parse_args()
+    arguments = command.parse_arguments(parser)
     if not arguments.exp_dir and not arguments.compare:
         parser.error("name an experiment folder with --exp_dir")
     if bool(arguments.datasets) != bool(arguments.report) or arguments.compare and not arguments.datasets:
@@ -46,14 +46,26 @@ def _report(arguments: argparse.Namespace) -> None:
     if len(set(map(os.path.abspath, folders))) < len(folders):
         raise ValueError(f"an experiment is named twice: {' '.join(folders)}")
     configs = [command.read_experiment(folder, arguments.overrides) for folder in folders]
+    for folder in folders:
+        command.find_checkpoint(folder)
     command.check_writable(arguments.report, is_folder=True)
     command.start_tensorflow()
     from aster.evaluation.page import make_report
-    from aster.evaluation.report import find_data_sets
-    texts = make_report(folders, configs, find_data_sets(arguments.datasets))
-    for ending, text in texts.items():
-        command.write_text(os.path.join(arguments.report, "report." + ending), functools.partial(_write, text))
-    print(texts["md"])
+    from aster.evaluation.report import check_data_set, find_data_sets
+    data_sets = find_data_sets(arguments.datasets)
+    for folder, config in zip(folders, configs):  # all, before the first is read
+        for data_set in data_sets:
+            check_data_set(data_set, options=config.eval_config, base_dir=folder)
+    errors = []
+    for ending, text in make_report(folders, configs, data_sets):
+        if ending == "md":
+            print(text)
+        try:
+            command.write_text(os.path.join(arguments.report, "report." + ending), functools.partial(_write, text))
+        except OSError as error:  # of a full disk, say, which may have room for another of the files
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def _write(text: str, stream: TextIO) -> None:

@@ -19,11 +19,11 @@ def main() -> None:
     parser.add_argument("--word_list", action="store_true", help="export the word list of the configuration too, so "
                         "that its words are preferred: larger and slower, and more accurate where the list fits")
     command.add_overrides(parser)
-    arguments = parser.parse_args()
+    arguments = command.parse_arguments(parser)
     command.read_experiment(arguments.exp_dir, arguments.overrides)
-    if os.path.exists(arguments.output):
+    if os.path.lexists(arguments.output):
         raise ValueError(f"{arguments.output} exists already; name one that does not")
-    command.check_writable(os.path.dirname(os.path.abspath(arguments.output)), is_folder=True)
+    command.check_writable(arguments.output, is_folder=True)
     command.start_tensorflow()
     command.find_checkpoint(arguments.exp_dir)
     from aster.reading.serving import export_onnx, export_saved_model

@@ -1,6 +1,12 @@
-"""The one rule for paths that a configuration names, and the one reader of text files."""
+"""The one rule for paths that a configuration names, the one reader of text files, and how results are written."""
+import contextlib
+import errno
 import os
-from typing import Optional
+import shutil
+import tempfile
+from typing import Iterator, List, Optional
+
+from aster.errors import cause, describe
 
 
 def find_file(path: str, base_dir: Optional[str] = None) -> str:
@@ -41,3 +47,84 @@ def read_text(path: str, what: str) -> str:
         line = content[:error.start].count(b"\n") + 1
         raise ValueError(f"{path}, line {line}: {what} is not UTF-8 text ({error.reason}); save it as UTF-8, "
                          f"e.g. with iconv") from error
+
+
+@contextlib.contextmanager
+def written_whole(path: str) -> Iterator[str]:
+    """Lets a file or folder appear whole or not at all.
+
+    What is written goes to a hidden folder beside it, and takes the place of `path` at the end of the `with` block. A
+    failure leaves what was there before, and nothing else. Missing folders above `path` are made.
+
+    Args:
+      path: the file or folder. A file that exists is replaced. In a folder that exists, the files of the new one
+        replace those of the same names. Links are followed.
+
+    Yields:
+      The path to write to.
+
+    Raises:
+      OSError: it can't be written. The error names `path`, unless it is about a file elsewhere.
+    """
+    target = os.path.realpath(path)
+    folder, hidden = os.path.dirname(target), ""
+    prefix = f".{os.path.basename(target)[:50]}."
+    made: List[str] = []
+    try:
+        with errors_name(path, os.path.join(folder, prefix)):
+            _make_folders(folder, made)
+            hidden = tempfile.mkdtemp(prefix=prefix, dir=folder)
+            temporary = os.path.join(hidden, os.path.basename(target))
+            yield temporary
+            _move(temporary, target)
+            made = []
+    finally:
+        if hidden:
+            shutil.rmtree(hidden, ignore_errors=True)
+        for name in reversed(made):
+            with contextlib.suppress(OSError):  # somebody may have put something there
+                os.rmdir(name)
+
+
+def _move(source: str, target: str) -> None:
+    if os.path.isdir(source) and os.path.isdir(target):
+        for name in sorted(os.listdir(source)):
+            _move(os.path.join(source, name), os.path.join(target, name))
+    else:
+        os.rename(source, target)
+
+
+def _make_folders(folder: str, made: List[str]) -> None:
+    """Makes a folder and those above it, and adds those that were missing to `made`, the innermost last."""
+    if not os.path.isdir(folder):
+        _make_folders(os.path.dirname(folder), made)
+        os.mkdir(folder)
+        made.append(folder)
+
+
+@contextlib.contextmanager
+def errors_name(path: str, also: str = "") -> Iterator[None]:
+    """Makes errors of the system, and those of TensorFlow, begin with the name of the file that is written.
+
+    Args:
+      path: the file or folder.
+      also: how the names of other files begin, of which nobody knows, that stand for it.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      OSError: with `path` as its file name, unless it is about another file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename and not str(error.filename).startswith((path, also or path)):
+            raise
+        raise OSError(error.errno or errno.EIO, error.strerror or describe(error), path) from error
+    except Exception as error:
+        if "tensorflow" not in type(error).__module__:
+            raise
+        problem = cause(error)  # usually "FILE; No space left on device"
+        problem = problem.rpartition("; ")[2] if problem.startswith((path, also or path)) else problem
+        raise OSError(errno.EIO, problem, path) from error

@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--num_clones", type=int, default=1,
                         help="share each batch between this number of GPUs (default: 1)")
     parser.add_argument("--clone_on_cpu", action="store_true", help="put the clones on the CPU")
-    arguments = parser.parse_args()
+    arguments = command.parse_arguments(parser)
 
     config = command.read_experiment(arguments.exp_dir, arguments.overrides, arguments.num_clones)
     if not config.HasField("train_config"):
@@ -33,13 +33,22 @@ def main() -> None:
 
 
 def _evaluation(config: Any, exp_dir: str) -> Optional[Callable[[str], Optional[float]]]:
-    """A function of a checkpoint's path that gives its word accuracy, or None where the configuration asks for none."""
+    """A function of a checkpoint's path that gives its word accuracy, or None where the configuration asks for none.
+
+    Raises an error now if the data to evaluate on can't be used.
+    """
     if not config.train_config.eval_num_examples:
         return None
+    from aster.compat import tf
+    from aster.data.dataset import check_inputs
     from aster.evaluation.evaluator import evaluate, summary_line
     shortened = type(config)()
     shortened.CopyFrom(config)
     shortened.eval_config.num_examples = config.train_config.eval_num_examples
+
+    with tf.Graph().as_default():
+        check_inputs([config.eval_input_reader], config.eval_config.data_preprocessing_steps, base_dir=exp_dir,
+                     field="eval_input_reader", is_training=False)
 
     def word_accuracy(path: str) -> Optional[float]:
         try:

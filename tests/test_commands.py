@@ -10,9 +10,10 @@ import pytest
 from experiment import WORDS, draw_word, make_experiment, write_config
 from PIL import Image
 
-from aster import command, demo
+from aster import command, demo, errors, export
 from aster import eval as eval_command
 from aster import train as train_command
+from aster.reading.recognizer import Recognizer
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -237,3 +238,39 @@ def test_a_command_starts_without_a_line_of_tensorflows(tmp_path):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     assert done.returncode == 0 and done.stdout == ""
     assert not [line for line in done.stderr.splitlines() if "cuda" in line.lower() or "oneDNN" in line]
+
+
+@pytest.mark.parametrize("module, arguments", [
+    (export, ["--output", ""]), (eval_command, ["--exp_dir", "x", "--json", ""]), (train_command, ["--exp_dir", ""]),
+    (eval_command, ["--exp_dir", "x", "--report", "x", "--datasets", "x", ""]),
+    (demo, ["--input_image", "x", "--output_dir", ""])])
+def test_an_empty_name_is_refused(module, arguments, capsys):
+    """As of a variable that is not set. It would mean the working directory, or nothing."""
+    assert run(module, *arguments) == 2
+    name = [argument for argument in arguments if argument.startswith("--")][-1]
+    assert f"{name} is empty; name a file or folder" in capsys.readouterr().err
+
+
+def test_an_evaluation_set_that_is_missing_is_told_before_training(tmp_path):
+    folder = make_experiment(tmp_path, train="eval_num_examples: 5")
+    assert "nosuch.tfrecord" in run(train_command, "--exp_dir", folder, "--set",
+                                    "eval_input_reader { tf_record_input_reader { input_path: 'nosuch.tfrecord' } }")
+    assert not os.path.exists(os.path.join(folder, "log"))
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError("no number"), KeyboardInterrupt()])
+def test_a_result_is_written_whole_or_not_at_all(tmp_path, error):
+    path = tmp_path / "old.txt"
+    path.write_text("old")
+
+    def write(stream):
+        stream.write("new")
+        raise error
+    for target in path, tmp_path / "new" / "folder" / "new.txt":
+        with pytest.raises(type(error)) as raised:
+            command.write_text(str(target), write)
+        if isinstance(error, OSError):
+            assert errors.describe(raised.value) == f"{target}: {error.strerror or error}"
+    assert path.read_text() == "old" and os.listdir(str(tmp_path)) == ["old.txt"]
+    command.write_text(str(target), lambda stream: stream.write("new"))
+    assert target.read_text() == "new" and os.listdir(str(target.parent)) == ["new.txt"]

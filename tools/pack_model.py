@@ -23,7 +23,7 @@ from aster import checkpoint, command
 from aster.compat import tf
 from aster.config import CONFIG_IN_EXP_DIR, read_config
 from aster.data.preprocess import preprocessed_shape
-from aster.files import find_file
+from aster.files import find_file, written_whole
 from aster.model.build import build_model
 from aster.training.saver import delete_checkpoint
 
@@ -40,6 +40,7 @@ def main():
     exp_dir, output_dir = arguments.exp_dir[0], arguments.output_dir
     check_output(output_dir, arguments.exp_dir)
     config = read_config(exp_dir)
+    command.check_writable(output_dir, is_folder=True)
     for folder in arguments.exp_dir[1:]:
         if network(folder) != network(exp_dir):
             raise ValueError(f"{folder}: its model is configured otherwise than that of {exp_dir}; only models with "
@@ -49,12 +50,17 @@ def main():
     for field in ("train_config", "train_input_reader", "eval_input_reader"):
         config.ClearField(field)
     config.eval_config.use_moving_averages = False
-    for name in os.path.dirname(CONFIG_IN_EXP_DIR), "log":
-        command.check_writable(os.path.join(output_dir, name), is_folder=True)
-    copy_text_files(config, exp_dir, output_dir, copied={})
-    command.write_text(os.path.join(output_dir, CONFIG_IN_EXP_DIR),
-                       lambda stream: stream.write(FIRST_LINE + text_format.MessageToString(config)))
-    saved = save(parameters, os.path.join(output_dir, "log"), sum(map(checkpoint.global_step, paths)))
+    with written_whole(output_dir) as folder:
+        for name in os.path.dirname(CONFIG_IN_EXP_DIR), "log":
+            os.makedirs(os.path.join(folder, name))
+        copy_text_files(config, exp_dir, folder, copied={})
+        command.write_text(os.path.join(folder, CONFIG_IN_EXP_DIR),
+                           lambda stream: stream.write(FIRST_LINE + text_format.MessageToString(config)))
+        saved = save(parameters, os.path.join(folder, "log"), sum(map(checkpoint.global_step, paths)))
+    saved = os.path.join(output_dir, "log", os.path.basename(saved))
+    for old in checkpoint.list_checkpoints(os.path.dirname(saved)):  # of earlier runs of this tool
+        if old != saved:
+            delete_checkpoint(old)
     number, size = (sum(getattr(array, what) for array in parameters.values()) for what in ("size", "nbytes"))
     print(f"{saved}: {number} parameters, {size / 1e6:.1f} MB")
 
@@ -156,17 +162,16 @@ def copy_text_files(config: Any, exp_dir: str, output_dir: str, *, copied: Dict[
             source = find_file(value, exp_dir)
             config.text_file = os.path.basename(value)
             if os.path.realpath(copied.setdefault(config.text_file, source)) != os.path.realpath(source):
-                raise ValueError(f"{copied[config.text_file]} and {source} would be one file of {output_dir}; rename "
-                                 "one of them")
-            with contextlib.suppress(shutil.SameFileError):
-                shutil.copy(source, os.path.join(output_dir, config.text_file))
+                raise ValueError(f"{copied[config.text_file]} and {source} would be one file of the output; "
+                                 "rename one of them")
+            shutil.copy(source, os.path.join(output_dir, config.text_file))
         elif field.message_type:
             for inner in [value] if isinstance(value, message.Message) else value:
                 copy_text_files(inner, exp_dir, output_dir, copied=copied)
 
 
 def save(parameters: Dict[str, np.ndarray], folder: str, step: int) -> str:
-    """Writes a checkpoint, and deletes the other checkpoints of the folder.
+    """Writes a checkpoint.
 
     Args:
       parameters: {name: array}.
@@ -185,9 +190,6 @@ def save(parameters: Dict[str, np.ndarray], folder: str, step: int) -> str:
     # TensorFlow would write where the folder is on this machine.
     command.write_text(os.path.join(folder, "checkpoint"), lambda stream: stream.write(
         f'model_checkpoint_path: "{os.path.basename(path)}"\n'))
-    for old in checkpoint.list_checkpoints(folder):  # of earlier runs of this tool
-        if old != path:
-            delete_checkpoint(old)
     return path
 
 

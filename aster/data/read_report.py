@@ -21,7 +21,7 @@ class ReadReport:
       delivered: number of samples passed on, over all epochs.
       counts: for each reason (the constants of this module), the number of records skipped for it.
       names: the first skipped records, each as "file: record number at byte offset: what is wrong".
-      error: why there are too few samples, or what a custom reader raised, if that is how the data ended; otherwise
+      error: why there are no more samples, or what a custom reader raised, if that is how the data ended; otherwise
         None.
     """
 

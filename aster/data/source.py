@@ -24,6 +24,7 @@ from aster.data.read_report import (
     ReadReport,
 )
 from aster.data.readers import OpenFile
+from aster.errors import describe
 
 _CHUNK = 32  # records that are handled in one call from tf.data
 
@@ -81,7 +82,17 @@ class Source:
         """Yields payloads [n] and places [n] of records, over all epochs.
 
         A place names its record for messages. After the first epoch it is empty, and the record is not reported again.
+
+        Raises:
+          Exception: what a file or a custom reader raises. The report has it in words.
         """
+        try:
+            yield from self._chunks()
+        except Exception as error:
+            self._report.error = f"{self._name}: the records can't be read any more: {describe(error)}"
+            raise
+
+    def _chunks(self) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
         self._passes += 1
         self._delivered = self._rejected = 0
         epoch = first_epoch_records = 0
@@ -194,7 +205,7 @@ class Source:
         elif self._is_training and not self._num_epochs:
             error = "the records that could be read before can't be read any more"
         if error:
-            self._report.error = f"{self._name}: {error}"
+            self._report.error = self._report.error or f"{self._name}: {error}"  # what came first is the cause
             raise ValueError(self._report.error)
         yield from ()
 

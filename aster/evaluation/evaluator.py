@@ -1,4 +1,5 @@
 """Evaluating a checkpoint of an experiment on its eval_input_reader."""
+import contextlib
 import itertools
 import logging
 import os
@@ -6,16 +7,16 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from PIL import Image
 
 from aster import checkpoint
 from aster.compat import tf
 from aster.data.dataset import check_inputs, make_dataset
-from aster.errors import cause
+from aster.errors import describe
 from aster.evaluation.metrics import RecognitionMetrics
 from aster.reading.nearest_word import nearest_word
 from aster.reading.pictures import draw_reading, encode
 from aster.reading.recognizer import Reading, Recognizer
+from aster.training.events import EventFile
 
 _log = logging.getLogger(__name__)
 BATCH_SIZE = 32
@@ -70,11 +71,7 @@ def evaluate(config: Any, exp_dir: str, checkpoint_path: str, *,
     if on_result:
         on_result(result)
     _log.info("%s; %.1f images/s", report, result["count"] / seconds)
-    folder = os.path.join(exp_dir, "log", "eval")
-    try:
-        _write_summary(folder, result, _draw(to_draw))
-    except Exception as error:  # whatever it is, the evaluation is done
-        _log.error("%s: nothing is written for TensorBoard: %s", folder, cause(error))
+    _write_summary(os.path.join(exp_dir, "log", "eval"), result, to_draw)
     return result
 
 
@@ -143,7 +140,7 @@ def _samples(graph: Any, stream: Any) -> Iterator[Tuple[np.ndarray, bytes, bytes
                 columns = session.run([batch.images, batch.texts, batch.lexicons, batch.filenames])
             except tf.errors.OutOfRangeError:
                 return
-            except tf.errors.InvalidArgumentError as error:
+            except tf.errors.OpError as error:
                 if stream.report.error:  # what the pipeline found wrong with the data, in words
                     raise ValueError(stream.report.error) from error
                 raise
@@ -159,24 +156,24 @@ def _result(config: Any, metrics: RecognitionMetrics, report: Any, global_step: 
             "global_step": global_step}
 
 
-def _draw(samples: Sequence[Dict[str, Any]]) -> List[Image.Image]:
-    """The pictures, or none: an evaluation during a training must not end it for want of matplotlib."""
-    try:
-        return [draw_reading(width=_PICTURE_WIDTH, **sample) for sample in samples]
-    except ImportError as error:
-        _log.error("no pictures for TensorBoard: %s; install it with: pip install matplotlib", error)
-        return []
-
-
-def _write_summary(folder: str, result: Dict[str, Any], pictures: Sequence[Image.Image]) -> None:
+def _write_summary(folder: str, result: Dict[str, Any], to_draw: Sequence[Dict[str, Any]]) -> None:
+    """Writes an event file with the numbers and the pictures of `to_draw`. The result is there already, so nothing that
+    goes wrong here is more than a line in the log."""
     summary = tf.Summary()
     for name in ("word_accuracy", "normalized_edit_distance"):
         summary.value.add(tag="eval/" + name, simple_value=result[name])
-    for i, picture in enumerate(pictures):
-        image = summary.value.add(tag=f"recognition/{i}").image
-        image.height, image.width, image.colorspace = picture.height, picture.width, 3
-        image.encoded_image_string = encode(picture)
-    with tf.Graph().as_default():
-        writer = tf.summary.FileWriter(folder)
-        writer.add_summary(summary, result["global_step"])
-        writer.close()
+    try:
+        for i, sample in enumerate(to_draw):
+            picture = draw_reading(width=_PICTURE_WIDTH, **sample)
+            image = summary.value.add(tag=f"recognition/{i}").image
+            image.height, image.width, image.colorspace = picture.height, picture.width, 3
+            image.encoded_image_string = encode(picture)
+    except ImportError as error:
+        _log.error("no pictures for TensorBoard: %s; install it with: pip install matplotlib", error)
+    except Exception as error:
+        _log.error("no pictures for TensorBoard: %s", describe(error))
+    try:
+        with contextlib.closing(EventFile(folder)) as events:
+            events.add(summary, result["global_step"])
+    except Exception as error:
+        _log.error("no summary for TensorBoard: %s", describe(error))

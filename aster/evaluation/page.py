@@ -2,17 +2,20 @@
 import base64
 import collections
 import html
+import logging
 import math
 import os
-from typing import Any, Counter, Dict, List, Sequence, Tuple
+from typing import Any, Counter, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from aster import checkpoint
+from aster.errors import describe
 from aster.evaluation import report, tables
 from aster.evaluation.comparison import Comparison, compare
 from aster.evaluation.metrics import align, comparable, wilson
 from aster.reading.pictures import draw_reading, encode
 from aster.reading.recognizer import Recognizer
 
+_log = logging.getLogger(__name__)
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; margin: 1em 0 } td, th { padding: .2em .8em; text-align: right }
@@ -26,7 +29,8 @@ _NUM_DIFFERENT = 60
 _PICTURE_WIDTH = 800  # pixels
 
 
-def make_report(folders: Sequence[str], configs: Sequence[Any], data_sets: Sequence[report.DataSet]) -> Dict[str, str]:
+def make_report(folders: Sequence[str], configs: Sequence[Any], data_sets: Sequence[report.DataSet]
+                ) -> Iterator[Tuple[str, str]]:
     """Recognizes all data sets with the latest checkpoint of each experiment.
 
     Args:
@@ -34,30 +38,50 @@ def make_report(folders: Sequence[str], configs: Sequence[Any], data_sets: Seque
       configs: the TrainEvalPipelineConfig of each.
       data_sets: the test sets.
 
-    Returns:
-      {"html", "md", "csv" and "json": the text of the report in this format}.
+    Yields:
+      (format, text of the report in it) for json, csv, md and html, in this order: numbers first. If an error or Ctrl-C
+      ends the work, they have the data sets that were read until then.
 
     Raises:
       CheckpointError: an experiment has no checkpoint, or one that can't be used.
       ValueError: the data can't be used.
     """
-    results: List[List[report.Result]] = []  # per experiment, per data set
-    ascii_only = True
+    results: List[List[report.Result]] = [[] for _ in folders]  # per experiment, per data set
+    ascii_only: List[bool] = []
+    failure: Optional[BaseException] = None
+    try:
+        for result in _evaluate_all(folders, configs, data_sets, ascii_only):
+            results[len(ascii_only) - 1].append(result)
+    except (Exception, KeyboardInterrupt) as error:
+        if not results[0]:
+            raise
+        _log.error("the report has only what was read before this error")
+        failure = error
+    is_ascii = all(ascii_only)
+    flat = [result for own in results for result in own]
+    table = [row for result in flat for row in report.rows(result, is_ascii)]
+    comparisons = [compare(a, b) for others in results[1:] for a, b in zip(results[0], others)]
+    yield "json", tables.json_table(table, comparisons)
+    yield "csv", tables.csv_table(table)
+    yield "md", tables.markdown(table, comparisons)
+    yield "html", render(flat, table, comparisons, ascii_only=is_ascii)
+    if failure:
+        raise failure
+
+
+def _evaluate_all(folders: Sequence[str], configs: Sequence[Any], data_sets: Sequence[report.DataSet],
+                  ascii_only: List[bool]) -> Iterator[report.Result]:
+    """Yields the result of each experiment on each data set. `ascii_only` gets the value of each experiment."""
     names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
     if len(set(names)) < len(names):
         names = list(folders)
     for name, folder, config in zip(names, folders, configs):
         path = checkpoint.find_checkpoint(os.path.join(folder, "log"))
         with Recognizer(config, path, folder) as recognizer:
-            ascii_only = ascii_only and recognizer.ascii_only
-            results.append([report.evaluate_data_set(recognizer, name, data_set, options=config.eval_config,
-                                                     base_dir=folder, thumbnails=len(folders) > 1)
-                            for data_set in data_sets])
-    table = [row for own in results for result in own for row in report.rows(result, ascii_only)]
-    comparisons = [compare(a, b) for others in results[1:] for a, b in zip(results[0], others)]
-    return {"html": render([result for own in results for result in own], table, comparisons, ascii_only=ascii_only),
-            "md": tables.markdown(table, comparisons), "csv": tables.csv_table(table),
-            "json": tables.json_table(table, comparisons)}
+            ascii_only.append(recognizer.ascii_only)
+            for data_set in data_sets:
+                yield report.evaluate_data_set(recognizer, name, data_set, options=config.eval_config, base_dir=folder,
+                                               thumbnails=len(folders) > 1)
 
 
 def render(results: Sequence[report.Result], table: Sequence[report.Row], comparisons: Sequence[Comparison], *,
@@ -153,9 +177,15 @@ def _confusions(words: Sequence[report.Word], ascii_only: bool) -> str:
 
 
 def _failures(result: report.Result) -> str:
-    figures = [_figure(encode(draw_reading(reading, word.truth, width=_PICTURE_WIDTH), "JPEG"),
-                       f"{word.truth}, read as {word.text or 'nothing'} ({100 * math.exp(word.score):.1f} %) "
-                       f"{word.filename}") for word, reading in result.failures]
+    figures = []
+    for word, reading in result.failures:
+        caption = f"{word.truth}, read as {word.text or 'nothing'} ({100 * math.exp(word.score):.1f} %) {word.filename}"
+        try:
+            picture = encode(draw_reading(reading, word.truth, width=_PICTURE_WIDTH), "JPEG")
+        except Exception as error:  # a text too long to draw, say: the page can do without the picture
+            _log.error("%s: no picture of %.40r: %s", result.data_set, word.truth, describe(error))
+            picture = b""
+        figures.append(_figure(picture, caption))
     return f'<div class="pictures">{"".join(figures)}</div>'
 
 

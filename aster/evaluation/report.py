@@ -10,6 +10,8 @@ import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from aster.compat import tf
+from aster.data.dataset import check_inputs
 from aster.evaluation.evaluator import EvaluatedSample, recognize_records
 from aster.evaluation.metrics import RecognitionMetrics, comparable, wilson
 from aster.protos import input_reader_pb2
@@ -19,6 +21,7 @@ from aster.reading.recognizer import Reading, Recognizer
 
 _log = logging.getLogger(__name__)
 NUM_FAILURES = 24  # pictures in the page
+_FIELD = "--datasets"  # for messages
 # A pattern of the file's name; what the paper reports for this test set without a lexicon; on how many words.
 _PAPER = ((r"iiit5k.*test|iiit5k(?!.*train)", 0.934, 3000), (r"svt_?p|perspective", 0.785, 645),
           (r"svt(?!.*train)", 0.895, 647), (r"ic03(?!.*train)", 0.945, 860), (r"ic13(?!.*train)", 0.918, 1015),
@@ -106,6 +109,8 @@ class Row(NamedTuple):
 def find_data_sets(places: Sequence[str]) -> List[DataSet]:
     """Finds test sets. The shards NAME-00000-of-00008 and so on are one data set.
 
+    It does not look into the files; `check_data_set` does.
+
     Args:
       places: TFRecord files, patterns of their names, and folders of them.
 
@@ -130,6 +135,31 @@ def find_data_sets(places: Sequence[str]) -> List[DataSet]:
     return [DataSet(name if counts[name] == 1 else pattern, pattern) for pattern, name in names.items()]
 
 
+def check_data_set(data_set: DataSet, *, options: Any, base_dir: str) -> None:
+    """Looks at a data set before any is read, since reading them may take hours.
+
+    Args:
+      data_set: the data set.
+      options: the model's EvalConfig message.
+      base_dir: the experiment folder.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+      ValueError: the data can't be used.
+    """
+    reader, steps = _reader_and_steps(data_set, options)
+    with tf.Graph().as_default():
+        check_inputs([reader], steps, base_dir=base_dir, field=_FIELD, is_training=False)
+
+
+def _reader_and_steps(data_set: DataSet, options: Any) -> Tuple[Any, List[Any]]:
+    """The InputReader of a data set, and the steps by which a model preprocesses it."""
+    reader = input_reader_pb2.InputReader(shuffle=False, num_epochs=1)
+    reader.tf_record_input_reader.input_path = data_set.pattern
+    # without the configuration's text filters, so that all models get the same words, those of the literature
+    return reader, [step for step in options.data_preprocessing_steps if not step.HasField("string_filtering")]
+
+
 def evaluate_data_set(recognizer: Recognizer, experiment: str, data_set: DataSet, *, options: Any, base_dir: str,
                       thumbnails: bool = False) -> Result:
     """Recognizes all words of a data set.
@@ -148,11 +178,8 @@ def evaluate_data_set(recognizer: Recognizer, experiment: str, data_set: DataSet
     Raises:
       ValueError: the data can't be used.
     """
-    reader = input_reader_pb2.InputReader(shuffle=False, num_epochs=1)
-    reader.tf_record_input_reader.input_path = data_set.pattern
-    # without the configuration's text filters, so that all models get the same words, those of the literature
-    steps = [step for step in options.data_preprocessing_steps if not step.HasField("string_filtering")]
-    report, samples = recognize_records(recognizer, reader, steps, base_dir=base_dir, field="--datasets", details=True)
+    reader, steps = _reader_and_steps(data_set, options)
+    report, samples = recognize_records(recognizer, reader, steps, base_dir=base_dir, field=_FIELD, details=True)
     words: List[Word] = []
     failures: List[Tuple[float, int, Word, Reading]] = []  # a heap, on top of it the one with the lowest score
     order = itertools.count()  # tells failures of equal scores apart: Readings have no order

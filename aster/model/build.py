@@ -54,7 +54,8 @@ def _rectifier(config, base_dir, fused):
         # not folded: the last bit of a control point shows in the rectified image (see model/tps.py)
         _convnet(config.convnet, base_dir, fold=False), _layer_style(config.fc_hyperparams),
         input_size=(config.localization_h, config.localization_w), num_control_points=config.num_control_points,
-        init_bias_pattern=config.init_bias_pattern, margins=margins, activation=config.activation)
+        init_bias_pattern=config.init_bias_pattern, margins=margins, activation=config.activation,
+        max_distance=config.max_control_point_distance)
     return Rectifier(localization_net, (config.output_h, config.output_w),
                      num_control_points=config.num_control_points, margins=margins, fused=fused)
 

@@ -23,6 +23,8 @@ class LocalizationNet:
       init_bias_pattern: the initial pattern, see `tps.initial_control_points`.
       margins: (x, y) of that pattern, as fractions of width and height.
       activation: of the coordinates, none or sigmoid.
+      max_distance: how far outside of the image a point may be, as a fraction of width and height; 0 is no limit. It
+        needs activation none.
 
     Raises:
       ValueError: num_control_points, init_bias_pattern or activation is none of those.
@@ -30,7 +32,8 @@ class LocalizationNet:
 
     def __init__(self, convnet: Callable, fc_style: layers.LayerStyle, input_size: Tuple[int, int], *,
                  num_control_points: int, init_bias_pattern: str = "identity",
-                 margins: Tuple[float, float] = (0.1, 0.1), activation: str = "none") -> None:
+                 margins: Tuple[float, float] = (0.1, 0.1), activation: str = "none",
+                 max_distance: float = 0.0) -> None:
         if activation not in ("none", "sigmoid"):
             raise ValueError(f"activation is {activation!r}, expected none or sigmoid")
         self._convnet = convnet
@@ -38,10 +41,13 @@ class LocalizationNet:
         self._input_size = input_size
         self._num_control_points = num_control_points
         self._activation = activation
+        self._reach = 0.5 + max_distance if max_distance else 0.0  # of the points, from the middle of the image
         points = initial_control_points(init_bias_pattern, num_control_points, margins)
         if activation == "sigmoid":  # the bias is what the sigmoid turns into the points
             points = np.clip(points, 1e-6, 1.0 - 1e-6)
             points = np.log(points / (1.0 - points))
+        elif self._reach:  # likewise
+            points = 0.5 + self._reach * np.arctanh((points - 0.5) / self._reach)
         self._bias = points.ravel()
 
     def __call__(self, images: tf.Tensor, is_training: bool) -> tf.Tensor:
@@ -77,4 +83,6 @@ class LocalizationNet:
                 x = tf.matmul(0.1 * x, kernel) + bias
             if self._activation == "sigmoid":
                 x = tf.sigmoid(x)
+            elif self._reach:  # almost the identity near the middle; unlike clipping it has a gradient everywhere
+                x = 0.5 + self._reach * tf.tanh((x - 0.5) / self._reach)
         return tf.reshape(x, [-1, self._num_control_points, 2])

@@ -10,6 +10,7 @@ from aster.compat import CAN_EXPORT_ONNX, tf
 from aster.config import read_config
 from aster.data.charset import NUM_SPECIAL_LABELS
 from aster.data.preprocess import preprocess_image, preprocessed_shape
+from aster.files import written_whole
 from aster.model.beam_search import PAD_LABEL
 from aster.model.build import build_model
 from aster.model.recognition import Encoded, RecognitionModel, character_labels
@@ -61,8 +62,9 @@ def export_saved_model(exp_dir: str, output: str, greedy: bool = False, *, word_
 
     Raises:
       ValueError: the experiment has no usable configuration or checkpoint, or no word list where one is asked for.
+      OSError: the output can't be written. Nothing of it is left.
     """
-    config, path = _find(exp_dir, greedy, overrides)
+    config, path = _find(exp_dir, output, greedy, overrides)
     steps = config.eval_config.data_preprocessing_steps
     with tf.Graph().as_default(), tf.Session() as session:
         encoded = tf.placeholder(tf.string, [None], name="image_bytes")
@@ -107,6 +109,7 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
 
     Raises:
       ValueError: as in `export_saved_model`; a package is missing, or the predictors have different character sets.
+      OSError: the output can't be written. Nothing of it is left.
     """
     if not CAN_EXPORT_ONNX:
         raise ValueError("ONNX files need TensorFlow 2")
@@ -116,7 +119,7 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
         from tf2onnx import tf_loader
     except ImportError as error:
         raise ValueError(f'{error}; run: pip install -e ".[export]"') from error
-    config, path = _find(exp_dir, greedy, overrides)
+    config, path = _find(exp_dir, output, greedy, overrides)
     size = preprocessed_shape(config.eval_config.data_preprocessing_steps, exp_dir)
     characters: List[str] = []
     left_out: List[str] = []
@@ -142,7 +145,8 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
     onnx.helper.set_model_props(model, {"characters": json.dumps(characters),
                                         "label_offset": str(NUM_SPECIAL_LABELS)})
     onnx.checker.check_model(model)
-    onnx.save(model, output)
+    with written_whole(output) as temporary:
+        onnx.save(model, temporary)
     signature = f"images float [B, {size[0]}, {size[1] or 'W'}, 3] -> labels int32 [B, S], scores float [B]"
     return Export(signature, left_out)
 
@@ -244,14 +248,17 @@ def _save_model(session, output, image_bytes, texts, scores):
         tf.saved_model.signature_constants.PREDICT_METHOD_NAME)
     tf.get_variable("none", [], trainable=False)  # TensorFlow 1.4 can't save a model of constants only
     session.run(tf.global_variables_initializer())
-    builder = tf.saved_model.builder.SavedModelBuilder(output)
-    builder.add_meta_graph_and_variables(session, [tf.saved_model.tag_constants.SERVING], {
-        tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature})
-    builder.save()
+    with written_whole(output) as temporary:
+        builder = tf.saved_model.builder.SavedModelBuilder(temporary)
+        builder.add_meta_graph_and_variables(session, [tf.saved_model.tag_constants.SERVING], {
+            tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature})
+        builder.save()
 
 
-def _find(exp_dir, greedy, overrides):
+def _find(exp_dir, output, greedy, overrides):
     """-> configuration and path of the latest checkpoint."""
+    if os.path.lexists(output):
+        raise ValueError(f"{output} exists already; name one that does not")
     config = read_config(exp_dir, overrides)
     if greedy:
         for predictor in config.model.multi_predictors_recognition_model.predictor:

@@ -5,6 +5,8 @@ from typing import Any, List, Sequence, Tuple
 
 from aster.compat import tf
 
+_LOCALIZATION = re.compile(r"(^|/)LocalizationNet/")
+
 
 def learning_rate(config: Any, global_step: Any) -> Any:
     """Builds a schedule.
@@ -43,12 +45,14 @@ def _one_cycle(options, step):
                     cosine(top, end, (step - warmup) / (options.num_steps - warmup)))
 
 
-def make_optimizer(config: Any, global_step: Any) -> Tuple[Any, Any]:
+def make_optimizer(config: Any, global_step: Any, *, warmup_steps: int = 0, factor: float = 1.0) -> Tuple[Any, Any]:
     """Makes an optimizer.
 
     Args:
       config: an Optimizer message.
       global_step: scalar tensor.
+      warmup_steps: in so many steps the rate rises in a straight line to that of the schedule; 0 is no warm-up.
+      factor: of the rate.
 
     Returns:
       A tf.train.Optimizer, and its learning rate, scalar.
@@ -56,6 +60,10 @@ def make_optimizer(config: Any, global_step: Any) -> Tuple[Any, Any]:
     kind = config.WhichOneof("optimizer")
     options = getattr(config, kind)
     rate = learning_rate(options.learning_rate, global_step)
+    if warmup_steps:
+        rate *= tf.minimum(1.0, (tf.cast(global_step, tf.float32) + 1.0) / warmup_steps)
+    if factor != 1.0:
+        rate *= factor
     if kind == "rms_prop_optimizer":
         return tf.train.RMSPropOptimizer(rate, options.decay, options.momentum_optimizer_value,
                                          options.epsilon), rate
@@ -95,14 +103,43 @@ class NadamOptimizer(tf.train.Optimizer):
     _resource_apply_dense = _apply_dense
 
 
-def transform_gradients(gradients: Sequence[Tuple[Any, Any]], *, clip_norm: float = 0.0,
-                        bias_multiplier: float = 0.0) -> List[Tuple[Any, Any]]:
-    """Multiplies the gradients of biases, then clips each gradient.
+def apply_gradients(gradients: Sequence[Tuple[Any, Any]], config: Any, global_step: Any) -> Tuple[Any, Any]:
+    """Updates variables by the optimizer of a configuration, and those of the localization network at their own rate.
+
+    Args:
+      gradients: [(gradient, variable)].
+      config: a TrainConfig message.
+      global_step: the variable that counts steps, which becomes one more.
+
+    Returns:
+      The op of the update, and the learning rate of all but the localization network, scalar.
+    """
+    optimizer, rate = make_optimizer(config.optimizer, global_step, warmup_steps=config.learning_rate_warmup_steps)
+    factor = config.localization_learning_rate_factor
+    localization: List[Tuple[Any, Any]] = []
+    others: List[Tuple[Any, Any]] = []
+    for pair in gradients:
+        is_localization = factor != 1.0 and _LOCALIZATION.search(pair[1].op.name)
+        (localization if is_localization else others).append(pair)
+    if not localization:
+        return optimizer.apply_gradients(gradients, global_step=global_step), rate
+    own, _ = make_optimizer(config.optimizer, global_step, warmup_steps=config.learning_rate_warmup_steps,
+                            factor=factor)
+    if not others:
+        return own.apply_gradients(localization, global_step=global_step), rate
+    with tf.control_dependencies([own.apply_gradients(localization)]):  # its rate is that of the step before
+        return optimizer.apply_gradients(others, global_step=global_step), rate
+
+
+def transform_gradients(gradients: Sequence[Tuple[Any, Any]], *, clip_norm: float = 0.0, bias_multiplier: float = 0.0,
+                        global_norm: float = 0.0) -> List[Tuple[Any, Any]]:
+    """Multiplies the gradients of biases, then clips each gradient, then all of them together (Pascanu et al. 2013).
 
     Args:
       gradients: [(gradient, variable)].
       clip_norm: the largest norm of a gradient; 0 clips none.
       bias_multiplier: what the gradients of biases are multiplied by; 0 leaves them as they are.
+      global_norm: the largest norm of all gradients together; 0 clips none.
 
     Returns:
       [(gradient, variable)].
@@ -114,4 +151,8 @@ def transform_gradients(gradients: Sequence[Tuple[Any, Any]], *, clip_norm: floa
         if clip_norm:
             gradient = tf.clip_by_norm(gradient, clip_norm)
         transformed.append((gradient, variable))
+    if global_norm:
+        norm = tf.sqrt(2.0 * tf.add_n([tf.nn.l2_loss(gradient) for gradient, _ in transformed]))
+        scale = global_norm / tf.maximum(norm, global_norm)  # 0 where the norm is too large for a float
+        transformed = [(gradient * scale, variable) for gradient, variable in transformed]
     return transformed

@@ -1,40 +1,50 @@
 """What one watches of a training: lines in the log, scalars for TensorBoard, log/progress.csv and log/curves.png."""
 import contextlib
 import csv
+import io
 import logging
 import math
 import os
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from aster.compat import tf
+from aster.errors import describe
 from aster.training.curves import draw_curves
+from aster.training.events import EventFile
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BEFORE_NEW_EVENTS = 600.0  # after a failure
 COLUMNS = "step", "loss", "learning_rate", "images_per_second", "word_accuracy"
 
 
 class Progress:
     """Writes a line of progress now and then: step, mean loss since the last line, images/s, time left.
 
-    A full disk or a missing matplotlib never ends a training: the log says what could not be written.
+    What one watches never ends what it watches: whatever happens to these files, the log says it once, and training
+    goes on.
     """
 
-    def __init__(self, log_dir: str, *, num_steps: int, batch_size: int, writer: Any) -> None:
+    def __init__(self, log_dir: str, *, num_steps: int, batch_size: int, graph: Any = None) -> None:
         """Starts to watch.
 
         Args:
-          log_dir: folder of progress.csv and curves.png.
+          log_dir: folder of progress.csv, curves.png and event files.
           num_steps: the step at which training ends; 0 if it has no end.
           batch_size: images per step.
-          writer: a tf.summary.FileWriter.
+          graph: a tf.Graph for TensorBoard, or None.
         """
+        self._log_dir, self._graph = log_dir, graph
         self._path = os.path.join(log_dir, "progress.csv")
         self._picture: Optional[str] = os.path.join(log_dir, "curves.png")
-        self._num_steps, self._batch_size, self._writer = num_steps, batch_size, writer
-        self._since: Optional[float] = None
+        self._num_steps, self._batch_size = num_steps, batch_size
+        self._since: Optional[float] = None  # when the time began that is not counted yet
+        self._line_at = self._seconds = 0.0  # when the last line was; seconds of training since then
         self._losses: List[float] = []
+        self._events: Optional[EventFile] = None
+        self._no_events_until = 0.0
+        self._failing: Set[str] = set()
 
     def update(self, step: int, loss: float, learning_rate: float) -> None:
         """Counts a step, and writes a line if the last one is ten seconds old.
@@ -45,14 +55,16 @@ class Progress:
           learning_rate: its learning rate.
         """
         now = time.time()
-        self._losses.append(loss)
         if self._since is None:  # the first step builds and warms up: it says nothing about speed
             _log.info("step %d  loss %.4f", step, loss)
-            self._since, self._losses = now, []
+            self._since = self._line_at = now
             return
-        if now - self._since < _SECONDS_BETWEEN_LINES and step != self._num_steps:
+        self._losses.append(loss)
+        self._seconds += now - self._since
+        self._since = now
+        if now - self._line_at < _SECONDS_BETWEEN_LINES and step != self._num_steps:
             return
-        steps_per_second = len(self._losses) / max(now - self._since, 1e-9)
+        steps_per_second = len(self._losses) / max(self._seconds, 1e-9)
         speed = steps_per_second * self._batch_size
         mean = sum(self._losses) / len(self._losses)
         end, left = "", ""
@@ -64,12 +76,36 @@ class Progress:
         self._append(step, f"{mean:.4f}", f"{learning_rate:.3g}", f"{speed:.1f}", "")
         summary = tf.Summary()
         summary.value.add(tag="images_per_second", simple_value=speed)
-        self._writer.add_summary(summary, step)
+        self.add_summary(summary, step)
+        self._line_at, self._seconds, self._losses = now, 0.0, []
         self.pause()
 
     def pause(self) -> None:
-        """Forgets the time up to now: what was done since the last step, such as saving, is not training."""
-        self._since, self._losses = time.time(), []
+        """Leaves out the time up to now: what was done since the last step, such as saving, is not training."""
+        if self._since is not None:
+            self._since = time.time()
+
+    def add_summary(self, summary: Any, step: int) -> None:
+        """Writes a summary, a message or its bytes, for TensorBoard."""
+        if time.time() < self._no_events_until:
+            return
+        with self._training_goes_on(self._log_dir):
+            if not self._events:
+                self._events = EventFile(self._log_dir)
+                graph, self._graph = self._graph, None
+                if graph:
+                    self._events.add_graph(graph)
+            self._events.add(summary, step)
+            return
+        self.close()
+        self._no_events_until = time.time() + _SECONDS_BEFORE_NEW_EVENTS
+
+    def close(self) -> None:
+        """Closes the event file."""
+        events, self._events = self._events, None
+        if events:
+            with self._training_goes_on(self._log_dir):
+                events.close()
 
     def saved(self, step: int, word_accuracy: Optional[float] = None) -> None:
         """Draws the curves again, after a checkpoint.
@@ -83,38 +119,79 @@ class Progress:
         if self._picture:
             self._draw(self._picture)
 
+    def losses_until(self, step: int) -> List[float]:
+        """The losses of log/progress.csv up to a global step."""
+        with self._training_goes_on(self._path):
+            return [loss for at, loss in read_progress(self._path)["loss"] if at <= step]
+        return []
+
     def _draw(self, path: str) -> None:
-        try:
-            draw_curves(read_progress(self._path)).save(path)
-        except ImportError as error:
-            _log.error("%s is not drawn: %s; install it with: pip install matplotlib", path, error)
-            self._picture = None  # one line about it is enough
-        except Exception as error:  # whatever it is, training can do without the picture
-            _log.error("%s: %s; training goes on", path, getattr(error, "strerror", None) or error)
+        with self._training_goes_on(path):
+            try:
+                picture = draw_curves(read_progress(self._path))
+            except ImportError as error:
+                _log.error("%s is not drawn: %s; install it with: pip install matplotlib", path, error)
+                self._picture = None  # one line about it is enough
+                return
+            _require_file(path)
+            stream = io.BytesIO()
+            picture.save(stream, "PNG")
+            with open(path, "wb") as file:
+                file.write(stream.getvalue())
 
     def _append(self, *row: Any) -> None:
+        with self._training_goes_on(self._path):
+            _require_file(self._path)
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            with open(self._path, "ab+") as stream:
+                if stream.seek(0, os.SEEK_END) == 0:
+                    writer.writerow(COLUMNS)
+                else:
+                    stream.seek(-1, os.SEEK_END)
+                    text.write("" if stream.read() == b"\n" else "\n")  # after a line that a full disk cut short
+                writer.writerow(row)
+                stream.write(text.getvalue().encode("utf-8"))
+
+    @contextlib.contextmanager
+    def _training_goes_on(self, path: str) -> Iterator[None]:
+        """Logs whatever goes wrong with a file, the first time of several in a row."""
         try:
-            is_new = not os.path.exists(self._path)
-            with open(self._path, "a", newline="") as stream:
-                csv.writer(stream, lineterminator="\n").writerows([COLUMNS] * is_new + [row])
-        except OSError as error:
-            _log.error("%s: %s; training goes on", self._path, error.strerror)
+            yield
+            self._failing.discard(path)
+        except Exception as error:
+            what = describe(error)
+            if path not in self._failing:
+                _log.error("%s; training goes on", what if what.startswith(path) else f"{path}: {what}")
+            self._failing.add(path)
+
+
+def _require_file(path: str) -> None:
+    """Raises ValueError where a folder, pipe or device is in the place of a file; a pipe would wait for a reader."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError("it is not a file")
 
 
 def read_progress(path: str) -> Dict[str, List[Tuple[int, float]]]:
     """Reads log/progress.csv.
 
     Args:
-      path: the file; it may be missing, or end in a line that a full disk cut short.
+      path: the file. It may be missing or damaged; lines that can't be read are left out.
 
     Returns:
       {column: [(step, value)]}, sorted by step. Where a step was repeated after a stop, its last value counts.
+
+    Raises:
+      OSError: it can't be opened.
     """
     columns: Dict[str, Dict[int, float]] = {name: {} for name in COLUMNS[1:]}
-    if os.path.exists(path):
-        with open(path, newline="") as stream:
-            for row in csv.DictReader(stream):
+    if os.path.isfile(path):
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                row = dict(zip(COLUMNS, line.split(",")))
                 for name, values in columns.items():
-                    with contextlib.suppress(TypeError, ValueError):  # an empty field, or a line cut short
-                        values[int(row["step"])] = float(row[name])
+                    with contextlib.suppress(KeyError, ValueError):  # an empty field, or a line cut short
+                        value = float(row[name])
+                        if math.isfinite(value):
+                            values[int(row["step"])] = value
     return {name: sorted(values.items()) for name, values in columns.items()}

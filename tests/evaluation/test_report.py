@@ -3,17 +3,18 @@ import csv
 import json
 import os
 import re
+import shutil
 import sys
 
 import pytest
 from experiment import WORDS, draw_word, make_experiment
 
-from aster import checkpoint
+from aster import checkpoint, command
 from aster import eval as eval_command
 from aster.compat import tf
 from aster.config import read_config
 from aster.data.example import Sample, serialize
-from aster.evaluation import page, report, tables
+from aster.evaluation import evaluator, page, report, tables
 from aster.evaluation.comparison import compare, mcnemar
 from aster.evaluation.metrics import align, edit_distance, wilson
 from aster.training.loop import train
@@ -158,4 +159,63 @@ def test_models_that_read_other_words_are_not_compared():
 def test_a_missing_checkpoint(tmp_path):
     folder = make_experiment(tmp_path)
     with pytest.raises(checkpoint.CheckpointError):
-        page.make_report([folder], [read_config(folder)], [])
+        list(page.make_report([folder], [read_config(folder)], []))
+
+
+@pytest.fixture
+def run_report(experiments, tmp_path, monkeypatch):
+    """A function that runs eval with a report in tmp_path/out, and returns what ended it."""
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["eval", "--exp_dir", experiments[0], "--report", str(tmp_path / "out")]
+                            + [str(argument) for argument in arguments])
+        with pytest.raises(SystemExit) as stop:
+            command.run(eval_command.main)
+        return stop.value.code
+    return run
+
+
+def test_all_inputs_are_looked_at_before_the_first_is_read(experiments, tmp_path, monkeypatch, run_report):
+    def read(*_, **__):
+        raise AssertionError("it reads a data set")
+    monkeypatch.setattr(report, "evaluate_data_set", read)
+    good = os.path.join(experiments[0], "data", "words.tfrecord")
+    (tmp_path / "empty.tfrecord").write_bytes(b"")
+    (tmp_path / "other.tfrecord").write_bytes(b"no records at all, but some bytes")
+    untrained = make_experiment(tmp_path / "untrained")
+    for arguments, name in [(("--datasets", good, tmp_path / "typo.tfrecord"), "typo.tfrecord"),
+                            (("--datasets", good, tmp_path / "empty.tfrecord"), "empty.tfrecord"),
+                            (("--datasets", good, tmp_path / "other.tfrecord"), "other.tfrecord"),
+                            (("--datasets", good, "--compare", untrained), untrained)]:
+        assert name in run_report(*arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_has_what_was_read_before_an_error(experiments, tmp_path, monkeypatch, run_report):
+    evaluate = report.evaluate_data_set
+    for name in "first", "second":
+        shutil.copy(os.path.join(experiments[0], "data", "words.tfrecord"), str(tmp_path / (name + ".tfrecord")))
+
+    def read(recognizer, experiment, data_set, **options):
+        if data_set.name == "second":
+            raise ValueError("the second is broken")
+        return evaluate(recognizer, experiment, data_set, **options)
+    monkeypatch.setattr(report, "evaluate_data_set", read)
+    assert run_report("--datasets", tmp_path / "first.tfrecord", tmp_path / "second.tfrecord") == \
+        "error: the second is broken"
+    with open(str(tmp_path / "out" / "report.json")) as stream:
+        assert {row["data_set"] for row in json.load(stream)["rows"]} == {"first"}
+
+
+def test_a_picture_that_can_not_be_drawn_leaves_the_numbers(experiments, tmp_path, monkeypatch, caplog):
+    """As of a text that is too long for Pillow."""
+    def draw(*_, **__):
+        raise ValueError("too many characters in string")
+    for module in page, evaluator:
+        monkeypatch.setattr(module, "draw_reading", draw)
+    config = read_config(experiments[0], ["eval_config { num_visualizations: 3 }"])
+    path = checkpoint.find_checkpoint(os.path.join(experiments[0], "log"))
+    assert evaluator.evaluate(config, experiments[0], path)["count"] == len(WORDS)
+    data_sets = report.find_data_sets([os.path.join(experiments[0], "data")])
+    texts = dict(page.make_report([experiments[0]], [config], data_sets))
+    assert "words" in texts["html"] and json.loads(texts["json"])["rows"]
+    assert caplog.text.count("too many characters in string") >= 2

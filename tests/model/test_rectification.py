@@ -6,7 +6,8 @@ import pytest
 
 from aster.c_ops import ops
 from aster.compat import tf
-from aster.model import tps
+from aster.model import layers, tps
+from aster.model.localization import LocalizationNet
 from aster.model.sampler import bilinear_sample
 
 
@@ -118,3 +119,25 @@ def test_sampler_gradients(session):
             up, down = (session.run(value, {**feed, placeholder: array + s * step})
                         for s in (1, -1))
             np.testing.assert_allclose(gradient.ravel()[index], (up - down) / 4e-3, rtol=2e-2, atol=5e-3)
+
+
+@pytest.mark.parametrize("pattern", ["identity", "slope", "sine"])
+def test_bounded_control_points(session, pattern):
+    """They start at the pattern, like those without a bound, and stay within their distance of the image."""
+    images = tf.constant(np.random.RandomState(0).uniform(-1, 1, [3, 32, 64, 3]).astype(np.float32))
+    style, points = layers.LayerStyle(layers.variance_scaling()), {}
+    for distance in 0.0, 0.25:
+        with tf.variable_scope(f"distance{int(100 * distance)}"):
+            net = LocalizationNet(lambda x, _: [x[:, ::16, ::16]], style, (32, 64), num_control_points=6,
+                                  init_bias_pattern=pattern, max_distance=distance)
+            points[distance] = net(images, False)
+    session.run(tf.global_variables_initializer())
+    free, bounded = session.run([points[0.0], points[0.25]])
+    np.testing.assert_allclose(bounded, free, atol=1e-6)
+    weights, = [v for v in tf.global_variables() if v.op.name.startswith("distance25")
+                and v.op.name.endswith("fully_connected_1/weights")]
+    for scale in 0.1, 100.0:
+        session.run(weights.assign(tf.random_normal(weights.shape, stddev=scale, seed=1)))
+        bounded = session.run(points[0.25])
+        assert np.abs(bounded - 0.5).max() <= 0.75 + 1e-6
+    assert np.abs(bounded - 0.5).max() > 0.74

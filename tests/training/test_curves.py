@@ -41,7 +41,7 @@ def test_a_missing_matplotlib_is_one_line_in_the_log(tmp_path, monkeypatch, capl
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    watch = progress.Progress(str(tmp_path), num_steps=3, batch_size=1, writer=None)
+    watch = progress.Progress(str(tmp_path), num_steps=3, batch_size=1)
     watch.saved(1, 0.5)
     watch.saved(2, 0.5)
     assert caplog.text.count("pip install matplotlib") == 1 and not (tmp_path / "curves.png").exists()
@@ -52,5 +52,5 @@ def test_a_picture_that_can_not_be_drawn_does_not_end_training(tmp_path, monkeyp
     def fail(_):
         raise RuntimeError("no such font")
     monkeypatch.setattr(progress, "draw_curves", fail)
-    progress.Progress(str(tmp_path), num_steps=3, batch_size=1, writer=None).saved(1)
+    progress.Progress(str(tmp_path), num_steps=3, batch_size=1).saved(1)
     assert "no such font; training goes on" in caplog.text

@@ -4,8 +4,8 @@ import pytest
 from google.protobuf import text_format
 
 from aster.compat import tf
-from aster.protos import optimizer_pb2
-from aster.training.optimizer import learning_rate, make_optimizer, transform_gradients
+from aster.protos import optimizer_pb2, train_pb2
+from aster.training.optimizer import apply_gradients, learning_rate, make_optimizer, transform_gradients
 
 RATE = "learning_rate { constant_learning_rate { learning_rate: 0.1 } }"
 GRADIENTS = [np.array(g, np.float64) for g in ([1.0, -2.0], [0.5, 0.25], [-3.0, 0.0], [0.1, 0.1])]
@@ -89,3 +89,47 @@ def test_clipping_and_bias_multiplier():
         clipped = session.run([g for g, _ in transform_gradients(pairs, clip_norm=1.0, bias_multiplier=0.1)])
     np.testing.assert_allclose(scaled, [[3, 4], [6, 8], [6, 8], [3, 4]])
     np.testing.assert_allclose(clipped, [[0.6, 0.8], [0.3, 0.4], [0.3, 0.4], [0.6, 0.8]], rtol=1e-6)
+
+
+def test_clipping_of_all_gradients_together():
+    for values, expected in (([3.0], [4.0, 12.0]), ([3.0 / 13], [4.0 / 13, 12.0 / 13])), \
+            (([0.3], [0.4, 0.0]), ([0.3], [0.4, 0.0])), (([3e38], [3e38, 3e38]), ([0.0], [0.0, 0.0])):
+        with tf.Graph().as_default(), tf.Session() as session:
+            pairs = [(tf.constant(value), tf.get_variable(f"v{i}", [len(value)])) for i, value in enumerate(values)]
+            clipped = session.run([g for g, _ in transform_gradients(pairs, global_norm=1.0)])
+        for a, b in zip(clipped, expected):
+            np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_warm_up_of_any_schedule():
+    config = text_format.Parse("""momentum_optimizer { learning_rate { manual_step_learning_rate {
+        initial_learning_rate: 1.0 schedule { step: 6 learning_rate: 0.1 } } } }""", optimizer_pb2.Optimizer())
+    with tf.Graph().as_default(), tf.Session() as session:
+        step = tf.placeholder(tf.int64, [])
+        _, rate = make_optimizer(config, step, warmup_steps=4)
+        rates = [session.run(rate, {step: at}) for at in range(8)]
+    np.testing.assert_allclose(rates, [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 0.1, 0.1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum_optimizer", "rms_prop_optimizer", "adam_optimizer", "nadam_optimizer",
+                                       "adadelta_optimizer"])
+def test_the_localization_network_at_a_rate_of_its_own(optimizer):
+    """It moves by a tenth of what it would, whatever the optimizer, and the rest as before."""
+    moved = {}
+    for factor in 1.0, 0.1:
+        config = text_format.Parse(f"""optimizer {{ {optimizer} {{ {RATE} }} }}
+            localization_learning_rate_factor: {factor}""", train_pb2.TrainConfig())
+        with tf.Graph().as_default(), tf.Session() as session:
+            variables = [tf.get_variable(name, initializer=[1.0, 2.0]) for name in (
+                "LocalizationNet/conv1/weights", "Predictor/LocalizationNetwork/weights")]
+            step = tf.train.get_or_create_global_step()
+            update, rate = apply_gradients([(tf.constant(GRADIENTS[0], tf.float32), v) for v in variables], config,
+                                           step)
+            session.run(tf.global_variables_initializer())
+            before = session.run(variables)
+            for _ in range(3):
+                session.run(update)
+            moved[factor] = [new - old for old, new in zip(before, session.run(variables))]
+            assert session.run(step) == 3 and session.run(rate) == pytest.approx(0.1)
+    np.testing.assert_allclose(moved[0.1][0], 0.1 * moved[1.0][0], rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(moved[0.1][1], moved[1.0][1], rtol=1e-6)

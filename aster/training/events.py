@@ -1,0 +1,51 @@
+"""The event files that TensorBoard shows."""
+import itertools
+import os
+import socket
+import time
+from typing import Any
+
+from aster.compat import tf
+from aster.files import errors_name
+
+_number = itertools.count()
+
+
+class EventFile:
+    """Writes summaries to a new event file of a folder. Each of them is on the disk when `add` returns.
+
+    tf.summary.FileWriter writes in a thread of its own, where a full disk is noticed by nobody (TensorFlow 1.4), or
+    ends with a traceback (TensorFlow 2).
+    """
+
+    def __init__(self, folder: str) -> None:
+        """Makes the folder and the file in it. Raises OSError, which names the file, as all methods do."""
+        self.path = os.path.join(folder, f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}."
+                                         f"{next(_number)}")
+        with errors_name(self.path):
+            os.makedirs(folder, exist_ok=True)
+            self._writer = tf.python_io.TFRecordWriter(self.path)
+        try:
+            self._write(file_version="brain.Event:2")
+        except OSError:
+            os.remove(self.path)
+            raise
+
+    def add(self, summary: Any, step: int) -> None:
+        """Adds a summary, a message or its bytes, of a global step."""
+        message = summary if isinstance(summary, tf.Summary) else tf.Summary.FromString(summary)
+        self._write(summary=message, step=step)
+
+    def add_graph(self, graph: Any) -> None:
+        """Adds a tf.Graph."""
+        self._write(graph_def=graph.as_graph_def(add_shapes=True).SerializeToString())
+
+    def close(self) -> None:
+        """Closes the file."""
+        with errors_name(self.path):
+            self._writer.close()
+
+    def _write(self, **fields: Any) -> None:
+        with errors_name(self.path):
+            self._writer.write(tf.Event(wall_time=time.time(), **fields).SerializeToString())
+            self._writer.flush()

@@ -1,0 +1,42 @@
+"""Signals that ask a training to stop."""
+import contextlib
+import logging
+import signal
+from typing import Any, Dict, Optional
+
+_log = logging.getLogger(__name__)
+_NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP"}  # Windows lacks the last one
+
+
+class Signals:
+    """Remembers the first of Ctrl-C, SIGTERM and SIGHUP, so that the current step is finished and saved.
+
+    A second signal acts at once.
+
+    Attributes:
+      received: the signal's name, or None.
+      number: the signal's number, or 0.
+    """
+
+    def __init__(self) -> None:
+        """Starts to listen."""
+        self.received: Optional[str] = None
+        self.number = 0
+        self._previous: Dict[int, Any] = {}
+        for name in _NAMES:
+            number = getattr(signal, name, None)
+            if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):  # under nohup
+                continue
+            with contextlib.suppress(ValueError):  # not in the main thread: whoever calls us handles signals
+                self._previous[number] = signal.signal(number, self._receive)
+
+    def _receive(self, number: int, _: Any) -> None:
+        self.number = int(number)
+        self.received = _NAMES[signal.Signals(number).name]
+        _log.info("%s: finishing this step, then saving", self.received)
+        self.restore()
+
+    def restore(self) -> None:
+        """Stops to listen: signals do again what they did before."""
+        while self._previous:
+            signal.signal(*self._previous.popitem())

@@ -1,0 +1,189 @@
+"""The training loop: steps, saves, and says what it does; and saves what is good, whatever ends it."""
+import logging
+import re
+import time
+from typing import Any, Callable, NamedTuple, Optional
+
+from aster import checkpoint
+from aster.compat import tf
+from aster.errors import describe
+from aster.training import TrainingStopped
+from aster.training.divergence import CURES, CheckpointKeeper, DivergenceWatch
+from aster.training.progress import Progress
+from aster.training.saver import Saver
+from aster.training.signals import Signals
+
+_log = logging.getLogger(__name__)
+
+
+class TrainingGraph(NamedTuple):
+    """What the loop runs.
+
+    Attributes:
+      step: makes one step, and gives total loss, global step after it, learning rate, and the share of control points
+        that are far outside of their images.
+      stream: the Stream of batches.
+      summary: for TensorBoard, a scalar string.
+      global_step: the variable that counts steps.
+      batch_size: images per step.
+    """
+    step: Any
+    stream: Any
+    summary: Any
+    global_step: Any
+    batch_size: int
+
+
+class Stepper:
+    """Makes the steps of one training."""
+
+    def __init__(self, session: Any, graph: TrainingGraph, config: Any, log_dir: str, first_step: int,
+                 evaluate: Optional[Callable[[str], Optional[float]]] = None) -> None:
+        """Prepares the steps.
+
+        Args:
+          session: of the graph, with all variables restored and the stream initialized.
+          graph: the TrainingGraph.
+          config: a TrainConfig message.
+          log_dir: folder of the checkpoints.
+          first_step: the global step before the first step.
+          evaluate: see `train`.
+        """
+        self._session, self._graph, self._config, self._log_dir = session, graph, config, log_dir
+        self._first_step, self._evaluate = first_step, evaluate
+        self._saver = Saver(log_dir, config.keep_checkpoint_every_n_hours)
+        self._progress = Progress(log_dir, num_steps=config.num_steps, batch_size=graph.batch_size,
+                                  graph=session.graph)
+        self._keeper = CheckpointKeeper(log_dir)
+        is_new = not first_step and not config.fine_tune_checkpoint
+        self._watch = DivergenceWatch(self._progress.losses_until(first_step), is_new)
+        if self._watch.diverged:
+            _log.warning("training had diverged already before step %d: %s", first_step, self._watch.diverged)
+
+    def run(self) -> int:
+        """Makes steps until num_steps, the end of the data, a signal, or an error. Then it saves.
+
+        Returns:
+          The global step at the end.
+
+        Raises:
+          ValueError: the data can't be read any more.
+          CheckpointError: the last checkpoint can't be saved.
+          TrainingStopped: see `train`.
+          Exception: whatever else ends a step. The steps before are saved.
+        """
+        failure: Optional[Exception] = None
+        signals = Signals()
+        try:
+            try:
+                self._make_steps(signals)
+            except tf.errors.OutOfRangeError:
+                _log.info("the data ended (num_epochs) at step %d", self._step())
+            except TrainingStopped:  # it diverged: the parameters are not worth saving
+                raise
+            except Exception as error:
+                _raise_if_not_finite(error, self._step() + 1, self._log_dir)
+                failure = error
+            self._save_last(failure)
+        finally:
+            signals.restore()
+            self._progress.close()
+        report = self._graph.stream.report
+        _log.info("%s", report)
+        if failure and report.error:
+            raise ValueError(report.error) from failure
+        if failure:
+            raise failure
+        if signals.received:
+            raise TrainingStopped(f"stopped by {signals.received} at step {self._step()}; to go on from there, run the "
+                                  "same command again", 128 + signals.number)
+        return self._step()
+
+    def _step(self) -> int:
+        return int(self._session.run(self._graph.global_step))
+
+    def _make_steps(self, signals: Signals) -> None:
+        step, saved_at = self._first_step, time.time()
+        while not signals.received and not 0 < self._config.num_steps <= step:
+            if step % self._config.save_summaries_steps == 0:
+                (loss, step, rate, far), summary = self._session.run([self._graph.step, self._graph.summary])
+                self._progress.add_summary(summary, step)
+            else:
+                loss, step, rate, far = self._session.run(self._graph.step)
+            step = int(step)
+            self._progress.update(step, float(loss), float(rate))
+            problem = self._watch.update(float(loss), float(far))
+            if problem:
+                self._diverge(step, problem)
+            if time.time() - saved_at > self._config.save_checkpoint_secs:
+                self._keep_or_discard()
+                path = self._saver.save(self._session, step, is_last=False)
+                if path:
+                    self._show(path, step)
+                saved_at = time.time()
+
+    def _keep_or_discard(self) -> None:
+        """Before a checkpoint of parameters that may be ruined, keeps those that it may push out."""
+        if not self._watch.is_suspicious():
+            self._keeper.discard()
+        elif not self._watch.diverged:  # otherwise they are kept already, or were ruined when training was resumed
+            try:
+                self._keeper.keep()
+            except Exception as error:  # a full disk, say
+                _log.error("%s; training goes on", describe(error))
+
+    def _diverge(self, step: int, problem: str) -> None:
+        """Keeps the checkpoints of before, and warns or stops."""
+        kept = "no checkpoint was saved before"
+        try:
+            if self._keeper.keep():
+                kept = f"the checkpoints of before are kept in {self._keeper.folder}"
+        except Exception as error:
+            kept = f"the checkpoints of before can't be kept ({describe(error)}): copy them now"
+        message = f"step {step}: training has diverged: {problem}; {kept}. {CURES}"
+        if self._config.stop_on_divergence:
+            raise TrainingStopped(f"{message}. Training stopped (stop_on_divergence), and this step was not saved")
+        _log.warning("%s. Training goes on; with stop_on_divergence: true it would stop", message)
+
+    def _show(self, path: str, step: int) -> None:
+        """Evaluates a new checkpoint and draws the curves."""
+        accuracy = None
+        if self._evaluate:
+            try:
+                accuracy = self._evaluate(path)
+            except Exception as error:  # what one watches never ends a training
+                _log.error("can't evaluate %s: %s; training goes on", path, describe(error))
+        self._progress.saved(step, accuracy)
+        self._progress.pause()
+
+    def _save_last(self, failure: Optional[Exception]) -> None:
+        """Saves the last step, if there was one. After a failure, that one is the news, and not that of saving."""
+        try:
+            step = self._step()
+            if step == self._first_step:
+                return
+            path = self._saver.save(self._session, step)
+        except Exception as error:
+            if not failure:
+                raise
+            _log.error("%s", describe(error))
+            return
+        if failure:
+            _log.info("saved %s; to go on from there, run the same command again", path)
+        else:
+            _log.info("saved %s", path)
+            self._show(str(path), step)
+
+
+def _raise_if_not_finite(error: Exception, step: int, log_dir: str) -> None:
+    """Raises TrainingStopped if TensorFlow's error is about a number that is not finite."""
+    if not isinstance(error, tf.errors.InvalidArgumentError):
+        return
+    # the words of check_numerics, and of summaries, which may come first
+    match = re.search(r"^(.*) : Tensor had|Nan in summary (histogram)", error.message, re.MULTILINE)
+    if match:
+        saved = checkpoint.list_checkpoints(log_dir)
+        what = (match.group(1) or "a control point").strip()
+        where = f"the last checkpoint is {saved[-1]}" if saved else "no checkpoint was saved before"
+        raise TrainingStopped(f"step {step}: {what} is infinite or not a number, so training stopped and this step was "
+                              f"not saved; {where}. {CURES}") from error
