@@ -65,8 +65,8 @@ def find_checkpoint(exp_dir: str) -> str:
     log_dir = os.path.join(exp_dir, "log")
     if not checkpoint.list_checkpoints(log_dir):
         raise checkpoint.CheckpointError(
-            f"{log_dir}: no checkpoint. Train the experiment first: python -m aster.train --exp_dir {exp_dir}. "
-            "The pretrained model needs no --exp_dir")
+            f"{log_dir}: no checkpoint. Train the experiment first: python -m aster.train --exp_dir {exp_dir}, "
+            f"or copy a checkpoint into {log_dir}. The pretrained model needs no --exp_dir")
     return checkpoint.find_checkpoint(log_dir)
 
 
@@ -161,7 +161,7 @@ def check_writable(path: str, is_folder: bool = False) -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a command's main function. An error that the user can mend ends it with one line and status 1."""
+    """Runs a command's main function. An error that the user can repair ends it with one line and status 1."""
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     for noisy in ("tensorflow", "absl", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
