@@ -32,7 +32,7 @@ def parse_arguments() -> argparse.Namespace:
                         help="count the characters of the texts that are not among these")
     parser.add_argument("--charset_file", metavar="FILE",
                         help="the same, with the characters in a file, one a line")
-    parser.add_argument("--sheet", metavar="PNG", help="draw the first words with their keypoints and texts")
+    parser.add_argument("--sheet", metavar="PNG", help="draw the first words with their key points and texts")
     parser.add_argument("--num_images", type=int, default=80, metavar="N",
                         help="how many words --sheet draws (default: 80)")
     return parser.parse_args()
@@ -112,7 +112,7 @@ def _describe(counts):
         f"widths: {widths.min()} to {widths.max()}, median {int(np.median(widths))}",
         f"heights: {heights.min()} to {heights.max()}, median {int(np.median(heights))}",
         "images: " + ", ".join(f"{count} {name}" for name, count in counts.formats.most_common()),
-        f"with keypoints: {counts.keypoints}",
+        f"with key points: {counts.keypoints}",
         f"with lexicons: {len(lexicons)}{range_of_lexicons}"]
 
 
