@@ -161,7 +161,7 @@ def check_writable(path: str, is_folder: bool = False) -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a command's main function. An error that the user can repair ends it with one line and status 1."""
+    """Runs a command's main function. An error that the user can mend ends it with one line and status 1."""
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     for noisy in ("tensorflow", "absl", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.ERROR)

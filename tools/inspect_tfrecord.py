@@ -112,7 +112,7 @@ def _describe(counts):
         f"widths: {widths.min()} to {widths.max()}, median {int(np.median(widths))}",
         f"heights: {heights.min()} to {heights.max()}, median {int(np.median(heights))}",
         "images: " + ", ".join(f"{count} {name}" for name, count in counts.formats.most_common()),
-        f"with key points: {counts.keypoints}",
+        f"with keypoints: {counts.keypoints}",
         f"with lexicons: {len(lexicons)}{range_of_lexicons}"]
 
 

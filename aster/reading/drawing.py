@@ -87,7 +87,7 @@ def write(axes: Any, x: float, y: float, text: str, *, size: float, weight: str 
       x: where the text starts, in units.
       y: its baseline, in units.
       text: any text; a box stands for each character that the font lacks.
-      size: the size of the letters, in units.
+      size: of the letters, in units.
       weight: "normal" or "bold".
       within: the largest width, in units. A longer text is written smaller, and then cut.
       **style: other properties of matplotlib's texts.
