@@ -25,7 +25,7 @@ def find_checkpoint(path: str, base_dir: Optional[str] = None) -> str:
     """Finds a checkpoint.
 
     Args:
-      path: of a checkpoint, with or without .index; or of a folder, for the latest checkpoint in it.
+      path: the path of a checkpoint, with or without .index; or of a folder, for the latest checkpoint in it.
       base_dir: the experiment folder, if a configuration names the path; see `files.find_file`.
 
     Returns:
@@ -110,7 +110,7 @@ def restore(session: Any, path: str, variables: Sequence[Any], *, use_moving_ave
     """Restores variables, all of which a checkpoint must have in the same shape.
 
     Args:
-      session: of the variables' graph.
+      session: a session of the variables' graph.
       path: the checkpoint's path.
       variables: the variables.
       use_moving_averages: take the moving averages of variables that have them.
@@ -138,7 +138,7 @@ def warm_start(session: Any, path: str, variables: Sequence[Any]) -> List[str]:
     """Restores those variables that a checkpoint has in the same shape.
 
     Args:
-      session: of the variables' graph.
+      session: a session of the variables' graph.
       path: the checkpoint's path.
       variables: the variables.
 
@@ -161,7 +161,7 @@ def resume(session: Any, log_dir: str, variables: Sequence[Any]) -> Optional[str
     now; they keep their initial values, and the log says so.
 
     Args:
-      session: of the variables' graph.
+      session: a session of the variables' graph.
       log_dir: the folder.
       variables: the model's and the optimizer's variables, and the global step.
 

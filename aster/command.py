@@ -75,8 +75,8 @@ def find_checkpoint(exp_dir: str) -> str:
     log_dir = os.path.join(exp_dir, "log")
     if not checkpoint.list_checkpoints(log_dir):
         raise checkpoint.CheckpointError(
-            f"{log_dir}: no checkpoint. Train the experiment first: python -m aster.train --exp_dir {exp_dir}. "
-            "The pretrained model needs no --exp_dir")
+            f"{log_dir}: no checkpoint. Train the experiment first: python -m aster.train --exp_dir {exp_dir}, "
+            f"or copy a checkpoint into {log_dir}. The pretrained model needs no --exp_dir")
     return checkpoint.find_checkpoint(log_dir)
 
 

@@ -93,6 +93,9 @@ def session_config(num_cpus: int = 1, reading: bool = False, bfloat16: bool = Fa
         runs, the one that fuses convolutions. The others copy all constants, which takes seconds.
       bfloat16: whether convolutions and matrix products are done in bfloat16, on processors that have it.
 
+    Returns:
+      A tf.ConfigProto.
+
     Raises:
       ValueError: `bfloat16` on TensorFlow 1.4.
     """

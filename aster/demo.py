@@ -70,7 +70,7 @@ def _parse_arguments() -> argparse.Namespace:
     arguments = command.parse_arguments(parser)
 
     if bool(arguments.input_image) == (arguments.serve is not None):
-        parser.error("name images with --input_image, or --serve a page, not both")
+        parser.error("give either --input_image or --serve")
     if arguments.serve is not None and (arguments.json or arguments.csv or arguments.output_dir or
                                         arguments.orientations):
         parser.error("--serve shows its results on its page; it takes no --json, --csv, --output_dir, --orientations")

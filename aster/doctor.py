@@ -1,4 +1,4 @@
-"""Says what of this machine is fine for ASTER, what is not, and the command that mends it: python -m aster.doctor"""
+"""Says what of this machine is fine for ASTER, what is not, and the command that repairs it: python -m aster.doctor"""
 import argparse
 import contextlib
 import importlib
@@ -32,33 +32,36 @@ class Finding(NamedTuple):
     """What a check found.
 
     Attributes:
-      state: "ok", "note" (something may be missed) or "BAD" (nothing works until it is mended).
+      state: "ok", "note" (something may be missed) or "BAD" (nothing works until it is repaired).
       what: a line that says what was found.
-      mend: the command or the step that mends it.
+      repair: the command or the step that repairs it.
     """
     state: str
     what: str
-    mend: str = ""
+    repair: str = ""
 
 
 def main() -> None:
     """Makes all checks, prints what they found, and exits with status 1 if anything is BAD."""
     argparse.ArgumentParser(prog="python -m aster.doctor", description=(
         "Check the Python, the packages, the builds, the GPU and the disk of this machine. Print what is fine, what is "
-        "not, and the command that mends it. The exit status is 1 if something must be mended.")).parse_args()
+        "not, and the command that repairs it. The exit status is 1 if something must be repaired.")).parse_args()
     with command.start_up_noise_hidden():
         findings = [finding for check in CHECKS for finding in check()]
     for finding in findings:
         print(f"{finding.state:<5} {finding.what}")
-        if finding.mend:
-            print(f"      -> {finding.mend}")
+        if finding.repair:
+            print(f"      -> {finding.repair}")
     num_bad = sum(finding.state == "BAD" for finding in findings)
-    print(f"{num_bad} of {len(findings)} checks need mending" if num_bad else "Nothing needs mending.")
+    print(f"{num_bad} of {len(findings)} checks need repair" if num_bad else "Nothing needs repair.")
     sys.exit(1 if num_bad else 0)
 
 
 def check_python() -> Iterator[Finding]:
-    """Checks that there is a TensorFlow for this Python."""
+    """Checks that the environment is activated, and that there is a TensorFlow for this Python."""
+    if not importlib.util.find_spec("numpy") and not importlib.util.find_spec("tensorflow"):
+        yield Finding("BAD", f"{sys.executable} has neither numpy nor TensorFlow",
+                      "source .venv-tf2/bin/activate, or see Install in README.md")
     version = f"Python {platform.python_version()}, {sys.executable}"
     if _ON_PYTHON_3_6 or sys.version_info >= (3, 10):
         yield Finding("ok", version)
@@ -95,10 +98,10 @@ def check_tensorflow() -> Iterator[Finding]:
     try:
         compat = importlib.import_module("aster.compat")
     except Exception as error:
-        mend = "pip install tensorflow"
+        repair = "pip install tensorflow"
         if _ON_PYTHON_3_6:
-            mend = "pip install tensorflow==1.4.0 (CPU), or tensorflow-gpu==1.4.0 with CUDA 8 and cuDNN 6"
-        yield Finding("BAD", f"TensorFlow: {cause(error)}", mend)
+            repair = "pip install tensorflow==1.4.0 (CPU), or tensorflow-gpu==1.4.0 with CUDA 8 and cuDNN 6"
+        yield Finding("BAD", f"TensorFlow: {cause(error)}", repair)
         return
     yield Finding("ok", compat.describe())
 

@@ -18,7 +18,7 @@ def main() -> None:
         "Evaluate each new checkpoint of EXP_DIR/log on the eval_input_reader of EXP_DIR/config/trainval.prototxt "
         "(TensorBoard summaries go to EXP_DIR/log/eval). Or evaluate the latest checkpoint on the test sets of "
         "--datasets."))
-    parser.add_argument("--exp_dir", help="experiment folder")
+    parser.add_argument("--exp_dir", help="experiment folder; needed unless --compare is given")
     command.add_overrides(parser)
     parser.add_argument("--norepeat", action="store_true", help="evaluate the latest checkpoint and stop")
     parser.add_argument("--json", metavar="F", help="write the latest results to this file")

@@ -13,7 +13,7 @@ def find_file(path: str, base_dir: Optional[str] = None) -> str:
     """Finds a file that a configuration names.
 
     Args:
-      path: as written in the configuration.
+      path: the path as the configuration has it.
       base_dir: the experiment folder. A relative path is looked up there first, then in the working directory.
 
     Returns:

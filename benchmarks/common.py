@@ -40,7 +40,7 @@ def texts(batch: int) -> List[str]:
 
 
 def backbone(batch: int, is_training: bool) -> tf.Tensor:
-    """Builds the ResNet of the demo model alone, of TensorFlow's own layers.
+    """Builds the ResNet of the full model alone, of TensorFlow's own layers.
 
     Args:
       batch: how many images it gets; they have the rectified size, 32x100.

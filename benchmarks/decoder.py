@@ -1,4 +1,4 @@
-"""Measures the library's C++ ops beside the same computation in standard ops, with the demo model's sizes.
+"""Measures the library's C++ ops beside the same computation in standard ops, with the full model's sizes.
 
     python benchmarks/decoder.py [BATCH]
 """

@@ -1,4 +1,4 @@
-"""Measures the demo model beside the same model of variables and standard operations, as in the published system.
+"""Measures the full model beside the same model of variables and standard operations, as in the published system.
 
     python benchmarks/plain.py BATCH
 """

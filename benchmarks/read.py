@@ -1,4 +1,4 @@
-"""Measures reading with the demo model: python benchmarks/read.py BATCH [fp32|bf16]"""
+"""Measures reading with the full model: python benchmarks/read.py BATCH [fp32|bf16]"""
 import sys
 from typing import Callable
 

@@ -1,4 +1,4 @@
-"""Measures training steps of the demo model: python benchmarks/train.py BATCH [fp32|bf16]"""
+"""Measures training steps of the full model: python benchmarks/train.py BATCH [fp32|bf16]"""
 import sys
 from typing import Callable
 

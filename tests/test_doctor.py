@@ -15,7 +15,7 @@ def test_this_machine(capsys, monkeypatch):
         doctor.main()
     printed = capsys.readouterr().out
     assert stopped.value.code == 0, printed
-    for expected in "TensorFlow ", "op library", "configuration language", "free in", "Nothing needs mending":
+    for expected in "TensorFlow ", "op library", "configuration language", "free in", "Nothing needs repair":
         assert expected in printed
 
 
@@ -29,8 +29,8 @@ def test_help(capsys, monkeypatch):
 def test_packages_have_versions_and_optional_ones_are_listed(monkeypatch):
     assert all(re.match(r"(configuration language|\w+ \d[\w.]*)$", finding.what) for finding in doctor.check_packages())
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
-    mends = [finding.mend for finding in doctor.check_optional_packages()]
-    assert "pip install scipy" in mends and "pip install pyspellchecker" in mends
+    repairs = [finding.repair for finding in doctor.check_optional_packages()]
+    assert "pip install scipy" in repairs and "pip install pyspellchecker" in repairs
 
 
 def test_a_broken_package_is_named_with_its_remedy(monkeypatch):
@@ -39,14 +39,14 @@ def test_a_broken_package_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setattr(doctor.importlib, "import_module", missing)
     findings = list(doctor.check_packages()) + list(doctor.check_tensorflow())
     assert all(finding.state == "BAD" for finding in findings)
-    mends = " ".join(finding.mend for finding in findings)
-    assert "pip install pillow" in mends and "pip install tensorflow" in mends and "build_ext" in mends
+    repairs = " ".join(finding.repair for finding in findings)
+    assert "pip install pillow" in repairs and "pip install tensorflow" in repairs and "build_ext" in repairs
 
 
 def test_an_op_library_that_does_not_load(monkeypatch):
     monkeypatch.setitem(sys.modules, "aster.c_ops.ops", None)
     finding, = doctor.check_ops()
-    assert finding.state == "BAD" and "build_ext --inplace" in finding.mend
+    assert finding.state == "BAD" and "build_ext --inplace" in finding.repair
 
 
 def test_a_machine_with_a_gpu(monkeypatch):
@@ -54,7 +54,7 @@ def test_a_machine_with_a_gpu(monkeypatch):
                         if command[0] == "nvidia-smi" else "")
     findings = list(doctor.check_gpus()) + list(doctor.check_compilers())
     assert findings[0].what == "GPU: NVIDIA H200, 570.1, 143771 MiB"
-    assert any("apt-get install g++" in finding.mend for finding in findings)
+    assert any("apt-get install g++" in finding.repair for finding in findings)
 
 
 def test_a_full_disk(monkeypatch):
@@ -72,3 +72,4 @@ def test_it_runs_without_tensorflow_or_a_build(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           universal_newlines=True)
     assert done.returncode == 1 and "BAD   numpy" in done.stdout and "BAD   TensorFlow" in done.stdout, done.stderr
+    assert re.search("-> (.*)", done.stdout).group(1).startswith("source .venv-tf2/bin/activate")

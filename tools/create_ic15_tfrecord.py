@@ -4,7 +4,7 @@
     python tools/create_ic15_tfrecord.py --data_dir ch4_test_word_images_gt --output_path ic15.tfrecord --check
 
 Word images are Task 4.3: gt.txt or Challenge4_Test_Task3_GT.txt, beside the images. They are copied as they are. If
-there is a coords.txt, each word has keypoints: the corners of its quadrilateral. Photos are Task 4.1 or 4.4, with
+there is a coords.txt, each word has key points: the corners of its quadrilateral. Photos are Task 4.1 or 4.4, with
 gt_img_*.txt. The box around each quadrilateral is cropped, and words marked ### ("do not care") are left out.
 
 The published converter can't read these lists, because of their byte order marks, quotes and escapes. It read a list of
@@ -62,7 +62,7 @@ def read_corners(path: str) -> Dict[str, np.ndarray]:
 
     Returns:
       {image name: float [4, 2]}: corners in pixels, clockwise from the top left. Lines that can't be read are left
-      out; their words get no keypoints.
+      out; their words get no key points.
     """
     corners = {}
     for _, line in lists.read_lines(path) if os.path.exists(path) else ():

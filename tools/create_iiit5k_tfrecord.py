@@ -3,7 +3,7 @@
 
     python tools/create_iiit5k_tfrecord.py --data_dir IIIT5K --output_path data/iiit5k_50.tfrecord --lexicon 50 --check
 
-Images are copied as they are. If there is a trainCharBound.mat, words of the training split have keypoints: curves
+Images are copied as they are. If there is a trainCharBound.mat, words of the training split have key points: curves
 through the tops and the bottoms of their characters. The published converter crashes on the training split, which has
 no lexicons.
 """
@@ -88,7 +88,7 @@ def text_of(value: Any) -> str:
 
 
 def character_curves(boxes: np.ndarray) -> Optional[np.ndarray]:
-    """Makes the keypoints of a word.
+    """Makes the key points of a word.
 
     Args:
       boxes: [n, 4], the (x, y, width, height) of its characters in pixels.

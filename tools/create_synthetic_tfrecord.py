@@ -61,7 +61,7 @@ def parse_arguments(arguments: Optional[Sequence[str]] = None) -> argparse.Names
     parser.add_argument("--backgrounds", metavar="FOLDER",
                         help="photographs to write on; other backgrounds are used too")
     parser.add_argument("--preview", metavar="PNG",
-                        help="draw the first images with their keypoints and texts")
+                        help="draw the first images with their key points and texts")
     parser.add_argument("--num_workers", type=_positive, metavar="N", default=os.cpu_count(),
                         help="number of worker processes (default: one for each core)")
     options = parser.parse_args(arguments)

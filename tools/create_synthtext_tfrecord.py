@@ -3,7 +3,7 @@
 
     python tools/create_synthtext_tfrecord.py --data_dir SynthText --output_path synthtext.tfrecord --num_shards 100
 
-Each word is cropped with a margin and has keypoints: parabolas through the tops and the bottoms of its characters.
+Each word is cropped with a margin and has key points: parabolas through the tops and the bottoms of its characters.
 Words whose crop is outside of the image or smaller than 20 pixels are left out, and so are images whose boxes don't fit
 their texts. (The published converter crashes on gt.mat as scipy reads it today.)
 """

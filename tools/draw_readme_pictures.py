@@ -1,8 +1,9 @@
-"""Draws docs/images/reading.png and attention.png: sample photos as the pretrained model reads them.
+"""Draws docs/images/reading.png and attention.png: sample images, which are rendered words, as the pretrained
+model reads them.
 
     python tools/draw_readme_pictures.py
 
-Photos that it misreads stop it, so that none can get into the README.
+Images that it misreads stop it, so that none can get into the README.
 """
 import os
 import sys
@@ -26,7 +27,7 @@ def main():
     for name, reading in readings.items():
         truth = os.path.splitext(name)[0].partition("_")[2]
         if reading.text.lower() != truth.lower():
-            sys.exit(f"{name} is read as {reading.text!r}; name other photos in SEVERAL")
+            sys.exit(f"{name} is read as {reading.text!r}; name other images in SEVERAL")
     folder = os.path.join(REPOSITORY, "docs", "images")
     draw_readings([readings[name] for name in SEVERAL], WIDTH).save(os.path.join(folder, "reading.png"), optimize=True)
     draw_reading(readings[SINGLE], width=WIDTH).save(os.path.join(folder, "attention.png"), optimize=True)

@@ -32,7 +32,7 @@ def parse_arguments() -> argparse.Namespace:
                         help="count the characters of the texts that are not among these")
     parser.add_argument("--charset_file", metavar="FILE",
                         help="the same, with the characters in a file, one a line")
-    parser.add_argument("--sheet", metavar="PNG", help="draw the first words with their keypoints and texts")
+    parser.add_argument("--sheet", metavar="PNG", help="draw the first words with their key points and texts")
     parser.add_argument("--num_images", type=int, default=80, metavar="N",
                         help="how many words --sheet draws (default: 80)")
     return parser.parse_args()

@@ -20,8 +20,8 @@ folder. `experiments/` has examples to start from.
 - **Fields.** `tools/write_config_reference.py` makes the tables below from the comments in `protos/`. A field that a
   configuration leaves out has its default. Of the fields marked *one of*, a message has at most one. Fields whose
   number in `protos/` is 101 or more are this library's own; the others are those of the published system.
-- **Deprecated fields.** They have no effect. Configurations of the published system may keep them; train and eval name
-  them at start.
+- **Deprecated fields.** They have no effect. Configurations of the published system may keep them; every command that
+  reads one names them at start.
 - **Paths.** A relative path is looked up in the experiment folder first, then in the working directory.
 - **Characters.** Name them once, in the `character_set` of the model. Label maps and text filters use it unless they
   name their own.

@@ -42,7 +42,7 @@ def spline_grid(points: tf.Tensor, inverse: tf.Tensor, lift: tf.Tensor, name: Op
       points: float32 [B, K, 2], the control points.
       inverse: float32 [K, C], which maps them to the C coefficients.
       lift: float32 [C, P], which maps those to the P pixels.
-      name: of the operation.
+      name: the name of the operation.
 
     Returns:
       [B, P, 2].
@@ -66,7 +66,7 @@ def bilinear_sample(images: tf.Tensor, grid: tf.Tensor, name: Optional[str] = No
       images: float32 or float64 [B, H, W, C].
       grid: [B, P, 2], (x, y) as fractions of width and height. Pixel coordinates are clipped to [0, W - 2] and
         [0, H - 2], so that points outside the image read its border.
-      name: of the operation.
+      name: the name of the operation.
 
     Returns:
       [B, P, C].
@@ -100,7 +100,7 @@ def attention_lstm(inputs: tf.Tensor, state_kernel: tf.Tensor, keys: tf.Tensor, 
       forget_bias: is added to the pre-activation of the forget gate.
       attend_first: whether the first step has a glimpse.
       reverse: whether the steps go from the last to the first.
-      name: of the operation.
+      name: the name of the operation.
 
     Returns:
       The outputs h, [B, S, U].
@@ -124,7 +124,7 @@ def lstm(inputs: tf.Tensor, state_kernel: tf.Tensor, *, forget_bias: float = 1.0
       state_kernel: [U, 4U].
       forget_bias: is added to the pre-activation of the forget gate.
       reverse: whether the steps go from the last to the first.
-      name: of the operation.
+      name: the name of the operation.
 
     Returns:
       The outputs h, [B, S, U].
@@ -180,7 +180,7 @@ def beam_search(label_inputs: tf.Tensor, state_kernel: tf.Tensor, keys: tf.Tenso
       pad_label: stands after the end label.
       forget_bias: as in attention_lstm.
       tree: a model.prefix_tree.PrefixTree; only its texts can be decoded. It works on CPUs only. None: any text can be.
-      name: of the operation.
+      name: the name of the operation.
 
     Returns:
       labels int32 [B, steps], end labels included;

@@ -31,8 +31,8 @@ def serialize(sample: Sample, width: Optional[int] = None, height: Optional[int]
 
     Args:
       sample: the Sample.
-      width: of the image in pixels, if known.
-      height: likewise.
+      width: the width of the image in pixels, if known.
+      height: the height of the image in pixels, if known.
 
     Returns:
       The bytes of a tf.train.Example. Equal samples give equal bytes.

@@ -17,7 +17,7 @@ class Comparison(NamedTuple):
       only_first: words that only the first recognized.
       only_second: words that only the second recognized.
       neither: words that none recognized.
-      p_value: of McNemar's test, whether the two differ by more than chance.
+      p_value: the p-value of McNemar's test, whether the two differ by more than chance.
       different: (first's Word, second's Word) where exactly one of them is right.
     """
     data_set: str

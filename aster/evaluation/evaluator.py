@@ -40,7 +40,7 @@ def evaluate(config: Any, exp_dir: str, checkpoint_path: str, *,
     Args:
       config: a TrainEvalPipelineConfig.
       exp_dir: the experiment folder.
-      checkpoint_path: of the checkpoint, without an ending.
+      checkpoint_path: the path of the checkpoint, without an ending.
       on_result: a function of the result that is called as soon as there is one: before the pictures.
 
     Returns:

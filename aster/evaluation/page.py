@@ -89,9 +89,9 @@ def render(results: Sequence[report.Result], table: Sequence[report.Row], compar
     """Writes the page.
 
     Args:
-      results: of all experiments.
+      results: the results of all experiments.
       table: their rows.
-      comparisons: of pairs of experiments.
+      comparisons: the comparisons of pairs of experiments.
       ascii_only: see `comparable`.
 
     Returns:

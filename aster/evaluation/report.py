@@ -42,7 +42,7 @@ class Word(NamedTuple):
       text: the text read.
       score: the text's summed log-probability.
       right: whether the text is right, by the metric's rules.
-      filename: of the image.
+      filename: the name of the image file.
       lexicon_size: words in the record's own lexicon; 0 if it has none.
       corrected: the word of this lexicon that is nearest to the text; None without a lexicon.
       thumbnail: a JPEG file of the image as the model saw it; empty unless models are compared.

@@ -69,7 +69,7 @@ def markdown(table: Sequence[Row], comparisons: Sequence[Comparison] = ()) -> st
 
     Args:
       table: its rows.
-      comparisons: of pairs of models.
+      comparisons: the comparisons of pairs of models.
 
     Returns:
       The text: the table, the comparisons and the protocol.
@@ -99,7 +99,7 @@ def json_table(table: Sequence[Row], comparisons: Sequence[Comparison] = ()) -> 
 
     Args:
       table: its rows.
-      comparisons: of pairs of models.
+      comparisons: the comparisons of pairs of models.
 
     Returns:
       The text of an object with "protocol", "rows" and "comparisons".

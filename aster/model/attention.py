@@ -25,7 +25,7 @@ def keys(memory: tf.Tensor, num_units: int, scope: str) -> tf.Tensor:
     Args:
       memory: [B, T, C].
       num_units: A, size of the attention.
-      scope: of the variable.
+      scope: the scope of the variable.
 
     Returns:
       [B, T, A].
@@ -41,7 +41,7 @@ def weights(query_size: int, num_units: int, scope: str) -> Tuple[tf.Tensor, tf.
     Args:
       query_size: Q, size of the queries.
       num_units: A, size of the attention.
-      scope: of the variables.
+      scope: the scope of the variables.
 
     Returns:
       query_kernel [Q, A] and v [A].

@@ -12,8 +12,8 @@ class StnConvnet:
     """The localization network's six 3x3 convolutions, with a 2x2 pool after each but the last.
 
     Args:
-      style: of the convolutions.
-      channels: of each convolution.
+      style: how the convolutions are made.
+      channels: the number of channels of each convolution.
     """
 
     CHANNELS = 32, 64, 128, 256, 256, 256
@@ -38,8 +38,8 @@ class CrnnNet:
     """The convolutions of CRNN (Shi et al., PAMI 2017).
 
     Args:
-      style: of the convolutions.
-      channels: of each of the seven convolutions.
+      style: how the convolutions are made.
+      channels: the number of channels of each of the seven convolutions.
       num_branches: feature maps, 1 to 3; the second and the third are of coarser scales.
     """
 
@@ -77,8 +77,8 @@ class ResNet:
     """The residual network of the ASTER paper (table 1): a convolution and five blocks, by default 45 layers.
 
     Args:
-      style: of the convolutions.
-      channels: of the first convolution and of each block.
+      style: how the convolutions are made.
+      channels: the numbers of channels of the first convolution and of each block.
       units: residual units of each block.
     """
 

@@ -11,9 +11,10 @@ from aster.model.beam_search import PAD_LABEL, Decoded, beam_search
 class TeacherForced(NamedTuple):
     """What a teacher-forced pass gives: the decoder gets the true labels as inputs.
 
-    logits: [B, S, num_labels].
-    targets: int32 [B, S], the label that each step should predict.
-    lengths: int32 [B], how many steps of each text count in the loss.
+    Attributes:
+      logits: [B, S, num_labels].
+      targets: int32 [B, S], the label that each step should predict.
+      lengths: int32 [B], how many steps of each text count in the loss.
     """
     logits: tf.Tensor
     targets: tf.Tensor
@@ -26,8 +27,9 @@ Teaching = TeacherForced  # its name in version 0.1
 class DecoderState(NamedTuple):
     """What one step hands to the next, for W hypotheses of each image.
 
-    cell: the state of the recurrent cell, an LstmState or a GruState, each tensor [B, W, num_units].
-    glimpse: [B, W, C].
+    Attributes:
+      cell: the state of the recurrent cell, an LstmState or a GruState, each tensor [B, W, num_units].
+      glimpse: [B, W, C], the features that the last step attended to.
     """
     cell: Any
     glimpse: tf.Tensor
@@ -183,7 +185,7 @@ class AttentionDecoder:
         return _Weights(cell, label_kernel + cell.bias, glimpse_kernel, attentions, output_kernel, output_bias)
 
     def _can_fuse(self, weights):
-        """Of several memories the ops must know the lengths."""
+        """Whether the ops serve: with several memories, their lengths must be known when the graph is built."""
         lengths = [a.memory.shape.as_list()[1] for a in weights.attentions]
         return self._fused and (len(lengths) == 1 or None not in lengths)
 

@@ -24,7 +24,7 @@ class Encoder:
 
         Args:
           images: [B, H, W, 3], -1..1.
-          is_training: for batch normalization.
+          is_training: whether batch normalization uses the batch's own mean and variance.
 
         Returns:
           A feature sequence [B, T, C] per feature map.

@@ -14,7 +14,7 @@ from aster.compat import tf
 class BatchNorm(NamedTuple):
     """Hyperparameters of batch normalization.
 
-    decay: of the moving averages of mean and variance.
+    decay: the decay of the moving averages of mean and variance.
     center: whether there is a learned offset (beta).
     scale: whether there is a learned factor (gamma).
     epsilon: is added to the variance.
@@ -30,7 +30,7 @@ class BatchNorm(NamedTuple):
 class LayerStyle(NamedTuple):
     """What all layers of one network have in common.
 
-    initializer: of the kernels.
+    initializer: the initializer of the kernels.
     regularizer: a function of a kernel that returns a penalty, or None.
     activation: a function of tensors, or None.
     batch_norm: None: layers have biases instead.
@@ -74,11 +74,11 @@ def conv2d(inputs: tf.Tensor, channels: int, kernel_size: Tuple[int, int], style
 
     Args:
       inputs: [B, H, W, C].
-      channels: of the result.
+      channels: the number of channels of the result.
       kernel_size: (height, width).
-      style: of the network.
-      is_training: for batch normalization.
-      scope: of the variables weights, and biases or BatchNorm/*.
+      style: the style of the network's layers.
+      is_training: whether batch normalization uses the batch's own mean and variance.
+      scope: the scope of the variables weights, and biases or BatchNorm/*.
       stride: (height, width).
       padding: SAME or VALID.
       activate: False: without the activation of the style.
@@ -109,10 +109,10 @@ def fully_connected(inputs: tf.Tensor, units: int, style: LayerStyle, is_trainin
 
     Args:
       inputs: [..., C].
-      units: of the result.
-      style: of the network.
-      is_training: for batch normalization.
-      scope: of the variables weights, and biases or BatchNorm/*.
+      units: the number of units of the result.
+      style: the style of the network's layers.
+      is_training: whether batch normalization uses the batch's own mean and variance.
+      scope: the scope of the variables weights, and biases or BatchNorm/*.
 
     Returns:
       [..., units].
@@ -166,7 +166,7 @@ def batch_norm(inputs: tf.Tensor, hyperparams: BatchNorm, is_training: bool) -> 
 
     Args:
       inputs: [B, C] or [B, H, W, C].
-      hyperparams: of batch normalization.
+      hyperparams: the settings of batch normalization.
       is_training: whether mean and variance are those of the batch; otherwise they are the moving averages.
 
     Returns:

@@ -17,7 +17,7 @@ class LocalizationNet:
 
     Args:
       convnet: a function of images and is_training that returns feature maps; the last one counts.
-      fc_style: of the hidden layer.
+      fc_style: the style of the hidden layer.
       input_size: (height, width) to which images are resized.
       num_control_points: K, even and at least 4.
       init_bias_pattern: the initial pattern, see `tps.initial_control_points`.
@@ -55,7 +55,7 @@ class LocalizationNet:
 
         Args:
           images: [B, H, W, 3], -1..1.
-          is_training: for batch normalization.
+          is_training: whether batch normalization uses the batch's own mean and variance.
 
         Returns:
           [B, K, 2], (x, y) as fractions of width and height.

@@ -73,7 +73,7 @@ def next_nodes(tree: PrefixTree, num_labels: int) -> np.ndarray:
     """Writes a tree as a table.
 
     Args:
-      tree: of N nodes.
+      tree: a tree of N nodes.
       num_labels: labels that there are, start and end label included.
 
     Returns:

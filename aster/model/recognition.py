@@ -44,8 +44,8 @@ class Recognition(NamedTuple):
       texts: string [B], of the best predictor.
       scores: float32 [B], log-probabilities of the texts.
       best: int32 [B], which predictor the text is of.
-      predictor_texts: for each predictor string [B], in reading order.
-      decoded: for each predictor what its decoder returned.
+      predictor_texts: the texts of each predictor, string [B], in reading order.
+      decoded: what the decoder of each predictor returned.
       rectification: None without a rectifier.
       preprocessed_images: float32 [B, H, W, 3], -1..1.
     """
@@ -63,7 +63,7 @@ class TrainingPass(NamedTuple):
 
     Attributes:
       losses: {name of the predictor, or "keypoints": scalar}.
-      teacher_forced: for each predictor what its decoder returned.
+      teacher_forced: what the decoder of each predictor returned.
       rectification: None without a rectifier.
     """
     losses: "OrderedDict[str, tf.Tensor]"
@@ -114,7 +114,7 @@ class RecognitionModel:
 
         Args:
           encoded: what `encode` returned.
-          trees: for each predictor the tree of the only texts that it may write.
+          trees: for each predictor, the tree of the only texts that it may write.
 
         Returns:
           A Recognition; the predictor whose text has the highest score wins.

@@ -37,7 +37,7 @@ def project(weights: CellWeights, inputs: tf.Tensor) -> tf.Tensor:
     """Computes what the inputs add to the pre-activations of a cell.
 
     Args:
-      weights: of the cell.
+      weights: the parameters of the cell.
       inputs: [..., inputs], for example of all time steps.
 
     Returns:
@@ -58,7 +58,7 @@ class LstmCell:
       num_units: size of the state.
       forget_bias: is added to the pre-activation of the forget gate.
       use_peepholes: whether the gates also see the memory c.
-      initializer: of the kernel; None: TensorFlow's default.
+      initializer: the initializer of the kernel; None: TensorFlow's default.
       regularizer: a function of the kernel that returns a penalty, or None.
     """
 
@@ -94,7 +94,7 @@ class LstmCell:
         """Makes one time step.
 
         Args:
-          weights: of this cell.
+          weights: the parameters of this cell.
           projected: [..., 4 * num_units], what `project` gives for the inputs of the step.
           state: the last state, each tensor [..., num_units].
 
@@ -116,7 +116,7 @@ class GruCell:
 
     Args:
       num_units: size of the state.
-      initializer: of the kernels; None: TensorFlow's default.
+      initializer: the initializer of the kernels; None: TensorFlow's default.
       regularizer: a function of a kernel that returns a penalty, or None.
     """
 
@@ -164,7 +164,7 @@ class BidirectionalRnn:
       forward_cell: reads the sequence from the first to the last time step.
       backward_cell: reads it from the last to the first.
       num_output_units: units of the fully connected layer; 0: there is none.
-      fc_style: of that layer; None: with ReLU and biases.
+      fc_style: the style of that layer; None: with ReLU and biases.
       fused: whether ASTER's op makes the loop over time where it can (LSTM without peepholes).
     """
 
@@ -180,8 +180,8 @@ class BidirectionalRnn:
 
         Args:
           sequence: [B, T, C].
-          is_training: for batch normalization of the fully connected layer.
-          scope: of the variables.
+          is_training: whether the fully connected layer's batch normalization uses the batch's own mean and variance.
+          scope: the scope of the variables.
 
         Returns:
           [B, T, num_output_units], or without a fully connected layer [B, T, the units of both cells].

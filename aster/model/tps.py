@@ -66,8 +66,9 @@ def _edges(num_points, x_margin, top, bottom):
 class Spline(NamedTuple):
     """The constants of a spline with K control points on an image of P pixels.
 
-    inverse: float32 [K + 3, K], maps source points to coefficients.
-    lift: float32 [P, K + 3], maps coefficients to the pixels of the rectified image, row by row.
+    Attributes:
+      inverse: float32 [K + 3, K], maps source points to coefficients.
+      lift: float32 [P, K + 3], maps coefficients to the pixels of the rectified image, row by row.
     """
     inverse: np.ndarray
     lift: np.ndarray
@@ -78,8 +79,8 @@ def make_spline(control_points: np.ndarray, height: int, width: int) -> Spline:
 
     Args:
       control_points: float64 [K, 2], on the rectified image.
-      height: of the rectified image, in pixels.
-      width: of the rectified image, in pixels.
+      height: the height of the rectified image, in pixels.
+      width: the width of the rectified image, in pixels.
 
     Returns:
       Spline.
@@ -111,8 +112,8 @@ def sampling_grid(source_points: tf.Tensor, spline: Spline, *, fused: bool = Fal
 
     Args:
       source_points: [B, K, 2], control points on the input image.
-      spline: of the rectified image.
-      fused: True: by ASTER's op. False: by one product with a matrix that never computes the coefficients.
+      spline: the constants of the rectified image's spline.
+      fused: True: by ASTER's op. False: by one matrix product, without the coefficients.
 
     Returns:
       [B, P, 2], for the pixels row by row.

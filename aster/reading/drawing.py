@@ -34,7 +34,7 @@ def render(figure: "Figure", width: int = PIXELS) -> Image.Image:
 
     Args:
       figure: one of this module, or another of `new_figure`.
-      width: of the picture, in pixels.
+      width: the width of the picture, in pixels.
 
     Returns:
       An RGB image.
@@ -61,8 +61,8 @@ def finish(axes: Any, height: float) -> "Figure":
     """Gives the figure of `new_axes` its size; a hundred units make an inch.
 
     Args:
-      axes: of `new_axes`.
-      height: of the drawing, in units.
+      axes: what `new_axes` made.
+      height: the height of the drawing, in units.
 
     Returns:
       The figure.
@@ -83,7 +83,7 @@ def write(axes: Any, x: float, y: float, text: str, *, size: float, weight: str 
     """Writes one line of text.
 
     Args:
-      axes: of `new_axes`.
+      axes: what `new_axes` made.
       x: where the text starts, in units.
       y: its baseline, in units.
       text: any text; a box stands for each character that the font lacks.
@@ -123,7 +123,7 @@ def show_image(axes: Any, image: np.ndarray, corner: Sequence[float], size: Sequ
     """Shows an image in a thin frame, so that a white one stands out from the white figure.
 
     Args:
-      axes: of `new_axes`.
+      axes: what `new_axes` made.
       image: [H, W, 3], 0..255.
       corner: (x, y) of its top left, in units.
       size: (width, height) to show it in, in units.

@@ -18,7 +18,7 @@ class Reading(NamedTuple):
     Attributes:
       text: what was read.
       score: log-probability of the text.
-      probabilities: of each character of the text, 0..1.
+      probabilities: the probability of each character of the text, 0..1.
       orientation: by how many degrees counterclockwise the image was turned to be read.
       error: why the image can't be read.
 

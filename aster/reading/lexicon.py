@@ -15,9 +15,10 @@ _log = logging.getLogger(__name__)
 class Lexicon(NamedTuple):
     """Words as the predictors of a model can write them.
 
-    spellings: for each predictor, {text that it writes: the word that the text stands for}.
-    trees: for each predictor, the PrefixTree of these texts, in the direction in which it decodes.
-    num_words: how many words the list has.
+    Attributes:
+      spellings: for each predictor, {text that it writes: the word that the text stands for}.
+      trees: for each predictor, the PrefixTree of these texts, in the direction in which it decodes.
+      num_words: how many words the list has.
     """
     spellings: List[Dict[str, str]]
     trees: List[PrefixTree]

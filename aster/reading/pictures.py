@@ -36,7 +36,7 @@ def draw_reading(reading: "Reading", truth: Optional[str] = None, *, corrected: 
       reading: a Reading with details.
       truth: the true text, to name beside the text read.
       corrected: the word of a lexicon that the text was replaced by.
-      width: of the picture, in pixels; from 800 on its smallest letters are easy to read.
+      width: the width of the picture, in pixels; from 800 on its smallest letters are easy to read.
 
     Returns:
       An RGB image.
@@ -52,7 +52,7 @@ def draw_readings(readings: Sequence["Reading"], width: int = PIXELS) -> Image.I
 
     Args:
       readings: Readings with details.
-      width: of the picture, in pixels.
+      width: the width of the picture, in pixels.
 
     Returns:
       An RGB image.

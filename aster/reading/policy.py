@@ -107,7 +107,7 @@ def word_value(score: Any, num_characters: Any, policy: ReadingPolicy) -> Any:
 
     Args:
       score: log-probability of the word, an array.
-      num_characters: of the word, a float array.
+      num_characters: the number of the word's characters, a float array.
       policy: `bonus_per_character` is added for each character.
 
     Returns:

@@ -93,7 +93,7 @@ def train_op(clones: Clones, config: Any, global_step: Any) -> Tuple[Any, Any]:
     """Builds one step of training.
 
     Args:
-      clones: of `build_clones`.
+      clones: what `build_clones` made.
       config: a TrainConfig message.
       global_step: the variable that counts steps.
 

@@ -48,7 +48,7 @@ class Saver:
         """Saves a checkpoint.
 
         Args:
-          session: of the variables' graph.
+          session: a session of the variables' graph.
           step: the global step.
           is_last: whether training ends now. If not, a failure (a full disk, say) is only logged: training goes on, and
             the older checkpoints stay.

@@ -1,4 +1,4 @@
-"""Rendered words: reproducible, with true keypoints, and never a test word in training."""
+"""Rendered words: reproducible, with true key points, and never a test word in training."""
 import codecs
 import hashlib
 import io

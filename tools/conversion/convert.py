@@ -90,7 +90,7 @@ def positive(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace, load: Callable[[argparse.Namespace], DataSet]) -> None:
-    """Runs a converter. An error that a user can mend ends it with one line and status 1.
+    """Runs a converter. An error that a user can repair ends it with one line and status 1.
 
     Args:
       arguments: the parsed options of make_parser.

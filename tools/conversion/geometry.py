@@ -1,4 +1,4 @@
-"""Boxes to crop, and keypoints: the curves along the top and the bottom of a word."""
+"""Boxes to crop, and key points: the curves along the top and the bottom of a word."""
 import argparse
 from typing import Sequence, Tuple, Union
 
@@ -66,7 +66,7 @@ def quadrilateral(numbers: Sequence[Union[str, float]]) -> np.ndarray:
 
 
 def corner_curves(corners: np.ndarray) -> np.ndarray:
-    """Makes keypoints of a quadrilateral.
+    """Makes key points of a quadrilateral.
 
     Args:
       corners: float [4, 2], clockwise from the top left.
@@ -78,7 +78,7 @@ def corner_curves(corners: np.ndarray) -> np.ndarray:
 
 
 def text_curves(tops: np.ndarray, bottoms: np.ndarray) -> np.ndarray:
-    """Fits the keypoints of a word: a parabola along its top and one along its bottom.
+    """Fits the key points of a word: a parabola along its top and one along its bottom.
 
     Each curve goes from its leftmost point to its rightmost point. Through one or two points it is a straight line.
 

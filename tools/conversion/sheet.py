@@ -9,7 +9,7 @@ _COLUMNS, _CELL = 8, (200, 120)
 
 
 def draw(samples: Sequence, path: str, font: Optional[Callable[[str], Any]] = None) -> None:
-    """Draws samples with their keypoints: the top curve red, the bottom curve cyan, and the text below.
+    """Draws samples with their key points: the top curve red, the bottom curve cyan, and the text below.
 
     Args:
       samples: they have `encoded`, `text` and `keypoints`, as aster.data.example.Sample has.

@@ -25,7 +25,7 @@ class RenderError(Exception):
 
 
 class Rendered(NamedTuple):
-    """A JPEG file, its size in pixels, its text, and float32 [2 * NUM_POINTS, 2] keypoints."""
+    """A JPEG file, its size in pixels, its text, and float32 [2 * NUM_POINTS, 2] key points."""
     encoded: bytes
     width: int
     height: int

@@ -1,4 +1,4 @@
-// Beam search with an attention LSTM, all steps of it, free of TensorFlow.
+// All steps of a beam search with an attention LSTM. Independent of TensorFlow.
 #ifndef ASTER_C_OPS_BEAM_SEARCH_H_
 #define ASTER_C_OPS_BEAM_SEARCH_H_
 
@@ -77,7 +77,8 @@ struct BeamSearch {
   //
   // The proof: every other text leaves the greedy one at some step with that step's second best label, or with a worse
   // one. Scores only fall. So if the greedy text ends with a score above those of all second best continuations on its
-  // way (`rival` is the highest of them), its beginnings are first in a beam of any width, and it is what that finds.
+  // way (`rival` is the highest of them), then its prefixes rank first in a beam of any width, and a beam search
+  // returns it.
   template <int kBytes>
   ASTER_INLINE std::vector<int64_t> DecodeGreedily(const std::vector<int64_t>& samples) const {
     const int64_t units = sizes.units, num_values = sizes.num_values();
