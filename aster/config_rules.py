@@ -11,19 +11,13 @@ from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
 from google.protobuf.message import Message
 
 from aster.config_ranges import numbers_out_of_range
+from aster.config_sizes import RESIZE_STEPS, convnet_images, pixels, resized_images, spline_terms
 
 Problems = Iterator[Tuple[str, str]]
 Rule = Callable[[Any], Problems]
 
-_RESIZE_STEPS = "resize_image", "resize_image_random_method", "resize_image_keeping_aspect"
-_MAX_PIXELS = 4000000           # of one image; a batch has many
-_MAX_SPLINE_TERMS = 50000000    # pixels of the rectified image times control points; a term takes some 20 bytes
 _SCOPE = r"([A-Za-z0-9.][\w./-]*)?"  # what both TensorFlows take as the name of a scope
 _OPTIMIZER_SCOPE = "OptimizeClones"  # see checkpoint.py: what is in it is no parameter of the model
-
-# The heights of images of which a convnet makes feature maps of height 1, and the smallest width.
-_CONVNET_IMAGES = {"crnn_net": (32, 47, 12), "resnet": (1, 32, 1), "stn_convnet": (32, 63, 32)}
-_CRNN_BRANCHES_WIDTH = 16  # the smallest one where there are several branches
 
 
 def find_problems(message: Message) -> Problems:
@@ -70,17 +64,6 @@ def _interval(low: str, high: str, may_be_empty: bool = True) -> Rule:
         if last < first or (last == first and not may_be_empty):
             expected = f"{first:g} or more" if may_be_empty else f"more than {first:g}"
             yield high, f"is {last:g}, expected {expected}, which is {low}"
-    return rule
-
-
-def _pixels(height: str, width: str) -> Rule:
-    """The size of an image, or the largest of several widths."""
-    def rule(message: Any) -> Problems:
-        widths = getattr(message, width)
-        last = widths if isinstance(widths, int) else max(widths, default=0)
-        if getattr(message, height) * last > _MAX_PIXELS:
-            yield width, (f"is {last} at a {height} of {getattr(message, height)}, expected {_MAX_PIXELS} pixels or "
-                          "less")
     return rule
 
 
@@ -136,37 +119,7 @@ def _pipeline(config: Any) -> Problems:
     if not model.HasField("spatial_transformer"):  # then the encoder sees the images as the steps leave them
         for field in "train_config.data_augmentation_options", "eval_config.data_preprocessing_steps":
             message, _, steps_field = field.partition(".")
-            yield from _resized_images(field, getattr(getattr(config, message), steps_field), model.feature_extractor)
-
-
-def _resized_images(field: str, steps: Sequence[Any], extractor: Any) -> Problems:
-    """What is wrong with the size that steps leave images in, for an encoder. A custom step may give them any size."""
-    for i, step in reversed(list(enumerate(steps))):
-        kind = step.WhichOneof("preprocessing_step")
-        if kind == "custom":
-            return
-        if kind in _RESIZE_STEPS:
-            size = getattr(step, kind)
-            width = "target_widths" if kind == "resize_image_keeping_aspect" else "target_width"
-            yield from _convnet_images(extractor, size, "target_height", width, prefix=f"{field}[{i}].{kind}.")
-            return
-
-
-def _convnet_images(extractor: Any, size: Any, height: str, width: str, prefix: str) -> Problems:
-    """What is wrong with the size of the images that an encoder gets: the fields `height` and `width` of a message."""
-    kind = extractor.convnet.WhichOneof("convnet_oneof")
-    if kind not in _CONVNET_IMAGES:
-        return
-    lowest, highest, narrowest = _CONVNET_IMAGES[kind]
-    if kind == "crnn_net" and extractor.convnet.crnn_net.net_type:
-        narrowest = _CRNN_BRANCHES_WIDTH
-    if not lowest <= getattr(size, height) <= highest:
-        yield prefix + height, (f"is {getattr(size, height)}, expected {lowest} to {highest}: of other heights {kind} "
-                                "does not make the feature maps of height 1 that the decoders need")
-    widths = getattr(size, width)
-    smallest = widths if isinstance(widths, int) else min(widths, default=narrowest)
-    if smallest < narrowest:
-        yield prefix + width, f"is {smallest}, expected {narrowest} or more: {kind} needs that width"
+            yield from resized_images(field, getattr(getattr(config, message), steps_field), model.feature_extractor)
 
 
 def _train(config: Any) -> Problems:
@@ -180,8 +133,8 @@ def _train(config: Any) -> Problems:
 def _resized(field: str) -> Rule:
     def rule(config: Any) -> Problems:
         kinds = [step.WhichOneof("preprocessing_step") for step in getattr(config, field)]
-        if not set(_RESIZE_STEPS).intersection(kinds):
-            yield field, f"no step gives all images one size; expected one of {', '.join(_RESIZE_STEPS)}"
+        if not set(RESIZE_STEPS).intersection(kinds):
+            yield field, f"no step gives all images one size; expected one of {', '.join(RESIZE_STEPS)}"
     return rule
 
 
@@ -244,8 +197,8 @@ def _model(config: Any) -> Problems:
         if name in names[:i]:
             yield f"predictor[{i}].name", f"{name!r} is the name of another predictor"
     if config.HasField("spatial_transformer"):
-        yield from _convnet_images(config.feature_extractor, config.spatial_transformer, "output_h", "output_w",
-                                   prefix="spatial_transformer.")
+        yield from convnet_images(config.feature_extractor, config.spatial_transformer, height="output_h",
+                                  width="output_w", prefix="spatial_transformer.")
     if config.keypoint_supervision:
         if not config.HasField("spatial_transformer"):
             yield "keypoint_supervision", "needs a spatial_transformer"
@@ -265,10 +218,7 @@ def _spatial_transformer(config: Any) -> Problems:
         yield "max_control_point_distance", f"activation {config.activation} bounds the points already; remove one"
     if config.num_control_points % 2:
         yield "num_control_points", f"is {config.num_control_points}, expected an even number"
-    terms = config.output_h * config.output_w * config.num_control_points
-    if terms > _MAX_SPLINE_TERMS:
-        yield "num_control_points", (f"is {config.num_control_points}, which times output_h {config.output_h} times "
-                                     f"output_w {config.output_w} is {terms}, expected {_MAX_SPLINE_TERMS} or less")
+    yield from spline_terms(config)
 
 
 def _feature_extractor(config: Any) -> Problems:
@@ -344,9 +294,9 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "ManualStepLearningRate": (_manual_steps,),
     "OneCycleLearningRate": (_one_cycle,),
     "PreprocessingStep": (_one_of("preprocessing_step"),),
-    "ResizeImage": (_pixels("target_height", "target_width"),),
-    "ResizeImageRandomMethod": (_pixels("target_height", "target_width"),),
-    "ResizeImageKeepingAspect": (_keeping_aspect, _pixels("target_height", "target_widths")),
+    "ResizeImage": (pixels("target_height", "target_width"),),
+    "ResizeImageRandomMethod": (pixels("target_height", "target_width"),),
+    "ResizeImageKeepingAspect": (_keeping_aspect, pixels("target_height", "target_widths")),
     "NormalizeImage": (_normalize,),
     "RandomPixelValueScale": (_interval("minval", "maxval"),),
     "RandomAdjustContrast": (_interval("min_delta", "max_delta", may_be_empty=False),),
@@ -355,7 +305,7 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "Model": (_one_of("model_oneof"),),
     "MultiPredictorsRecognitionModel": (_model,),
     "WordList": (_word_list,),
-    "SpatialTransformer": (_spatial_transformer, _pixels("localization_h", "localization_w"),
+    "SpatialTransformer": (_spatial_transformer, pixels("localization_h", "localization_w"),
                            _word(init_bias_pattern=("identity", "slope", "sine"), activation=("none", "sigmoid"))),
     "FeatureExtractor": (_feature_extractor,),
     "ResNet": (_resnet, _sizes(num_units=5, num_channels=6)),

@@ -8,7 +8,7 @@ from test_config import message_types
 from aster.compat import tf
 from aster.config import CONFIG_IN_EXP_DIR, ConfigError, is_repeated, read_config
 from aster.config_ranges import FREE, RANGES, find_range, numbers_out_of_range
-from aster.config_rules import _CONVNET_IMAGES, _CRNN_BRANCHES_WIDTH
+from aster.config_sizes import CONVNET_IMAGES, CRNN_BRANCHES_WIDTH
 from aster.model import convnets, layers
 
 NO_NUMBERS = [float("nan"), float("inf"), -float("inf")]
@@ -218,8 +218,8 @@ def test_images_suit_the_encoder(tmp_path, step, field, expected, steps, index):
     ("stn_convnet", lambda style: convnets.StnConvnet(style, channels=[1] * 6)),
 ])
 def test_the_sizes_are_what_the_convnets_need(kind, net):
-    lowest, highest, narrowest = _CONVNET_IMAGES[kind.split()[0]]
-    narrowest = _CRNN_BRANCHES_WIDTH if "branches" in kind else narrowest
+    lowest, highest, narrowest = CONVNET_IMAGES[kind.split()[0]]
+    narrowest = CRNN_BRANCHES_WIDTH if "branches" in kind else narrowest
 
     def shapes(height, width):
         with tf.Graph().as_default():

@@ -22,6 +22,8 @@ folder. `experiments/` has examples to start from.
   number in `protos/` is 101 or more are this library's own; the others are those of the published system.
 - **Deprecated fields.** They have no effect. Configurations of the published system may keep them; every command that
   reads one names them at start.
+- **Ranges.** Each number has a range, which `aster/config_ranges.py` lists. A number outside it is an error that names
+  file, line and field.
 - **Paths.** A relative path is looked up in the experiment folder first, then in the working directory.
 - **Characters.** Name them once, in the `character_set` of the model. Label maps and text filters use it unless they
   name their own.

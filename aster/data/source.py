@@ -205,7 +205,8 @@ class Source:
         elif self._is_training and not self._num_epochs:
             error = "the records that could be read before can't be read any more"
         if error:
-            self._report.error = self._report.error or f"{self._name}: {error}"  # what came first is the cause
+            # what a custom reader raised comes first: TensorFlow 1.4 goes on to here after it
+            self._report.error = self._report.error or f"{self._name}: {error}"
             raise ValueError(self._report.error)
         yield from ()
 

@@ -1,0 +1,76 @@
+"""Rules on the sizes of images: that they fit in memory, and that the convnet of the encoder can take them.
+
+As in config_rules.py, a rule yields (field, problem) for each thing that is wrong with a message.
+"""
+from typing import Any, Callable, Iterator, Sequence, Tuple
+
+Problems = Iterator[Tuple[str, str]]
+
+RESIZE_STEPS = "resize_image", "resize_image_random_method", "resize_image_keeping_aspect"
+_MAX_PIXELS = 4000000           # of one image; a batch has many
+_MAX_SPLINE_TERMS = 50000000    # pixels of the rectified image times control points; a term takes some 20 bytes
+
+# The heights of images of which a convnet makes feature maps of height 1, and the smallest width.
+CONVNET_IMAGES = {"crnn_net": (32, 47, 12), "resnet": (1, 32, 1), "stn_convnet": (32, 63, 32)}
+CRNN_BRANCHES_WIDTH = 16  # the smallest one where there are several branches
+
+
+def pixels(height: str, width: str) -> Callable[[Any], Problems]:
+    """The size of an image, or the largest of several widths."""
+    def rule(message: Any) -> Problems:
+        widths = getattr(message, width)
+        last = widths if isinstance(widths, int) else max(widths, default=0)
+        if getattr(message, height) * last > _MAX_PIXELS:
+            yield width, (f"is {last} at a {height} of {getattr(message, height)}, expected {_MAX_PIXELS} pixels or "
+                          "less")
+    return rule
+
+
+def spline_terms(transformer: Any) -> Problems:
+    """What a SpatialTransformer message needs in memory, which is more than its single fields tell."""
+    terms = transformer.output_h * transformer.output_w * transformer.num_control_points
+    if terms > _MAX_SPLINE_TERMS:
+        yield "num_control_points", (
+            f"is {transformer.num_control_points}, which times output_h {transformer.output_h} times output_w "
+            f"{transformer.output_w} is {terms}, expected {_MAX_SPLINE_TERMS} or less")
+
+
+def resized_images(field: str, steps: Sequence[Any], extractor: Any) -> Problems:
+    """What is wrong with the size that steps leave images in, for an encoder. A custom step may give them any size."""
+    for i, step in reversed(list(enumerate(steps))):
+        kind = step.WhichOneof("preprocessing_step")
+        if kind == "custom":
+            return
+        if kind in RESIZE_STEPS:
+            size = getattr(step, kind)
+            width = "target_widths" if kind == "resize_image_keeping_aspect" else "target_width"
+            yield from convnet_images(extractor, size, height="target_height", width=width,
+                                      prefix=f"{field}[{i}].{kind}.")
+            return
+
+
+def convnet_images(extractor: Any, size: Any, *, height: str, width: str, prefix: str) -> Problems:
+    """What is wrong with the size of the images that an encoder gets.
+
+    Args:
+      extractor: the FeatureExtractor message.
+      size: the message that has the size.
+      height, width: the names of its fields.
+      prefix: the path of that message, which the names of fields follow.
+
+    Yields:
+      The path of a field, and what is wrong with it.
+    """
+    kind = extractor.convnet.WhichOneof("convnet_oneof")
+    if kind not in CONVNET_IMAGES:
+        return
+    lowest, highest, narrowest = CONVNET_IMAGES[kind]
+    if kind == "crnn_net" and extractor.convnet.crnn_net.net_type:
+        narrowest = CRNN_BRANCHES_WIDTH
+    if not lowest <= getattr(size, height) <= highest:
+        yield prefix + height, (f"is {getattr(size, height)}, expected {lowest} to {highest}: of other heights {kind} "
+                                "does not make the feature maps of height 1 that the decoders need")
+    widths = getattr(size, width)
+    smallest = widths if isinstance(widths, int) else min(widths, default=narrowest)
+    if smallest < narrowest:
+        yield prefix + width, f"is {smallest}, expected {narrowest} or more: {kind} needs that width"
