@@ -12,7 +12,7 @@ PYTHON := .venv-tf2/bin/python
 QUICKSTART := experiments/quickstart
 
 .NOTPARALLEL:
-.PHONY: quickstart test test-tf2 test-tf1 build-tf2 build-tf1 bench lint clean
+.PHONY: quickstart test test-tf2 test-tf1 test-asan build-tf2 build-tf1 bench lint clean
 
 # Recognizes sample images with the pretrained model. Then renders words, trains a small model on them for some minutes,
 # and recognizes words that were not in training.
@@ -48,6 +48,11 @@ test:
 
 test-tf2 test-tf1: test-%: build-%
 	.venv-$*/bin/python -m pytest
+
+# The ops' tests, and 2,000 calls with wrong inputs, under AddressSanitizer and UBSan.
+ASAN_STACK := $(firstword $(STACKS))
+test-asan: build-$(ASAN_STACK)
+	tests/stress/asan.sh .venv-$(ASAN_STACK)/bin/python
 
 build-tf2 build-tf1: build-%: .venv-%/ready
 	.venv-$*/bin/python setup.py -q build_ext --inplace

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import os
 import warnings
-from typing import Any, Callable
+from typing import Any, Callable, Optional, Tuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only: TensorFlow 1.4 warns whenever data ends
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default without AVX-512; 2.5 times faster there too
@@ -25,6 +25,41 @@ CAN_EXPORT_ONNX = not IS_TF1
 GPU_REMEDY = ("TensorFlow 1.4 needs tensorflow-gpu==1.4.0, with libcudart.so.8.0 and libcudnn.so.6 on LD_LIBRARY_PATH"
               if IS_TF1 else 'pip install "tensorflow[and-cuda]"')
 tf: Any = _tensorflow if IS_TF1 else _tensorflow.compat.v1
+
+_num_forks = 0  # between the process that imported this module and this one
+_session_process: Optional[Tuple[int, int]] = None  # the process that first wanted a session; children inherit it
+
+
+def _count_fork() -> None:
+    global _num_forks
+    _num_forks += 1
+
+
+if hasattr(os, "register_at_fork"):  # Python 3.6 has none
+    os.register_at_fork(after_in_child=_count_fork)
+
+
+def _this_process() -> Tuple[int, int]:
+    return os.getpid(), _num_forks  # the number alone may come again
+
+
+def was_forked() -> bool:
+    """Tells whether this process was forked from one that had used TensorFlow. No session works here then: each would
+    wait for threads that only the other process has."""
+    return _session_process not in (None, _this_process())
+
+
+def check_not_forked() -> None:
+    """Checks that sessions work in this process.
+
+    Raises:
+      ValueError: they would wait forever; see `was_forked`.
+    """
+    if was_forked():
+        raise ValueError(
+            "this process was forked from one that had used TensorFlow already, so that TensorFlow would hang here; "
+            'start processes by multiprocessing.get_context("spawn") (with gunicorn: leave out --preload), or fork before '
+            "the first Recognizer is made")
 
 
 def describe() -> str:
@@ -97,8 +132,11 @@ def session_config(num_cpus: int = 1, reading: bool = False, bfloat16: bool = Fa
       A tf.ConfigProto.
 
     Raises:
-      ValueError: `bfloat16` on TensorFlow 1.4.
+      ValueError: `bfloat16` on TensorFlow 1.4; or sessions don't work in this process, see `was_forked`.
     """
+    global _session_process
+    check_not_forked()
+    _session_process = _this_process()
     config = tf.ConfigProto(allow_soft_placement=True, device_count={"CPU": num_cpus})
     config.gpu_options.allow_growth = True
     if IS_TF1:

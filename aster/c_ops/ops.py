@@ -39,7 +39,7 @@ def spline_grid(points: tf.Tensor, inverse: tf.Tensor, lift: tf.Tensor, name: Op
     It is differentiable in the points, and has a kernel for CPUs only.
 
     Args:
-      points: float32 [B, K, 2], the control points.
+      points: float32 [B, K, 2], the control points; 4 or more.
       inverse: float32 [K, C], which maps them to the C coefficients.
       lift: float32 [C, P], which maps those to the P pixels.
       name: the name of the operation.
@@ -106,13 +106,7 @@ def attention_lstm(inputs: tf.Tensor, state_kernel: tf.Tensor, keys: tf.Tensor, 
       The outputs h, [B, S, U].
     """
     return _ops.aster_attention_lstm(inputs, state_kernel, keys, values, v, lengths=lengths, forget_bias=forget_bias,
-                                     attend_first=attend_first, reverse=reverse,
-                                     constant_kernels=_are_arrays(state_kernel), name=name)[0]
-
-
-def _are_arrays(*kernels):
-    """Whether the kernels are constants. The ops lay those out only once, not in every call."""
-    return all(isinstance(kernel, np.ndarray) for kernel in kernels)
+                                     attend_first=attend_first, reverse=reverse, name=name)[0]
 
 
 def lstm(inputs: tf.Tensor, state_kernel: tf.Tensor, *, forget_bias: float = 1.0, reverse: bool = False,
@@ -173,8 +167,8 @@ def beam_search(label_inputs: tf.Tensor, state_kernel: tf.Tensor, keys: tf.Tenso
       dense_kernel: [U, L].
       dense_bias: [L].
       lengths: as in attention_lstm.
-      beam_width: hypotheses per sample.
-      max_num_steps: the most labels of a hypothesis.
+      beam_width: hypotheses per sample, 1000 at most.
+      max_num_steps: the most labels of a hypothesis, 10000 at most.
       start_label: the first input.
       end_label: ends a hypothesis.
       pad_label: stands after the end label.
@@ -193,8 +187,8 @@ def beam_search(label_inputs: tf.Tensor, state_kernel: tf.Tensor, keys: tf.Tenso
     return _ops.aster_beam_search(
         label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias,
         *(tree or (nothing, nothing, nothing)), lengths=lengths,
-        forget_bias=forget_bias, constant_kernels=_are_arrays(state_kernel, dense_kernel), beam_width=beam_width,
-        max_num_steps=max_num_steps, start_label=start_label, end_label=end_label, pad_label=pad_label, name=name)
+        forget_bias=forget_bias, beam_width=beam_width, max_num_steps=max_num_steps, start_label=start_label,
+        end_label=end_label, pad_label=pad_label, name=name)
 
 
 def masked_crc32c(data: bytes) -> int:

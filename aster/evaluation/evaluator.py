@@ -52,7 +52,7 @@ def evaluate(config: Any, exp_dir: str, checkpoint_path: str, *,
       ValueError: the data can't be used.
     """
     options, global_step = config.eval_config, checkpoint.global_step(checkpoint_path)  # it may be gone at the end
-    to_draw: List[Dict[str, Any]] = []  # arguments of draw_reading
+    to_draw: List[Tuple[EvaluatedSample, Optional[str]]] = []  # with the word of its lexicon, where that is another
     with Recognizer(config, checkpoint_path, exp_dir) as recognizer:
         report, samples = recognize_records(
             recognizer, config.eval_input_reader, options.data_preprocessing_steps, base_dir=exp_dir,
@@ -64,8 +64,7 @@ def evaluate(config: Any, exp_dir: str, checkpoint_path: str, *,
             corrected = nearest_word(text, sample.lexicon) if options.eval_with_lexicon else text
             is_right = metrics.update(corrected, sample.truth)
             if len(to_draw) < options.num_visualizations and not (is_right and options.only_visualize_incorrect):
-                to_draw.append({"reading": sample.reading, "truth": sample.truth,
-                                "corrected": corrected if corrected != text else None})
+                to_draw.append((sample, corrected if corrected != text else None))
         seconds = time.time() - started
     result = _result(config, metrics, report, global_step)
     if on_result:
@@ -156,22 +155,26 @@ def _result(config: Any, metrics: RecognitionMetrics, report: Any, global_step: 
             "global_step": global_step}
 
 
-def _write_summary(folder: str, result: Dict[str, Any], to_draw: Sequence[Dict[str, Any]]) -> None:
-    """Writes an event file with the numbers and the pictures of `to_draw`. The result is there already, so nothing that
-    goes wrong here is more than a line in the log."""
+def _write_summary(folder: str, result: Dict[str, Any],
+                   to_draw: Sequence[Tuple[EvaluatedSample, Optional[str]]]) -> None:
+    """Writes an event file with the numbers, and with pictures of the samples. The result is there already, so nothing
+    that goes wrong here is more than a line in the log."""
     summary = tf.Summary()
     for name in ("word_accuracy", "normalized_edit_distance"):
         summary.value.add(tag="eval/" + name, simple_value=result[name])
-    try:
-        for i, sample in enumerate(to_draw):
-            picture = draw_reading(width=_PICTURE_WIDTH, **sample)
-            image = summary.value.add(tag=f"recognition/{i}").image
-            image.height, image.width, image.colorspace = picture.height, picture.width, 3
-            image.encoded_image_string = encode(picture)
-    except ImportError as error:
-        _log.error("no pictures for TensorBoard: %s; install it with: pip install matplotlib", error)
-    except Exception as error:
-        _log.error("no pictures for TensorBoard: %s", describe(error))
+    for i, (sample, corrected) in enumerate(to_draw):
+        try:
+            picture = draw_reading(sample.reading, sample.truth, corrected=corrected, width=_PICTURE_WIDTH)
+        except ImportError as error:
+            _log.error("no pictures for TensorBoard: %s; install it with: pip install matplotlib", error)
+            break
+        except Exception as error:  # whatever a record may hold
+            _log.error("no picture for TensorBoard of record %r with the text %.50r: %s", sample.filename,
+                       sample.truth, describe(error))
+            continue
+        image = summary.value.add(tag=f"recognition/{i}").image
+        image.height, image.width, image.colorspace = picture.height, picture.width, 3
+        image.encoded_image_string = encode(picture)
     try:
         with contextlib.closing(EventFile(folder)) as events:
             events.add(summary, result["global_step"])

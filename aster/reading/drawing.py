@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WIDTH = 800  # units
 PIXELS = 1600  # of a picture: two per unit, sharp on paper, where 15 cm of them are 270 dots per inch
 _SMALLEST = 12  # units, of letters
+_LONGEST = 500  # characters; no line has room for more, and matplotlib takes minutes for a million
 GREY = "#666666"
 _LOCK = threading.Lock()  # matplotlib's fonts are not for several threads
 
@@ -86,13 +87,13 @@ def write(axes: Any, x: float, y: float, text: str, *, size: float, weight: str 
       axes: what `new_axes` made.
       x: where the text starts, in units.
       y: its baseline, in units.
-      text: any text; a box stands for each character that the font lacks.
+      text: any text; a box stands for each character that the font lacks, and a very long one is cut.
       size: of the letters, in units.
       weight: "normal" or "bold".
       within: the largest width, in units. A longer text is written smaller, and then cut.
       **style: other properties of matplotlib's texts.
     """
-    text = _drawable(text, weight)
+    text = _drawable(text if len(text) <= _LONGEST else text[:_LONGEST - 1] + "\u2026", weight)
     if within is not None:
         while _measure(text, _SMALLEST, weight) > within:
             share = min(0.98, within / _measure(text, _SMALLEST, weight))

@@ -7,6 +7,7 @@ from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from aster import checkpoint
+from aster.compat import check_not_forked, was_forked
 from aster.config import read_config
 from aster.data.charset import Charset
 from aster.data.image import find_images, load_image
@@ -29,7 +30,9 @@ class Recognizer:
     """Reads images with the model of a configuration and the parameters of a checkpoint.
 
     It has a graph and a session of its own, so it doesn't touch the caller's TensorFlow; threads may share it. Use it
-    in a `with` block, which frees the session.
+    in a `with` block, which frees the session. Processes may not share it: make one in each, and start them by
+    `multiprocessing.get_context("spawn")`, since TensorFlow does not work in a process that was forked after its first
+    use.
 
     Args:
       config: a TrainEvalPipelineConfig message, see `aster.config.read_config`.
@@ -40,15 +43,17 @@ class Recognizer:
         or punctuation. Without a lexicon the configuration's `word_list` is preferred, and anything can be read.
 
     Raises:
-      ValueError: a file is missing or can't be used, or the checkpoint is of another model.
+      ValueError: a file is missing or can't be used, the checkpoint is of another model, or this process was forked
+        from one that had used TensorFlow.
     """
 
     def __init__(self, config, checkpoint_path: str, base_dir: Optional[str] = None,
                  lexicon: Union[None, str, os.PathLike, Iterable[str]] = None):
+        check_not_forked()
         self._policy = policy.make_policy(config.model.multi_predictors_recognition_model)
         self._inference = Inference(config, checkpoint_path, base_dir, lexicon)
         self._splitter = BatchSplitter(functools.partial(policy.read_batch, self._inference, self._policy))
-        self._closed, self._process = False, os.getpid()
+        self._closed = False
 
     @classmethod
     def from_experiment(cls, exp_dir: str = ENGLISH, lexicon: Union[None, str, os.PathLike, Iterable[str]] = None,
@@ -152,8 +157,7 @@ class Recognizer:
     def _check_usable(self):
         if self._closed:
             raise ValueError("this Recognizer is closed; read inside of its `with`, or before close()")
-        if self._process != os.getpid():  # TensorFlow would wait for threads that did not come along
-            raise ValueError("this Recognizer is another process's; make one in this process, after the fork")
+        check_not_forked()
 
     @staticmethod
     def _name_error(image, number, result):
@@ -181,7 +185,11 @@ class Recognizer:
 
         Returns:
           A Reading for each image, in order.
+
+        Raises:
+          ValueError: the Recognizer is closed, or this process was forked from the one that made it.
         """
+        self._check_usable()
         places: dict = {}
         for place, image in enumerate(images):
             places.setdefault(image.shape, []).append(place)
@@ -196,6 +204,8 @@ class Recognizer:
     def close(self) -> None:
         """Frees the session and the threads. What is not read yet can't be read any more."""
         self._closed = True
+        if was_forked():  # the session and the threads are those of the other process
+            return
         self._splitter.close()
         self._inference.close()
 

@@ -133,3 +133,9 @@ def test_thumbnails_and_files():
     decoded = Image.open(io.BytesIO(pictures.encode(drawing)))
     assert decoded.format == "PNG" and decoded.size == drawing.size
     assert len(pictures.encode(drawing, "JPEG")) < len(pictures.encode(drawing))
+
+
+def test_a_very_long_truth_is_cut():
+    figure = pictures.reading_figure(make_reading(), truth="a" * 10 ** 6)  # matplotlib takes minutes for all of it
+    drawn = max(texts(figure), key=len)
+    assert drawn.startswith("aaa") and drawn.endswith("\u2026") and len(drawn) < 500

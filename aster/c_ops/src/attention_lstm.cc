@@ -40,7 +40,7 @@ REGISTER_OP("AsterAttentionLstm")
     .Attr("forget_bias: float")
     .Attr("attend_first: bool")
     .Attr("reverse: bool = false")
-    .Attr("constant_kernels: bool = false")
+    .Attr("constant_kernels: bool = false")  // has no effect; graphs of version 0.1 have it
     .SetShapeFn(AttentionLstmShape)
     .Doc("An LSTM with additive attention over a whole sequence; see aster/c_ops/ops.py.");
 
@@ -62,7 +62,7 @@ REGISTER_OP("AsterAttentionLstmGrad")
     .Attr("forget_bias: float")
     .Attr("attend_first: bool")
     .Attr("reverse: bool = false")
-    .Attr("constant_kernels: bool = false")
+    .Attr("constant_kernels: bool = false")  // has no effect; graphs of version 0.1 have it
     .Doc("The gradient of AsterAttentionLstm.");
 
 // What the op and its gradient share.
@@ -83,13 +83,12 @@ class AttentionLstmOp : public WholeSequenceOp<T> {
  public:
   using WholeSequenceOp<T>::WholeSequenceOp;
 
-  void Compute(tf::OpKernelContext* context) override {
+  void ComputeOrThrow(tf::OpKernelContext* context) override {
     const tf::Tensor& inputs = context->input(0);
     OP_REQUIRES(context, inputs.dims() == 3, tf::errors::InvalidArgument("inputs must be [B, S, 4U]"));
     Sizes sizes = this->sizes_;
     OP_REQUIRES_OK(context, this->GetSizes(context->input(1), context->input(2), context->input(3),
-                                           context->input(4), inputs.dim_size(0), &sizes));
-    sizes.steps = inputs.dim_size(1);
+                                           context->input(4), inputs.dim_size(0), inputs.dim_size(1), &sizes));
     OP_REQUIRES(context, inputs.dim_size(2) == sizes.gates(),
                 tf::errors::InvalidArgument("inputs must have 4 values for each of ", sizes.units, " units"));
     const T* from[5];
@@ -102,6 +101,7 @@ class AttentionLstmOp : public WholeSequenceOp<T> {
       from[i] = Data<T>(context->input(i));
       to[i] = Data<T>(output);
     }
+    if (sizes.batch == 0 || sizes.steps == 0) return;  // all outputs are empty
     this->Run(context, sizes, from, to);
   }
 };
@@ -109,20 +109,16 @@ class AttentionLstmOp : public WholeSequenceOp<T> {
 template <typename T>
 class AttentionLstmOnCpu : public AttentionLstmOp<T> {
  public:
-  explicit AttentionLstmOnCpu(tf::OpKernelConstruction* context)
-      : AttentionLstmOp<T>(context), kernel_(this->constant_kernels_) {}
+  using AttentionLstmOp<T>::AttentionLstmOp;
 
  protected:
   void Run(tf::OpKernelContext* context, const Sizes& sizes, const T* const* from, T* const* to) override {
-    const auto kernel = kernel_.Get(from[1], sizes.units, sizes.projection());
+    const PackedMatrix<T> kernel(from[1], sizes.units, sizes.projection());
     ForSamples(context, sizes.batch, [&](int64_t begin, int64_t end) {
-      RunOnThisProcessor(AttentionLstm<T>{sizes, *kernel, from[0], from[2], from[3], from[4], to[0], to[1], to[2],
+      RunOnThisProcessor(AttentionLstm<T>{sizes, kernel, from[0], from[2], from[3], from[4], to[0], to[1], to[2],
                                           to[3], to[4], begin, end});
     });
   }
-
- private:
-  Packing<T> kernel_;
 };
 
 template <typename T>
@@ -130,17 +126,18 @@ class AttentionLstmGradOp : public WholeSequenceOp<T> {
  public:
   using WholeSequenceOp<T>::WholeSequenceOp;
 
-  void Compute(tf::OpKernelContext* context) override {
+  void ComputeOrThrow(tf::OpKernelContext* context) override {
     const tf::Tensor& c = context->input(4);
     OP_REQUIRES(context, c.dims() == 3, tf::errors::InvalidArgument("c must be [B, S, U]"));
     Sizes sizes = this->sizes_;
     OP_REQUIRES_OK(context, this->GetSizes(context->input(0), context->input(1), context->input(2),
-                                           context->input(3), c.dim_size(0), &sizes));
-    sizes.steps = c.dim_size(1);
+                                           context->input(3), c.dim_size(0), c.dim_size(1), &sizes));
     const int64_t widths[] = {sizes.units, sizes.gates(), sizes.queries(), sizes.num_values(), sizes.units};
+    const char* const names[] = {"c", "gates", "queries", "alignments", "d_h"};
     for (int i = 0; i < 5; ++i)
-      OP_REQUIRES(context, context->input(4 + i).NumElements() == sizes.steps * sizes.batch * widths[i],
-                  tf::errors::InvalidArgument("input ", 4 + i, " doesn't fit the others"));
+      OP_REQUIRES(context, HasShape(context->input(4 + i), {sizes.batch, sizes.steps, widths[i]}),
+                  tf::errors::InvalidArgument(names[i], " must be [", sizes.batch, ", ", sizes.steps, ", ", widths[i],
+                                              "], got ", context->input(4 + i).shape().DebugString()));
     tf::Tensor *d_projection, *d_keys, *d_v;
     OP_REQUIRES_OK(context, context->allocate_output(
         0, tf::TensorShape({sizes.batch, sizes.steps, sizes.projection()}), &d_projection));
@@ -150,6 +147,7 @@ class AttentionLstmGradOp : public WholeSequenceOp<T> {
     const T* from[9];
     for (int i = 0; i < 9; ++i) from[i] = Data<T>(context->input(i));
     T* const to[] = {Data<T>(d_projection), Data<T>(d_keys), Data<T>(d_v)};
+    if (d_projection->NumElements() + d_keys->NumElements() + d_v->NumElements() == 0) return;
     this->Run(context, sizes, from, to);
   }
 };

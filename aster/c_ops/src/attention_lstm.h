@@ -17,11 +17,11 @@ namespace aster {
 
 // Sizes of a batch: S steps, B samples, U units, N attentions of A units over memories of T entries together.
 struct Sizes {
-  int64_t steps, batch, units, attention_units;
+  int64_t steps = 0, batch = 0, units = 0, attention_units = 0;
   std::vector<int64_t> lengths;  // of the N memories; their sum is T
-  float forget_bias;
-  bool attend_first;     // whether the first step gets a glimpse
-  bool reverse = false;  // whether the steps go from the last to the first
+  float forget_bias = 0;
+  bool attend_first = true;  // whether the first step gets a glimpse
+  bool reverse = false;      // whether the steps go from the last to the first
 
   // The row, among the S of each of the B samples, of a sample's step number `step` in the order of the steps.
   int64_t row(int64_t sample, int64_t step) const { return sample * steps + (reverse ? steps - 1 - step : step); }

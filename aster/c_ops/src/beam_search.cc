@@ -1,6 +1,8 @@
 // BeamSearch as a TensorFlow op.
 #include "beam_search.h"
 
+#include <mutex>
+
 #include "attention_ops.h"
 #include "gpu_op.h"
 
@@ -41,7 +43,7 @@ REGISTER_OP("AsterBeamSearch")
     .Attr("lengths: list(int) >= 0")
     .Attr("forget_bias: float")
     .Attr("attend_first: bool = true")
-    .Attr("constant_kernels: bool = false")
+    .Attr("constant_kernels: bool = false")  // has no effect; graphs of version 0.1 have it
     .Attr("beam_width: int >= 1")
     .Attr("max_num_steps: int >= 1")
     .Attr("start_label: int >= 0")
@@ -49,6 +51,9 @@ REGISTER_OP("AsterBeamSearch")
     .Attr("pad_label: int")
     .SetShapeFn(BeamSearchShape)
     .Doc("A whole beam search with an attention LSTM; see aster/c_ops/ops.py.");
+
+// What a search may have at most; its memory grows with both.
+const int kMostHypotheses = 1000, kMostSteps = 10000;
 
 template <typename T>
 class BeamSearchOp : public AttentionOp {
@@ -59,31 +64,43 @@ class BeamSearchOp : public AttentionOp {
     OP_REQUIRES_OK(context, context->GetAttr("start_label", &start_label_));
     OP_REQUIRES_OK(context, context->GetAttr("end_label", &end_label_));
     OP_REQUIRES_OK(context, context->GetAttr("pad_label", &pad_label_));
+    OP_REQUIRES(context, beam_width_ <= kMostHypotheses && max_num_steps_ <= kMostSteps,
+                tf::errors::InvalidArgument("beam_width ", beam_width_, " and max_num_steps ", max_num_steps_,
+                                            " may be ", kMostHypotheses, " and ", kMostSteps, " at most"));
+    OP_REQUIRES(context, !sizes_.lengths.empty(),
+                tf::errors::InvalidArgument("lengths must name a memory or more, which the search attends to"));
   }
 
-  void Compute(tf::OpKernelContext* context) override {
+ protected:
+  void ComputeOrThrow(tf::OpKernelContext* context) override {
     const tf::Tensor &label_inputs = context->input(0), &keys = context->input(2), &dense = context->input(5);
+    const tf::Tensor& bias = context->input(6);
     OP_REQUIRES(context, keys.dims() == 3, tf::errors::InvalidArgument("keys must be [B, T, A]"));
-    const int64_t batch = keys.dim_size(0);
     Sizes sizes = sizes_;
-    OP_REQUIRES_OK(context, GetSizes(context->input(1), keys, context->input(3), context->input(4), batch, &sizes));
-    sizes.steps = max_num_steps_;
-    const int64_t num_labels = context->input(6).NumElements();
-    OP_REQUIRES(context, label_inputs.shape() == tf::TensorShape({num_labels, sizes.gates()}) &&
-                             dense.shape() == tf::TensorShape({sizes.units, num_labels}) &&
+    OP_REQUIRES_OK(context, GetSizes(context->input(1), keys, context->input(3), context->input(4), keys.dim_size(0),
+                                     max_num_steps_, &sizes));
+    const int64_t num_labels = bias.NumElements();
+    OP_REQUIRES(context, num_labels <= kMost && HasShape(bias, {num_labels}) &&
+                             HasShape(label_inputs, {num_labels, sizes.gates()}) &&
+                             HasShape(dense, {sizes.units, num_labels}) &&
                              std::max(start_label_, end_label_) < num_labels,
-                tf::errors::InvalidArgument("expected label_inputs [L, 4U], dense_kernel [U, L], dense_bias [L], got ",
+                tf::errors::InvalidArgument("expected label_inputs [L, 4U], dense_kernel [U, L], dense_bias [L] with "
+                                            "the labels ", start_label_, " and ", end_label_, ", got ",
                                             label_inputs.shape().DebugString(), ", ", dense.shape().DebugString(), ", ",
-                                            context->input(6).shape().DebugString()));
-    const tf::Tensor &starts = context->input(7), &edges = context->input(8);
-    OP_REQUIRES(context, starts.dims() == 1 && edges.shape() == context->input(9).shape(),
-                tf::errors::InvalidArgument("expected tree_starts [N + 1], tree_labels [E] and tree_nodes [E]"));
+                                            bias.shape().DebugString()));
+    const tf::Tensor &starts = context->input(7), &edges = context->input(8), &nodes = context->input(9);
+    // without a tree all three are empty
+    OP_REQUIRES(context, starts.dims() == 1 && starts.NumElements() <= kMost && edges.NumElements() <= kMost &&
+                             HasShape(edges, {edges.NumElements()}) && HasShape(nodes, {edges.NumElements()}) &&
+                             (starts.NumElements() == 0 ? edges.NumElements() == 0 : starts.NumElements() > 1),
+                tf::errors::InvalidArgument("expected tree_starts [N + 1], tree_labels [E] and tree_nodes [E], got ",
+                                            starts.shape().DebugString(), ", ", edges.shape().DebugString(), ", ",
+                                            nodes.shape().DebugString()));
     const T* from[7];
     for (int i = 0; i < 7; ++i) from[i] = Data<T>(context->input(i));
     Run(context, sizes, num_labels, from);
   }
 
- protected:
   // `from`: label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias.
   virtual void Run(tf::OpKernelContext* context, const Sizes& sizes, int64_t num_labels, const T* const* from) = 0;
 
@@ -106,25 +123,38 @@ class BeamSearchOp : public AttentionOp {
 template <typename T>
 class BeamSearchOnCpu : public BeamSearchOp<T> {
  public:
-  explicit BeamSearchOnCpu(tf::OpKernelConstruction* context)
-      : BeamSearchOp<T>(context), kernel_(this->constant_kernels_), dense_kernel_(this->constant_kernels_) {}
+  using BeamSearchOp<T>::BeamSearchOp;
 
  protected:
   void Run(tf::OpKernelContext* context, const Sizes& sizes, int64_t num_labels, const T* const* from) override {
-    const auto kernel = kernel_.Get(from[1], sizes.units, sizes.projection());
-    const auto dense_kernel = dense_kernel_.Get(from[5], sizes.units, num_labels);
+    const Tree tree = CheckedTree(context->input(7), context->input(8), context->input(9), num_labels);
+    const PackedMatrix<T> kernel(from[1], sizes.units, sizes.projection());
+    const PackedMatrix<T> dense_kernel(from[5], sizes.units, num_labels);
     std::vector<Decoded<T>> decoded(sizes.batch);
-    Tree tree = {nullptr, Data<tf::int32>(context->input(8)), Data<tf::int32>(context->input(9))};
-    if (context->input(7).NumElements() > 1) tree.starts = Data<tf::int32>(context->input(7));
     ForSamples(context, sizes.batch, [&](int64_t begin, int64_t end) {
       RunOnThisProcessor(BeamSearch<T>{sizes, this->beam_width_, num_labels, this->start_label_, this->end_label_,
-                                       *kernel, *dense_kernel, from[0], from[2], from[3], from[4], from[6], tree,
+                                       kernel, dense_kernel, from[0], from[2], from[3], from[4], from[6], tree,
                                        decoded.data(), begin, end});
     });
     Write(context, decoded, sizes.num_values());
   }
 
  private:
+  // Most often the tree is constant. It is looked through only once then, and kept, so that no other tensor can come to
+  // lie in the same memory.
+  Tree CheckedTree(const tf::Tensor& starts, const tf::Tensor& labels, const tf::Tensor& nodes, int64_t num_labels) {
+    const Tree tree = {Data<tf::int32>(starts), Data<tf::int32>(labels), Data<tf::int32>(nodes),
+                       std::max<int64_t>(starts.NumElements() - 1, 0), labels.NumElements(), num_labels};
+    if (tree.num_nodes == 0) return tree;
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!(tree == checked_)) {
+      tree.Check();
+      checked_ = tree;
+      kept_ = {starts, labels, nodes};
+    }
+    return tree;
+  }
+
   // Allocates outputs with room for the longest text and fills them.
   void Write(tf::OpKernelContext* context, const std::vector<Decoded<T>>& decoded, int64_t num_values) const {
     const int64_t batch = decoded.size();
@@ -145,7 +175,9 @@ class BeamSearchOnCpu : public BeamSearchOp<T> {
     }
   }
 
-  Packing<T> kernel_, dense_kernel_;
+  std::mutex mutex_;
+  Tree checked_ = {};
+  std::vector<tf::Tensor> kept_;
 };
 
 ASTER_REGISTER_KERNEL("AsterBeamSearch", tf::DEVICE_CPU, BeamSearchOnCpu);
@@ -158,8 +190,12 @@ class BeamSearchOnGpu : public BeamSearchOp<T> {
 
  protected:
   void Run(tf::OpKernelContext* context, const Sizes& sizes, int64_t num_labels, const T* const* from) override {
-    OP_REQUIRES(context, context->input(7).NumElements() <= 1,
+    OP_REQUIRES(context, context->input(7).NumElements() == 0,
                 tf::errors::Unimplemented("there is no kernel for GPUs that searches a lexicon"));
+    const int64_t largest = std::max({sizes.projection(), num_labels, sizes.steps * sizes.num_values()});
+    OP_REQUIRES(context, this->beam_width_ * largest <= kMost,  // the kernel counts in ints
+                tf::errors::Unimplemented("on a GPU beam_width times gates and queries, labels, or steps and entries "
+                                          "of the memories may be ", kMost, " at most"));
     gpu::SearchShape shape;
     OP_REQUIRES_OK(context, ShapeOf(sizes, &shape.attention));
     shape.beam_width = this->beam_width_;

@@ -50,11 +50,12 @@ REGISTER_OP("AsterBilinearSampleImageGrad")
 enum Result { SAMPLES, GRID_GRADIENT, IMAGE_GRADIENT };
 
 template <typename T, Result kResult>
-class BilinearSampleOp : public tf::OpKernel {
+class BilinearSampleOp : public Op {
  public:
-  using OpKernel::OpKernel;
+  using Op::Op;
 
-  void Compute(tf::OpKernelContext* context) override {
+ protected:
+  void ComputeOrThrow(tf::OpKernelContext* context) override {
     const tf::Tensor &images = context->input(0), &grid = context->input(1);
     OP_REQUIRES(context, images.dims() == 4 && grid.dims() == 3 && grid.dim_size(2) == 2 &&
                              images.dim_size(0) == grid.dim_size(0) &&
@@ -63,17 +64,18 @@ class BilinearSampleOp : public tf::OpKernel {
                                             images.shape().DebugString(), " and ", grid.shape().DebugString()));
     const int64_t batch = images.dim_size(0);
     const SampleSizes sizes{images.dim_size(1), images.dim_size(2), images.dim_size(3), grid.dim_size(1)};
-    const tf::TensorShape samples_shape({batch, sizes.points, sizes.channels});
-    OP_REQUIRES(context, kResult == SAMPLES || context->input(2).shape() == samples_shape,
-                tf::errors::InvalidArgument("d_samples must be ", samples_shape.DebugString()));
+    OP_REQUIRES(context, kResult == SAMPLES || HasShape(context->input(2), {batch, sizes.points, sizes.channels}),
+                tf::errors::InvalidArgument("d_samples must be [", batch, ", ", sizes.points, ", ", sizes.channels,
+                                            "]"));
+    tf::TensorShape shape = kResult == IMAGE_GRADIENT ? images.shape() : grid.shape();
+    if (kResult == SAMPLES) shape.set_dim(2, sizes.channels);
     tf::Tensor* out;
-    OP_REQUIRES_OK(context, context->allocate_output(
-        0, kResult == SAMPLES ? samples_shape : kResult == GRID_GRADIENT ? grid.shape() : images.shape(), &out));
+    OP_REQUIRES_OK(context, context->allocate_output(0, shape, &out));
+    if (out->NumElements() == 0) return;
     Run(context, batch, sizes, Data<T>(images), Data<T>(grid),
         kResult == SAMPLES ? nullptr : Data<T>(context->input(2)), Data<T>(out));
   }
 
- protected:
   virtual void Run(tf::OpKernelContext* context, int64_t batch, const SampleSizes& sizes, const T* images,
                    const T* grid, const T* d_samples, T* result) = 0;
 };

@@ -23,23 +23,36 @@ struct SampleSizes {
 template <typename T>
 struct Corner {
   ASTER_ANYWHERE Corner(const SampleSizes& sizes, const T* point) {
-    Clip(point[0] * sizes.width, sizes.width, &x, &free_x);
-    Clip(point[1] * sizes.height, sizes.height, &y, &free_y);
-    const T x0 = std::floor(x), y0 = std::floor(y);
-    right = x - x0, down = y - y0, left = (x0 + 1) - x, up = (y0 + 1) - y;
-    const int64_t column = x0 > 0 ? static_cast<int64_t>(x0) : 0, row = y0 > 0 ? static_cast<int64_t>(y0) : 0;
+    int64_t column, row;
+    Find(point[0], sizes.width, &column, &left, &right, &free_x);
+    Find(point[1], sizes.height, &row, &up, &down, &free_y);
     offset = (row * sizes.width + column) * sizes.channels;
     below = sizes.height > 1 ? sizes.width * sizes.channels : 0;
     beside = sizes.width > 1 ? sizes.channels : 0;
   }
 
-  ASTER_ANYWHERE static void Clip(T value, int64_t size, T* clipped, bool* free) {
-    const T last = size > 2 ? size - 2 : 0;
-    *free = value >= 0 && value <= last;
-    *clipped = value < 0 ? 0 : value > last ? last : value;
+  // A float can't tell all pixels apart where there are more than 2^24.
+  ASTER_ANYWHERE static void Find(T fraction, int64_t size, int64_t* pixel, T* weight, T* next_weight, bool* free) {
+    if (size <= int64_t{1} << 24)
+      FindAs<T>(fraction, size, pixel, weight, next_weight, free);
+    else
+      FindAs<double>(fraction, size, pixel, weight, next_weight, free);
   }
 
-  T x, y, left, right, up, down;
+  template <typename Real>
+  ASTER_ANYWHERE static void FindAs(Real fraction, int64_t size, int64_t* pixel, T* weight, T* next_weight,
+                                    bool* free) {
+    const Real last = size > 2 ? size - 2 : 0;
+    Real x = fraction * size;
+    *free = x >= 0 && x <= last;
+    x = x < 0 ? 0 : x > last ? last : x;
+    const Real x0 = std::floor(x);
+    *weight = (x0 + 1) - x;
+    *next_weight = x - x0;
+    *pixel = x0 > 0 ? static_cast<int64_t>(x0) : 0;
+  }
+
+  T left, right, up, down;         // weights
   bool free_x, free_y;             // whether the coordinate was inside, so that it has a gradient
   int64_t offset, below, beside;   // of the upper left value, and from it to the others
 };

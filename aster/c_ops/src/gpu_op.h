@@ -3,7 +3,7 @@
 #define ASTER_C_OPS_GPU_OP_H_
 #ifdef ASTER_CUDA
 
-#include "attention_lstm.h"
+#include "attention_ops.h"
 #include "gpu.h"
 #include "op.h"
 
@@ -31,6 +31,8 @@ tf::Status Allocate(tf::OpKernelContext* context, int64_t count, tf::Tensor* ten
 inline tf::Status ShapeOf(const Sizes& sizes, gpu::AttentionShape* shape) {
   if (sizes.lengths.size() > gpu::AttentionShape::kMostMemories)
     return tf::errors::Unimplemented("on a GPU at most ", gpu::AttentionShape::kMostMemories, " memories");
+  if (sizes.projection() > kMost)  // the kernels count in ints
+    return tf::errors::Unimplemented("on a GPU at most ", kMost, " gates and queries");
   shape->steps = sizes.steps;
   shape->batch = sizes.batch;
   shape->units = sizes.units;

@@ -1,14 +1,13 @@
 // Products of a few rows with a matrix that is used many times, free of TensorFlow.
 //
-// A decoder multiplies one row per hypothesis with the same kernel in every step. So the kernel is laid out once, in
-// the order in which the products read it.
+// A decoder multiplies one row per hypothesis with the same kernel in every step. So each call of an op lays its kernel
+// out once, in the order in which the products read it. That takes less time than to find out whether the kernel is
+// that of the call before.
 #ifndef ASTER_C_OPS_MATMUL_H_
 #define ASTER_C_OPS_MATMUL_H_
 
 #include <algorithm>
 #include <cstdint>
-#include <memory>
-#include <mutex>
 #include <vector>
 
 #include "simd.h"
@@ -120,25 +119,6 @@ ASTER_INLINE void Multiply(const T* a, int64_t stride, int64_t rows, const Packe
     }
   }
 }
-
-// The packed form of an op's matrix: made in each call, or only once where the matrix is constant.
-template <typename T>
-class Packing {
- public:
-  explicit Packing(bool constant) : constant_(constant) {}
-
-  std::shared_ptr<const PackedMatrix<T>> Get(const T* matrix, int64_t rows, int64_t columns) {
-    if (!constant_) return std::make_shared<const PackedMatrix<T>>(matrix, rows, columns);
-    std::lock_guard<std::mutex> lock(mutex_);  // an op may run in several threads at once
-    if (!packed_) packed_ = std::make_shared<const PackedMatrix<T>>(matrix, rows, columns);
-    return packed_;
-  }
-
- private:
-  bool constant_;
-  std::mutex mutex_;
-  std::shared_ptr<const PackedMatrix<T>> packed_;
-};
 
 }  // namespace aster
 

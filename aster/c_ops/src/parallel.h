@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <mutex>
 
@@ -13,8 +14,8 @@
 
 namespace aster {
 
-// Calls run(begin, end) for one range of samples per thread, and waits for all. TensorFlow's own Shard can't
-// serve: the compiler of 1.4 passed arguments to a std::function otherwise than today's do.
+// Calls run(begin, end) for one range of samples per thread, and waits for all; then throws what one of them threw.
+// TensorFlow's own Shard can't serve: the compiler of 1.4 passed arguments to a std::function otherwise than today's do.
 inline void ForSamples(tensorflow::OpKernelContext* context, int64_t batch,
                        const std::function<void(int64_t, int64_t)>& run) {
   const auto& threads = *context->device()->tensorflow_cpu_worker_threads();
@@ -22,17 +23,24 @@ inline void ForSamples(tensorflow::OpKernelContext* context, int64_t batch,
   if (parts <= 1) return run(0, batch);
   std::mutex mutex;
   std::condition_variable all_done;
-  int64_t left = parts - 1;
-  for (int64_t i = 1; i < parts; ++i) {
-    threads.workers->Schedule([&, i]() {
+  int64_t left = parts;
+  std::exception_ptr error;
+  const auto run_part = [&](int64_t i) {
+    std::exception_ptr own_error;
+    try {
       run(i * batch / parts, (i + 1) * batch / parts);
-      std::lock_guard<std::mutex> lock(mutex);
-      if (--left == 0) all_done.notify_one();
-    });
-  }
-  run(0, batch / parts);
+    } catch (...) {
+      own_error = std::current_exception();
+    }
+    std::lock_guard<std::mutex> lock(mutex);
+    if (own_error) error = own_error;
+    if (--left == 0) all_done.notify_one();
+  };
+  for (int64_t i = 1; i < parts; ++i) threads.workers->Schedule([&run_part, i]() { run_part(i); });
+  run_part(0);
   std::unique_lock<std::mutex> lock(mutex);
   all_done.wait(lock, [&] { return left == 0; });
+  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace aster

@@ -26,20 +26,24 @@ REGISTER_OP("AsterSplineGrid")
     .Doc("Points [B, K, 2], inverse [K, K + 3], lift [K + 3, P], both transposed -> grid [B, P, 2]; see "
          "aster/c_ops/ops.py.");
 
-class SplineGridOp : public tf::OpKernel {
+class SplineGridOp : public Op {
  public:
-  using OpKernel::OpKernel;
+  using Op::Op;
 
-  void Compute(tf::OpKernelContext* context) override {
+ protected:
+  void ComputeOrThrow(tf::OpKernelContext* context) override {
     const tf::Tensor &points = context->input(0), &inverse = context->input(1), &lift = context->input(2);
-    OP_REQUIRES(context, points.dims() == 3 && points.dim_size(2) == 2 && inverse.dims() == 2 && lift.dims() == 2 &&
-                             inverse.dim_size(0) == points.dim_size(1) && lift.dim_size(0) == inverse.dim_size(1),
-                tf::errors::InvalidArgument("expected points [B, K, 2], inverse [K, C] and lift [C, P], got ",
-                                            points.shape().DebugString(), ", ", inverse.shape().DebugString(), " and ",
-                                            lift.shape().DebugString()));
+    OP_REQUIRES(context, points.dims() == 3 && inverse.dims() == 2 && lift.dims() == 2 &&
+                             HasShape(points, {points.dim_size(0), inverse.dim_size(0), 2}) &&
+                             lift.dim_size(0) == inverse.dim_size(1) &&
+                             std::min(inverse.dim_size(0), inverse.dim_size(1)) >= kFewestTerms,
+                tf::errors::InvalidArgument("expected points [B, K, 2], inverse [K, C] and lift [C, P] with K and C ",
+                                            kFewestTerms, " or more, got ", points.shape().DebugString(), ", ",
+                                            inverse.shape().DebugString(), " and ", lift.shape().DebugString()));
     const int64_t num_points = inverse.dim_size(0), num_coefficients = inverse.dim_size(1), pixels = lift.dim_size(1);
     tf::Tensor* grid;
     OP_REQUIRES_OK(context, context->allocate_output(0, tf::TensorShape({points.dim_size(0), pixels, 2}), &grid));
+    if (grid->NumElements() == 0) return;
     const float *from = Data<float>(points), *to_coefficients = Data<float>(inverse), *to_pixels = Data<float>(lift);
     float* to = Data<float>(grid);
     ForSamples(context, points.dim_size(0), [=](int64_t begin, int64_t end) {

@@ -11,12 +11,14 @@
 
 namespace aster {
 
+const int64_t kFewestTerms = 4;  // of a sum: each of its four parts has one
+
 // A fused multiply-add would round once where the published system rounds twice.
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
 
 // matrix [rows, size], as its transpose [size, rows], times the x and the y of `vector` [size, 2] -> out [rows, 2].
-// Each is the sum of `terms`, of which those from `size` on are zero.
+// Each is the sum of `terms`, of which those from `size` on are zero; both are kFewestTerms or more.
 inline void OrderedProduct(const float* transposed, int64_t rows, int64_t size, int64_t terms, const float* vector,
                            float* out) {
   const int64_t kBlock = 64;  // rows at a time, whose sums stay in the first cache

@@ -1,0 +1,95 @@
+"""Processes that are forked before and after TensorFlow is used; each in a Python of its own, with a time limit."""
+import subprocess
+import sys
+
+import pytest
+
+START = """
+import glob, os, sys, time
+import aster
+from aster.compat import session_config
+from aster.pretrained import SAMPLES
+
+IMAGES = sorted(glob.glob(SAMPLES + "/*.jpg"))[:2]
+
+def read():
+    with aster.Recognizer.from_experiment() as recognizer:
+        return [reading.text for reading in recognizer.recognize(IMAGES)]
+
+def in_fork(work, seconds=60):
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        work()
+        sys.exit()  # with all that Python does at its end, objects of TensorFlow freed
+    limit = time.time() + seconds
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        if time.time() > limit:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            return print("hangs")
+        time.sleep(0.05)
+
+def attempt(name, work):
+    try:
+        print(name, work())
+    except ValueError as error:
+        print(name, "ValueError", error)
+"""
+AFTER = START + """
+recognizer = aster.Recognizer.from_experiment()
+preprocessed = [recognizer._inference.preprocess(aster.data.image.load_image(IMAGES[0]))]
+started = recognizer.recognize(IMAGES * 2, batch_size=1)
+next(started)
+
+def work():
+    attempt("recognize", lambda: list(recognizer.recognize(IMAGES)))
+    attempt("recognize_that_has_begun", lambda: list(started))
+    attempt("recognize_preprocessed", lambda: recognizer.recognize_preprocessed(preprocessed))
+    attempt("read_prepared", lambda: recognizer.read_prepared(preprocessed))
+    attempt("new", read)
+    attempt("session_config", session_config)
+    in_fork(lambda: attempt("grandchild", read))
+    recognizer.close()
+
+in_fork(work)
+print("parent", len(recognizer.recognize_preprocessed(preprocessed)))
+recognizer.close()
+attempt("closed", lambda: recognizer.recognize_preprocessed(preprocessed))
+in_fork(lambda: attempt("new_after_close", read))
+"""
+BEFORE = START + """
+in_fork(lambda: print(read()))
+print(read())
+"""
+
+
+def run(script):
+    done = subprocess.run([sys.executable, "-c", script], universal_newlines=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def said():
+    """{name of an attempt after the fork: what came of it}"""
+    return dict(line.split(" ", 1) for line in run(AFTER))
+
+
+@pytest.mark.parametrize("name", [
+    "recognize", "recognize_that_has_begun", "recognize_preprocessed", "read_prepared", "new", "session_config",
+    "grandchild", "new_after_close"])
+def test_after_a_fork_the_remedy_is_named(said, name):
+    assert said[name].startswith("ValueError this process was forked from one that had used TensorFlow")
+    assert "spawn" in said[name] and "--preload" in said[name]
+
+
+def test_a_fork_leaves_the_parent_as_it_was(said):
+    assert said["parent"] == "1"
+    assert said["closed"].startswith("ValueError this Recognizer is closed")
+
+
+def test_a_fork_before_the_first_recognizer_reads():
+    child, parent = run(BEFORE)
+    assert child == parent and child.startswith("['")
