@@ -14,12 +14,13 @@ _log = logging.getLogger(__name__)
 
 def main() -> None:
     """Parses the arguments, and evaluates. Results go to stdout, and to the files that were asked for."""
-    parser = argparse.ArgumentParser(prog="python -m aster.eval", description=(
+    parser = command.ArgumentParser(prog="python -m aster.eval", description=(
         "Evaluate each new checkpoint of EXP_DIR/log on the eval_input_reader of EXP_DIR/config/trainval.prototxt "
         "(TensorBoard summaries go to EXP_DIR/log/eval). Or evaluate the latest checkpoint on the test sets of "
         "--datasets."))
     parser.add_argument("--exp_dir", help="experiment folder")
     command.add_overrides(parser)
+    command.add_trust(parser)
     parser.add_argument("--norepeat", action="store_true", help="evaluate the latest checkpoint and stop")
     parser.add_argument("--json", metavar="F", help="write the latest results to this file")
     parser.add_argument("--datasets", nargs="+", metavar="PATH", help="TFRecord files, or folders of them")
@@ -45,7 +46,7 @@ def _report(arguments: argparse.Namespace) -> None:
     folders = ([arguments.exp_dir] if arguments.exp_dir else []) + arguments.compare
     if len(set(map(os.path.abspath, folders))) < len(folders):
         raise ValueError(f"an experiment is named twice: {' '.join(folders)}")
-    configs = [command.read_experiment(folder, arguments.overrides) for folder in folders]
+    configs = [command.read_experiment(folder, arguments.overrides, trust=arguments.trust) for folder in folders]
     command.check_writable(arguments.report, is_folder=True)
     command.start_tensorflow()
     from aster.evaluation.page import make_report
@@ -53,7 +54,7 @@ def _report(arguments: argparse.Namespace) -> None:
     texts = make_report(folders, configs, find_data_sets(arguments.datasets))
     for ending, text in texts.items():
         command.write_text(os.path.join(arguments.report, "report." + ending), functools.partial(_write, text))
-    print(texts["md"])
+    command.say(texts["md"])
 
 
 def _write(text: str, stream: TextIO) -> None:
@@ -62,7 +63,7 @@ def _write(text: str, stream: TextIO) -> None:
 
 def _follow(arguments: argparse.Namespace) -> None:
     """Evaluates the latest checkpoint and, unless --norepeat, each that comes after it."""
-    config = command.read_experiment(arguments.exp_dir, arguments.overrides)
+    config = command.read_experiment(arguments.exp_dir, arguments.overrides, trust=arguments.trust)
     if arguments.json:
         command.check_writable(arguments.json)
     if not config.HasField("eval_input_reader"):
@@ -77,7 +78,7 @@ def _follow(arguments: argparse.Namespace) -> None:
             last, count = path, count + 1
             try:
                 result = evaluate(config, arguments.exp_dir, path)
-                print(summary_line(result), flush=True)
+                command.say(summary_line(result))
                 if arguments.json:
                     command.write_json(arguments.json, result)
             except DamagedCheckpoint as error:

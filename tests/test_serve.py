@@ -106,8 +106,8 @@ def test_port_80_and_tunnels(server, host):
     assert post(server, Host=host, Origin=f"http://{host.lower()}") == 200
 
 
-@pytest.mark.parametrize("host", ["", "127.0.0.1.evil.example", "evil.example:80", "localhost:x", "localhost@evil.example",
-                                  "127.0.0.1:80:80", "[::1]:80"])
+@pytest.mark.parametrize("host", ["", "127.0.0.1.evil.example", "evil.example:80", "localhost:x",
+                                  "localhost@evil.example", "127.0.0.1:80:80", "[::1]:80"])
 def test_other_hosts_are_refused(server, host):
     assert exchange(server, f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()).startswith(b"HTTP/1.0 403 ")
 

@@ -29,14 +29,15 @@ from aster.model.build import build_model
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exp_dir", required=True, nargs="+", metavar="E",
                         help="a trained experiment, whose latest checkpoint is taken; or several, of which the first "
                         "one gives the words and the preprocessing")
     parser.add_argument("--output_dir", required=True, metavar="DIR", help="the folder to write")
+    command.add_trust(parser)
     arguments = parser.parse_args()
     exp_dir, output_dir = arguments.exp_dir[0], arguments.output_dir
-    config = read_config(exp_dir)
+    config = command.read_experiment(exp_dir, trust=arguments.trust)
     for folder in arguments.exp_dir[1:]:
         if network(folder) != network(exp_dir):
             raise ValueError(f"{folder}: its model is configured otherwise than that of {exp_dir}; only models with "
@@ -53,7 +54,7 @@ def main():
                        lambda stream: stream.write(text_format.MessageToString(config)))
     saved = save(parameters, os.path.join(output_dir, "log"), sum(map(checkpoint.global_step, paths)))
     number, size = (sum(getattr(array, what) for array in parameters.values()) for what in ("size", "nbytes"))
-    print(f"{saved}: {number} parameters, {size / 1e6:.1f} MB")
+    command.say(f"{saved}: {number} parameters, {size / 1e6:.1f} MB")
 
 
 def network(exp_dir: str) -> message.Message:
@@ -91,7 +92,7 @@ def read_parameters(config: message.Message, path: str, exp_dir: str) -> Dict[st
         shape = preprocessed_shape(config.eval_config.data_preprocessing_steps, exp_dir)
         build_model(config.model, exp_dir).recognize(tf.placeholder(tf.float32, [1] + shape))
         variables = tf.global_variables()
-        checkpoint.restore(session, path, variables, config.eval_config.use_moving_averages)
+        checkpoint.restore(session, path, variables, use_moving_averages=config.eval_config.use_moving_averages)
         return {variable.op.name: array for variable, array in zip(variables, session.run(variables))}
 
 
