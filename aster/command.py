@@ -14,9 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, Iterator, Sequence, TextIO
+from typing import Any, Callable, Iterator, NoReturn, Sequence, TextIO
 
-from aster.errors import cause, describe
+from aster.errors import PrintableFormatter, cause, describe, printable, safe_for_terminal
 from aster.files import errors_name, written_whole
 from aster.training import TrainingStopped
 
@@ -26,6 +26,14 @@ _log = logging.getLogger(__name__)
 _START_UP_NOISE = (r"^WARNING: All log messages before absl::InitializeLog\(\)"
                    r"|^I0000 .*(oneDNN custom operations are on|Could not find cuda drivers)")
 _NO_GPU_NOISE = r"|^E0000 .*failed call to cuInit"  # an error only where there is a driver
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Names wrong arguments without their control characters: a pattern of the shell gives names of files."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the command with the usage, a message and status 2."""
+        super().error(printable(message))
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -44,19 +52,30 @@ def parse_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return arguments
 
 
-def read_experiment(exp_dir: str, overrides: Sequence[str] = (), num_clones: int = 1) -> Any:
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Adds `--trust`, which the parsed arguments have as `trust`."""
+    parser.add_argument("--trust", action="store_true", help=(
+        "run the Python code that the configuration names, wherever it is. Without --trust, code that is not in an "
+        "experiment folder of the working directory runs only if you agree on the terminal"))
+
+
+def read_experiment(exp_dir: str, overrides: Sequence[str] = (), num_clones: int = 1, *, trust: bool = False) -> Any:
     """Reads and checks the configuration of an experiment folder. The log names fields that have no effect.
+
+    If the configuration names foreign code (aster/trust.py), asks on the terminal whether it may run.
 
     Args:
       exp_dir: the experiment folder, which holds config/trainval.prototxt.
       overrides: texts of --set, each a piece of configuration that is merged into the file's.
       num_clones: the number of clones that share each batch.
+      trust: whether foreign code may run without a question.
 
     Returns:
       A TrainEvalPipelineConfig.
 
     Raises:
       ConfigError: the folder is missing or the configuration can't be used. The message names file, line and field.
+        Or foreign code may not run.
     """
     from aster.config import ConfigError, check_clones, read_config, unused_fields
     if not os.path.isdir(exp_dir):
@@ -66,7 +85,25 @@ def read_experiment(exp_dir: str, overrides: Sequence[str] = (), num_clones: int
     unused = unused_fields(config)
     if unused:
         _log.info("these fields have no effect: %s", ", ".join(unused))
+    if not trust:
+        _check_trust(config, exp_dir)
     return config
+
+
+def _check_trust(config: Any, exp_dir: str) -> None:
+    """Asks before foreign code runs. Where nobody can answer, or the answer is no, raises ConfigError."""
+    from aster.config import ConfigError
+    from aster.trust import foreign_functions
+    functions = foreign_functions(config, exp_dir)
+    if not functions:
+        return
+    what = (f"{exp_dir}: this configuration runs Python code that is not in an experiment folder of the working "
+            f"directory: {', '.join(functions)}")
+    if sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty():
+        print(printable(f"{what}\nRun it? [y/N] "), end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            return
+    raise ConfigError(f"{what}. It has not run. If you trust it, repeat the command with --trust")
 
 
 def find_checkpoint(exp_dir: str) -> str:
@@ -120,6 +157,12 @@ def start_up_noise_hidden() -> Iterator[None]:
         noise_filter.wait()
 
 
+def say(text: str) -> None:
+    """Prints a result to stdout: without control characters, and with escapes for what its encoding lacks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(printable(text).encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
 def write_json(path: str, value: Any) -> None:
     """Writes a value to a file as JSON. See `write_text`."""
     write_text(path, lambda stream: stream.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n"))
@@ -167,9 +210,13 @@ def check_writable(path: str, is_folder: bool = False) -> None:
         raise type(error)(error.errno, f"can't be written: {error.strerror}", path) from error
 
 
+@safe_for_terminal()
 def run(main: Callable[[], None]) -> None:
     """Runs a command's main function. An error that the user can mend ends it with one line and status 1."""
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    logging.captureWarnings(True)
     for noisy in ("tensorflow", "absl", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:

@@ -5,7 +5,11 @@ message itself. The table at the end of this file says which rule belongs to whi
 in config_ranges.py.
 """
 import itertools
+import os
 import re
+import sys
+import sysconfig
+from importlib.machinery import PathFinder
 from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
 
 from google.protobuf.message import Message
@@ -273,10 +277,20 @@ def _label_map(config: Any) -> Problems:
 def _custom(config: Any) -> Problems:
     if not re.fullmatch(r"[\w.]+:\w+", config.factory):
         yield "factory", f"is {config.factory!r}, expected package.module:function"
+    elif _is_standard(config.factory.partition(":")[0]):
+        yield "factory", (f"is {config.factory!r}, of Python's own library, which makes no components; name a function "
+                          "of yours, in a module with another name")
     names = [argument.name for argument in config.args]
     for i, name in enumerate(names):
         if name in names[:i]:
             yield f"args[{i}].name", f"{name!r} is the name of another argument"
+
+
+def _is_standard(module_name: str) -> bool:
+    """A text such as "os:system" is a command of the shell, not a configuration."""
+    name = module_name.partition(".")[0]
+    folders = [os.path.join(sysconfig.get_paths()["stdlib"], inner) for inner in ("", "lib-dynload")]
+    return name in sys.builtin_module_names or PathFinder.find_spec(name, folders) is not None
 
 
 def _argument(config: Any) -> Problems:

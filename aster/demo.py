@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 def main() -> None:
     """Parses the arguments, and recognizes the images. Texts go to stdout, and to the files that were asked for."""
     arguments = _parse_arguments()
-    config = command.read_experiment(arguments.exp_dir, arguments.overrides)
+    config = command.read_experiment(arguments.exp_dir, arguments.overrides, trust=arguments.trust)
     paths = [] if arguments.serve is not None else _find_images(arguments)
     command.start_tensorflow()
     from aster.reading.recognizer import Recognizer
@@ -48,10 +48,11 @@ def main() -> None:
 
 
 def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m aster.demo", description=(
+    parser = command.ArgumentParser(prog="python -m aster.demo", description=(
         "Recognize the word in each image. The model is the pretrained one, or the latest checkpoint of EXP_DIR/log."))
     parser.add_argument("--exp_dir", default=ENGLISH, help="experiment folder (default: the pretrained English model)")
     command.add_overrides(parser)
+    command.add_trust(parser)
     parser.add_argument("--serve", nargs="?", type=int, const=PORT, metavar="PORT", help=(
         f"open a page at this port of this machine (default: {PORT}). The page recognizes the images that you drop "
         "on it"))
@@ -102,10 +103,9 @@ def _with_standard_input(paths: Sequence[str]) -> Iterator[str]:
 
 
 def _print_reading(path: str, reading: Any, width: int) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
     turned = f"  turned by {reading.orientation}" if reading.orientation else ""
     line = f"{path:<{width}}  {reading.text:<20}  {reading.score:8.3f}{turned}"
-    print(line.encode(encoding, "backslashreplace").decode(encoding))
+    command.say(line.replace("\n", "\\n"))  # a name with an end of line is one image, too
 
 
 def _result(path: str, reading: Any, arguments: argparse.Namespace) -> Dict[str, Any]:

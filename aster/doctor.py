@@ -1,5 +1,4 @@
 """Says what of this machine is fine for ASTER, what is not, and the command that repairs it: python -m aster.doctor"""
-import argparse
 import contextlib
 import importlib
 import importlib.util
@@ -43,17 +42,17 @@ class Finding(NamedTuple):
 
 def main() -> None:
     """Makes all checks, prints what they found, and exits with status 1 if anything is BAD."""
-    argparse.ArgumentParser(prog="python -m aster.doctor", description=(
+    command.ArgumentParser(prog="python -m aster.doctor", description=(
         "Check the Python, the packages, the builds, the GPU and the disk of this machine. Print what is fine, what is "
         "not, and the command that repairs it. The exit status is 1 if something must be repaired.")).parse_args()
     with command.start_up_noise_hidden():
         findings = [finding for check in CHECKS for finding in check()]
     for finding in findings:
-        print(f"{finding.state:<5} {finding.what}")
+        command.say(f"{finding.state:<5} {finding.what}")
         if finding.repair:
-            print(f"      -> {finding.repair}")
+            command.say(f"      -> {finding.repair}")
     num_bad = sum(finding.state == "BAD" for finding in findings)
-    print(f"{num_bad} of {len(findings)} checks need repair" if num_bad else "Nothing needs repair.")
+    command.say(f"{num_bad} of {len(findings)} checks need repair" if num_bad else "Nothing needs repair.")
     sys.exit(1 if num_bad else 0)
 
 

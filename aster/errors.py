@@ -1,5 +1,51 @@
-"""One line out of the errors of TensorFlow, whose messages may hold a whole stack trace."""
+"""Texts for people: one line out of TensorFlow's errors, whose messages may hold a whole stack trace; and no text that
+is a command to the terminal."""
+import contextlib
+import logging
 import re
+import sys
+import traceback
+from typing import Any, Iterator
+
+# What a terminal obeys: C0, DEL and C1, but not tabulators and ends of lines.
+_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)] if chr(code) not in "\t\n"}
+
+
+def printable(text: str) -> str:
+    """Makes a text safe for a terminal: control characters of file names and labels become \\x1b and the like.
+
+    Args:
+      text: any text.
+
+    Returns:
+      The text; tabulators and ends of lines stay.
+    """
+    return text.translate(_CONTROL)
+
+
+@contextlib.contextmanager
+def safe_for_terminal() -> Iterator[None]:
+    """Within the block, or the function that this decorates, the last words of a process are printable: the message of
+    sys.exit, and the traceback of an error that nothing catches."""
+    sys.excepthook = _print_traceback
+    try:
+        yield
+    except SystemExit as stop:
+        if isinstance(stop.code, str):
+            stop.code = printable(stop.code)
+        raise
+
+
+def _print_traceback(*error: Any) -> None:
+    print(printable("".join(traceback.format_exception(*error))), end="", file=sys.stderr)
+
+
+class PrintableFormatter(logging.Formatter):
+    """Formats log lines so that they are safe for a terminal, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Formats a record."""
+        return printable(super().format(record))
 
 # The last of these lines stands before the message proper; what comes before it tells where in a graph or a program.
 _HEADING = re.compile(r"Graph execution error:$|Node: '.*'$|\d+ root error\(s\) found\.$|Original error:$")

@@ -14,12 +14,13 @@ _log = logging.getLogger(__name__)
 
 def main() -> None:
     """Parses the arguments, and evaluates. Results go to stdout, and to the files that were asked for."""
-    parser = argparse.ArgumentParser(prog="python -m aster.eval", description=(
+    parser = command.ArgumentParser(prog="python -m aster.eval", description=(
         "Evaluate each new checkpoint of EXP_DIR/log on the eval_input_reader of EXP_DIR/config/trainval.prototxt "
         "(TensorBoard summaries go to EXP_DIR/log/eval). Or evaluate the latest checkpoint on the test sets of "
         "--datasets."))
     parser.add_argument("--exp_dir", help="experiment folder; needed unless --compare is given")
     command.add_overrides(parser)
+    command.add_trust(parser)
     parser.add_argument("--norepeat", action="store_true", help="evaluate the latest checkpoint and stop")
     parser.add_argument("--json", metavar="F", help="write the latest results to this file")
     parser.add_argument("--datasets", nargs="+", metavar="PATH", help="TFRecord files, or folders of them")
@@ -45,7 +46,7 @@ def _report(arguments: argparse.Namespace) -> None:
     folders = ([arguments.exp_dir] if arguments.exp_dir else []) + arguments.compare
     if len(set(map(os.path.abspath, folders))) < len(folders):
         raise ValueError(f"an experiment is named twice: {' '.join(folders)}")
-    configs = [command.read_experiment(folder, arguments.overrides) for folder in folders]
+    configs = [command.read_experiment(folder, arguments.overrides, trust=arguments.trust) for folder in folders]
     for folder in folders:
         command.find_checkpoint(folder)
     command.check_writable(arguments.report, is_folder=True)
@@ -59,7 +60,7 @@ def _report(arguments: argparse.Namespace) -> None:
     errors = []
     for ending, text in make_report(folders, configs, data_sets):
         if ending == "md":
-            print(text)
+            command.say(text)
         try:
             command.write_text(os.path.join(arguments.report, "report." + ending), functools.partial(_write, text))
         except OSError as error:  # of a full disk, say, which may have room for another of the files
@@ -74,7 +75,7 @@ def _write(text: str, stream: TextIO) -> None:
 
 def _follow(arguments: argparse.Namespace) -> None:
     """Evaluates the latest checkpoint and, unless --norepeat, each that comes after it."""
-    config = command.read_experiment(arguments.exp_dir, arguments.overrides)
+    config = command.read_experiment(arguments.exp_dir, arguments.overrides, trust=arguments.trust)
     if arguments.json:
         command.check_writable(arguments.json)
     if not config.HasField("eval_input_reader"):
@@ -88,7 +89,7 @@ def _follow(arguments: argparse.Namespace) -> None:
             if arguments.json:
                 command.write_json(arguments.json, result)
         finally:  # a full disk, say
-            print(summary_line(result), flush=True)
+            command.say(summary_line(result))
     last, count = None, 0
     while True:
         path = _newest_checkpoint(arguments.exp_dir, wait=not arguments.norepeat)

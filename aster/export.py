@@ -1,5 +1,4 @@
 """Exports a model as a SavedModel or ONNX file: python -m aster.export --exp_dir E --output D|F.onnx"""
-import argparse
 import os
 
 from aster import command
@@ -8,7 +7,7 @@ from aster.pretrained import ENGLISH
 
 def main() -> None:
     """Runs the command with the arguments of the process."""
-    parser = argparse.ArgumentParser(prog="python -m aster.export", description=(
+    parser = command.ArgumentParser(prog="python -m aster.export", description=(
         "Write a SavedModel that takes the bytes of image files and returns texts and scores, and needs nothing of "
         "ASTER: for TensorFlow Serving, or tf.saved_model.load. Or an ONNX file that takes images of one size and "
         "returns labels and scores."))
@@ -19,8 +18,9 @@ def main() -> None:
     parser.add_argument("--word_list", action="store_true", help="export the word list of the configuration too, so "
                         "that its words are preferred: larger and slower, and more accurate where the list fits")
     command.add_overrides(parser)
+    command.add_trust(parser)
     arguments = command.parse_arguments(parser)
-    command.read_experiment(arguments.exp_dir, arguments.overrides)
+    command.read_experiment(arguments.exp_dir, arguments.overrides, trust=arguments.trust)
     if os.path.lexists(arguments.output):
         raise ValueError(f"{arguments.output} exists already; name one that does not")
     command.check_writable(arguments.output, is_folder=True)
@@ -30,9 +30,9 @@ def main() -> None:
     export = export_onnx if arguments.output.endswith(".onnx") else export_saved_model
     exported = export(arguments.exp_dir, arguments.output, arguments.greedy, word_list=arguments.word_list,
                       overrides=arguments.overrides)
-    print(f"{arguments.output}: {exported.signature}")
+    command.say(f"{arguments.output}: {exported.signature}")
     for sentence in exported.left_out:
-        print(sentence)
+        command.say(sentence)
 
 
 def cli() -> None:

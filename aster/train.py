@@ -1,5 +1,4 @@
 """Trains a model: python -m aster.train --exp_dir E [--set TEXT] [--num_clones N] [--clone_on_cpu]"""
-import argparse
 import logging
 from typing import Any, Callable, Optional
 
@@ -10,17 +9,19 @@ _log = logging.getLogger(__name__)
 
 def main() -> None:
     """Parses the arguments, and trains. Progress goes to stderr."""
-    parser = argparse.ArgumentParser(prog="python -m aster.train", description=(
+    parser = command.ArgumentParser(prog="python -m aster.train", description=(
         "Train the model of EXP_DIR/config/trainval.prototxt. Checkpoints and TensorBoard summaries go to "
         "EXP_DIR/log. To resume, run the same command again."))
     parser.add_argument("--exp_dir", required=True, help="experiment folder")
     command.add_overrides(parser)
+    command.add_trust(parser)
     parser.add_argument("--num_clones", type=int, default=1,
                         help="share each batch between this number of GPUs (default: 1)")
     parser.add_argument("--clone_on_cpu", action="store_true", help="put the clones on the CPU")
     arguments = command.parse_arguments(parser)
 
-    config = command.read_experiment(arguments.exp_dir, arguments.overrides, arguments.num_clones)
+    config = command.read_experiment(arguments.exp_dir, arguments.overrides, arguments.num_clones,
+                                     trust=arguments.trust)
     if not config.HasField("train_config"):
         raise ValueError(f"{arguments.exp_dir}: the configuration has no train_config")
     if not config.train_input_reader:

@@ -157,6 +157,24 @@ def test_demo_takes_names_that_are_not_utf8(trained, tmp_path, capsys):
     assert "bad\\udcff.jpg" in capsys.readouterr().out
 
 
+def test_demo_shows_no_control_characters_and_keeps_them_in_its_files(trained, tmp_path, capsys):
+    folder, out, table = tmp_path / "images", tmp_path / "texts.json", tmp_path / "texts.csv"
+    folder.mkdir()
+    good, bad = str(folder / "a\x1b[2J\r\nb.jpg"), str(folder / "c\x1b]0;title\x07.jpg")
+    for path, content in (good, draw_word("sun")), (bad, b"no image"):
+        with open(path, "wb") as stream:
+            stream.write(content)
+    done = subprocess.run([sys.executable, "-m", "aster.demo", "--exp_dir", trained, "--input_image", str(folder),
+                           "--json", str(out), "--csv", str(table)], cwd=ROOT,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert b"a\\x1b[2J\\x0d\\nb.jpg" in done.stdout and done.stdout.count(b"\n") == 1
+    assert b"c\\x1b]0;title\\x07.jpg: " in done.stderr and not set(done.stdout + done.stderr) & {0x1b, 0x07, 0x0d}
+    result, = json.loads(out.read_text())
+    with open(str(table), newline="") as stream:
+        row, = csv.DictReader(stream)
+    assert result["path"] == row["path"] == good
+
+
 @pytest.mark.parametrize("arguments, problem", [
     (["--serve", "8799", "--json", "x.json"], "takes no --json"),
     (["--input_image", "x.png", "--json", "a", "--csv", "./a"], "the same file")])

@@ -22,6 +22,9 @@ from conversion.output import OutputError, complete_files, record_writers, shard
 from synthetic import fonts, photos, render, words
 from tqdm import tqdm
 
+from aster import command
+from aster.errors import safe_for_terminal
+
 _CHUNK = 16  # images that a worker renders at a time
 _TIMEOUT = 300  # seconds for a chunk; a worker that takes longer was killed
 _PREVIEW_COUNT = 80
@@ -36,7 +39,7 @@ def parse_arguments(arguments: Optional[Sequence[str]] = None) -> argparse.Names
     Returns:
       The options.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_path", required=True, metavar="FILE", help="the TFRecord file to write")
     parser.add_argument("--num_images", type=_positive, default=50000, metavar="N",
                         help="how many words to render (default: 50000)")
@@ -200,7 +203,7 @@ def run(arguments: argparse.Namespace) -> None:
         if preview:
             sheet.draw(first, parts[-1], _label_font(renderer))
     speed = arguments.num_images / (time.time() - started)
-    print(f"{arguments.output_path}: {arguments.num_images} images, {speed:.0f} images/s")
+    command.say(f"{arguments.output_path}: {arguments.num_images} images, {speed:.0f} images/s")
 
 
 def _label_font(renderer) -> Callable:
@@ -211,6 +214,7 @@ def _label_font(renderer) -> Callable:
     return font
 
 
+@safe_for_terminal()
 def main(arguments=None):
     arguments = parse_arguments(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; nothing was written"))

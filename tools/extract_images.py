@@ -10,7 +10,9 @@ import sys
 
 import find_aster  # noqa: F401
 
+from aster import command
 from aster.data import example, records
+from aster.errors import safe_for_terminal
 
 _MAX_BYTES = 200  # of a text in a file name; file systems allow 255 for all of the name
 
@@ -54,8 +56,9 @@ def extract(path: str, folder: str, count: int) -> None:
             stream.write(sample.encoded)
 
 
+@safe_for_terminal()
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tfrecord", help="the TFRecord file to read")
     parser.add_argument("folder", help="where to write the images; it is made if it does not exist")
     parser.add_argument("count", type=int, help="how many images to write")

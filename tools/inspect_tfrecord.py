@@ -16,6 +16,9 @@ import find_aster  # noqa: F401
 import numpy as np
 from conversion import sheet
 
+from aster import command
+from aster.errors import safe_for_terminal
+
 _MOST_NAMED = 20  # damaged records
 
 
@@ -25,7 +28,7 @@ def parse_arguments() -> argparse.Namespace:
     Returns:
       The options.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", metavar="FILE",
                         help="TFRecord files, or patterns such as 'data/*.tfrecord'")
     parser.add_argument("--charset", metavar="CHARACTERS",
@@ -116,6 +119,7 @@ def _describe(counts):
         f"with lexicons: {len(lexicons)}{range_of_lexicons}"]
 
 
+@safe_for_terminal()
 def main():
     from aster.data import charset
     from aster.files import read_text
@@ -136,7 +140,7 @@ def main():
             sheet.draw(first, arguments.sheet)
     except (OSError, ValueError) as error:
         sys.exit(f"inspect_tfrecord: {error}")
-    print("\n".join(lines))
+    command.say("\n".join(lines))
     sys.exit(1 if num_damaged else 0)
 
 

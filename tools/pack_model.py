@@ -31,15 +31,16 @@ FIRST_LINE = "# Written by tools/pack_model.py, which may replace this folder's 
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exp_dir", required=True, nargs="+", metavar="E",
                         help="a trained experiment, whose latest checkpoint is taken; or several, of which the first "
                         "one gives the words and the preprocessing")
     parser.add_argument("--output_dir", required=True, metavar="DIR", help="the folder to write")
+    command.add_trust(parser)
     arguments = parser.parse_args()
     exp_dir, output_dir = arguments.exp_dir[0], arguments.output_dir
     check_output(output_dir, arguments.exp_dir)
-    config = read_config(exp_dir)
+    config = command.read_experiment(exp_dir, trust=arguments.trust)
     command.check_writable(output_dir, is_folder=True)
     for folder in arguments.exp_dir[1:]:
         if network(folder) != network(exp_dir):
@@ -62,7 +63,7 @@ def main():
         if old != saved:
             delete_checkpoint(old)
     number, size = (sum(getattr(array, what) for array in parameters.values()) for what in ("size", "nbytes"))
-    print(f"{saved}: {number} parameters, {size / 1e6:.1f} MB")
+    command.say(f"{saved}: {number} parameters, {size / 1e6:.1f} MB")
 
 
 def check_output(output_dir: str, exp_dirs: Sequence[str]) -> None:

@@ -1,8 +1,11 @@
 """Image files -> arrays. The same decoder serves records, the Recognizer and the commands."""
+import contextlib
 import functools
 import glob
 import io
+import math
 import os
+import threading
 from typing import Any, Callable, Iterable, Iterator, List, Tuple, TypeVar
 
 import numpy as np
@@ -14,6 +17,41 @@ Result = TypeVar("Result")
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
 _EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MAX_PIXELS = 64 * 1000 * 1000  # a larger image may be a decompression bomb
+LARGE_PIXELS = 4 * 1000 * 1000  # far more than an image of one word has
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
+class Budget:
+    """Threads share an amount of something. They wait where too much of it is taken.
+
+    Args:
+      total: what there is. An amount that is larger than all of it can be taken while nothing else is.
+      free: amounts up to this one are not counted, so that small ones never wait for large ones.
+    """
+
+    def __init__(self, total: int, free: int) -> None:
+        self._total, self._free, self._taken = total, free, 0
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def take(self, amount: int) -> Iterator[None]:
+        """Takes an amount, and gives it back at the end of the `with` block."""
+        if amount <= self._free:
+            yield
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or self._taken + amount <= self._total)
+            self._taken += amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= amount
+                self._changed.notify_all()
+
+
+# A pixel takes up to 16 bytes while it is decoded.
+_pixels_in_flight = Budget(MAX_PIXELS, LARGE_PIXELS)
 
 
 def decode_image(encoded: bytes, apply_exif: bool = False) -> np.ndarray:
@@ -39,6 +77,9 @@ def decode_image(encoded: bytes, apply_exif: bool = False) -> np.ndarray:
 def load_image(source: Any) -> np.ndarray:
     """Loads an image in any of the forms that the Recognizer takes. Photos are turned as their EXIF orientation says.
 
+    An image of more than LARGE_PIXELS is reduced by a whole factor: a model sees far fewer pixels, and some 250 kB can
+    hold 64 million. All threads together decode MAX_PIXELS of such images at a time; others wait.
+
     Args:
       source: a path, the bytes of an image file, a PIL image, or a uint8 array [H, W, 3], [H, W, 4], [H, W, 1] or
         [H, W].
@@ -52,7 +93,7 @@ def load_image(source: Any) -> np.ndarray:
     if isinstance(source, (str, os.PathLike)):
         source = _read_file(str(source))
     if isinstance(source, bytes):
-        return decode_image(source, apply_exif=True)
+        return _decode(source, _to_array)
     if isinstance(source, np.ndarray):
         channels = source.shape[2:]
         if source.dtype != np.uint8 or source.ndim not in (2, 3) or channels not in ((), (1,), (3,), (4,)):
@@ -60,7 +101,7 @@ def load_image(source: Any) -> np.ndarray:
                              f"got {source.dtype} {list(source.shape)}")
         if not source.size:
             raise ValueError(f"the array is empty: {list(source.shape)}")
-        if channels == (3,):
+        if channels == (3,) and source.shape[0] * source.shape[1] <= LARGE_PIXELS:
             return source
         source = Image.fromarray(source[..., 0] if channels == (1,) else source)
     if not hasattr(source, "convert"):
@@ -70,7 +111,8 @@ def load_image(source: Any) -> np.ndarray:
     if not width or not height:
         raise ValueError(f"the image is empty: {width} x {height}")
     try:
-        return np.array(_to_rgb(ImageOps.exif_transpose(source)))
+        with _pixels_in_flight.take(width * height):
+            return _to_array(source)
     except Exception as error:  # a file that PIL opened but has not read yet can be damaged in many ways
         raise ValueError(f"the image is damaged ({error})") from error
 
@@ -148,7 +190,8 @@ def _decode(encoded: bytes, use: Callable[[Image.Image], Result]) -> Result:
     if width * height > MAX_PIXELS:
         raise ValueError(f"its size is {width} x {height}, more than {MAX_PIXELS} pixels; make it smaller")
     try:
-        return use(image)
+        with _pixels_in_flight.take(width * height):
+            return use(image)
     except Exception as error:
         raise ValueError(f"the image is damaged ({error})") from error
 
@@ -157,6 +200,28 @@ def _decode(encoded: bytes, use: Callable[[Image.Image], Result]) -> Result:
 def _known_formats() -> List[str]:
     Image.init()  # a Pillow may be built without some of them
     return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _to_array(image):
+    """Any PIL image -> uint8 [H, W, 3], upright and not larger than needed."""
+    return np.array(_to_rgb(ImageOps.exif_transpose(_reduced(image))))
+
+
+def _reduced(image):
+    """A large image made smaller, before it is copied to turn it, to lay it over white and to make it RGB."""
+    factor = math.ceil(math.sqrt(image.width * image.height / LARGE_PIXELS))
+    if factor <= 1:
+        return image
+    exif = image.getexif()  # an old Pillow finds it before `load` only
+    image.load()  # a TIFF file is turned here, which changes its size and its EXIF
+    orientation = exif.get(_ORIENTATION, 1)
+    if image.mode in ("1", "P", "PA") or "transparency" in image.info:  # means of such values say nothing
+        image = image.convert("RGBA")
+    elif image.mode.startswith("I;"):  # Pillow can't reduce 16 bits
+        image = image.convert("I")
+    image = image.reduce(factor)
+    image.getexif()[_ORIENTATION] = orientation  # some formats keep it where `reduce` does not look
+    return image
 
 
 def _to_rgb(image):

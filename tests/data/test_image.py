@@ -1,10 +1,17 @@
-"""Image files of many kinds, whole and damaged."""
+"""Image files of many kinds, whole, large and damaged."""
+import os
+import subprocess
+import sys
+import threading
+import time
+
 import numpy as np
 import pytest
 from data_helpers import encode_image
 from PIL import Image
 
-from aster.data.image import decode_image, load_image
+from aster.data import image as image_module
+from aster.data.image import Budget, decode_image, load_image
 
 PIXELS = np.random.RandomState(0).randint(0, 256, [6, 9, 3]).astype(np.uint8)
 RGB = Image.fromarray(PIXELS)
@@ -66,6 +73,73 @@ def test_exif_orientation():
     encoded = encode_image(RGB, "JPEG", exif=exif.tobytes())
     assert decode_image(encoded).shape == (6, 9, 3)
     assert decode_image(encoded, apply_exif=True).shape == (9, 6, 3)
+
+
+_TURNED = Image.Exif()
+_TURNED[0x0112] = 6
+
+
+def _of_every_kind(pixels):
+    """{name: what load_image takes} of RGBA pixels whose alpha is 0 or 255."""
+    rgba = Image.fromarray(pixels)
+    rgb, gray = rgba.convert("RGB"), pixels[..., 0]
+    return {"RGBA": encode_image(rgba), "RGB": encode_image(rgb), "L": encode_image(rgb.convert("L")),
+            "LA": encode_image(rgba.convert("LA")), "1": encode_image(Image.fromarray(gray // 128 * 255).convert("1")),
+            "P": encode_image(rgb.quantize(64), transparency=3), "GIF": encode_image(rgb.quantize(64), "GIF"),
+            "16 bits": encode_image(Image.fromarray(gray.astype(np.uint16) * 257)),
+            "floats": encode_image(Image.fromarray(gray.astype(np.float32) / 255), "TIFF"),
+            "CMYK": encode_image(rgb.convert("CMYK"), "TIFF"),
+            "a color is transparent": encode_image(rgb, transparency=tuple(map(int, pixels[0, 0, :3]))),
+            "turned PNG": encode_image(rgb, exif=_TURNED.tobytes()),
+            "turned TIFF": encode_image(rgb, "TIFF", tiffinfo=_TURNED, compression="tiff_lzw"),
+            "array": pixels, "array RGB": pixels[..., :3], "array of one channel": pixels[..., :1], "PIL": rgba}
+
+
+@pytest.mark.parametrize("kind", sorted(_of_every_kind(np.zeros([2, 2, 4], np.uint8))))
+def test_a_large_image_is_the_small_one(monkeypatch, kind):
+    """Each pixel is repeated, and the reduction takes that back."""
+    small = np.random.RandomState(0).randint(0, 256, [30, 45, 4]).astype(np.uint8)
+    small[..., 3] = small[..., 3] // 128 * 255
+    large = small.repeat(4, axis=0).repeat(4, axis=1)
+    expected = load_image(_of_every_kind(small)[kind])
+    monkeypatch.setattr(image_module, "LARGE_PIXELS", 30 * 45)
+    np.testing.assert_array_equal(load_image(_of_every_kind(large)[kind]), expected)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak is in /proc")
+def test_the_largest_image_takes_little_memory():
+    """250 kB with 64 million pixels; a bare decoder makes four copies of them, of 256 MB each."""
+    code = ("import io\n"
+            "from PIL import Image\n"
+            "from aster.data.image import load_image\n"
+            "stream = io.BytesIO(); Image.new('RGBA', (8000, 8000), (9, 9, 9, 99)).save(stream, 'PNG')\n"
+            "shape = load_image(stream.getvalue()).shape\n"
+            "peak, = [line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')]\n"
+            "print(peak, shape)\n")
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, universal_newlines=True, check=True,
+                          cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    kilobytes, shape = done.stdout.split(" ", 1)
+    assert shape.strip() == "(2000, 2000, 3)" and int(kilobytes) < 800 * 1000
+
+
+def test_a_budget_is_never_exceeded():
+    budget, taken, most = Budget(10, free=2), [], []
+
+    def work(amount):
+        with budget.take(amount):
+            taken.append(amount)
+            most.append(sum(taken))
+            time.sleep(0.01)
+            taken.remove(amount)
+
+    threads = [threading.Thread(target=work, args=(amount,)) for amount in [3, 4, 5, 6] * 5 + [11]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(most) == 21 and max(most) == 11  # the one that is larger than all ran alone
+    with budget.take(10), budget.take(2):
+        pass  # small amounts do not wait
 
 
 DAMAGED = {

@@ -408,6 +408,16 @@ def test_files_that_cannot_be_read_are_one_line(convert, data_dir):
     assert "test.xml is no XML" in convert("svt", status=1)[1]
 
 
+def test_names_of_files_are_no_commands_to_the_terminal(convert, data_dir):
+    put(data_dir, "a.png", encoded())
+    put(data_dir, "list.jsonl",
+        '{"name": "a.png", "text": "a"}\n{"name": "\\u001b]0;t\\u0007\\u009b2J.png", "text": "b"}\n')
+    samples, output = convert("folder", "--list", "list.jsonl")
+    assert len(samples) == 1 and "skipped \\x1b]0;t\\x07\\x9b2J.png: " in output
+    output += convert("folder", "--list", "\x1b[2J.txt", status=1)[1]
+    assert "\\x1b[2J.txt" in output and not set(output) & set("\x1b\x07\x9b")
+
+
 def test_an_lmdb_that_claims_more_than_it_has(convert, data_dir):
     lmdb = pytest.importorskip("lmdb")
     with lmdb.open(str(data_dir), map_size=1 << 24) as environment, environment.begin(write=True) as transaction:

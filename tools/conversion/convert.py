@@ -25,6 +25,9 @@ from conversion.output import OutputError, complete_files, record_writers, shard
 from conversion.progress import Progress
 from tqdm import tqdm
 
+from aster import command
+from aster.errors import printable, safe_for_terminal
+
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
 _MOST_NAMED = 100  # skipped words that are named one by one
 _CHUNK = 64  # items that a worker reads at a time
@@ -56,7 +59,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     Returns:
       The parser, to which a converter can add options.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", required=True, metavar="DIR", help="the data set as it was unpacked")
     parser.add_argument("--output_path", required=True, metavar="FILE", help="the TFRecord file to write")
     parser.add_argument("--num_shards", type=positive, default=1, metavar="N",
@@ -89,6 +92,7 @@ def positive(text: str) -> int:
     return value
 
 
+@safe_for_terminal()
 def run(arguments: argparse.Namespace, load: Callable[[argparse.Namespace], DataSet]) -> None:
     """Runs a converter. An error that a user can repair ends it with one line and status 1.
 
@@ -206,22 +210,22 @@ def convert(data_set: DataSet, arguments: argparse.Namespace, name: str) -> int:
                         writer.write(record)
                     for word in skipped:
                         if sum(reasons.values()) < _MOST_NAMED:
-                            tqdm.write(f"skipped {word.name}: {word.reason}", file=sys.stderr)
+                            tqdm.write(printable(f"skipped {word.name}: {word.reason}"), file=sys.stderr)
                         reasons[word.reason] += 1
                     written += len(records)
                     bar.update(size)
             progress.add(i, written)
     count = progress.finish()
     speed = sum(progress.new) / max(time.time() - started, 1e-3)
-    print(f"{arguments.output_path}: {count} words written from {len(items)} items, {sum(reasons.values())} skipped, "
-          f"{speed:.0f} words/s")
+    command.say(f"{arguments.output_path}: {count} words written from {len(items)} items, "
+                f"{sum(reasons.values())} skipped, {speed:.0f} words/s")
     _report(reasons, count - sum(progress.new))
     return count
 
 
 def _report(reasons, num_kept):
     for reason, times in reasons.most_common(20):
-        print(f"  skipped {times}: {reason}")
+        command.say(f"  skipped {times}: {reason}")
     if num_kept:
         print(f"  {num_kept} of the words were there from before")
 

@@ -7,6 +7,8 @@ from typing import Collection, FrozenSet, Iterable, List, NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
+from aster.errors import printable
+
 PACKAGES = "matplotlib font-roboto font-source-sans-pro font-source-serif-pro font-caladea"
 
 # Below a site-packages folder. Of matplotlib's fonts only DejaVu has all letters. The others have symbols for formulas,
@@ -95,7 +97,7 @@ def find_faces(characters: Collection[str], extra: Collection[str] = ()) -> List
         if covered:
             faces.append(Face(path, family_of(path), covered))
     if bad:
-        print(f"{len(bad)} of {len(paths)} fonts left out; the first: {bad[0]}", file=sys.stderr)
+        print(printable(f"{len(bad)} of {len(paths)} fonts left out; the first: {bad[0]}"), file=sys.stderr)
     if not faces:
         raise FontError(f"none of the {len(paths)} fonts found can draw any of the wanted characters; add one that can "
                         "with --fonts")

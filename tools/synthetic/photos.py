@@ -6,6 +6,8 @@ from typing import Tuple
 import numpy as np
 from PIL import Image
 
+from aster.errors import printable
+
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 _LONGEST = 1200  # pixels; larger photographs are scaled down, because each worker keeps all of them in memory
 
@@ -66,7 +68,7 @@ class Photos:
                 image = Image.open(path).convert("RGB")
                 image.thumbnail((_LONGEST, _LONGEST))
             except Exception as error:  # Pillow's plugins raise many types for files they can't read
-                print(f"{path} is left out: it can't be read ({error})", file=sys.stderr)
+                print(printable(f"{path} is left out: it can't be read ({error})"), file=sys.stderr)
                 image = None
             self._images[path] = image
         return self._images[path]
