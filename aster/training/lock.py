@@ -27,8 +27,14 @@ def only_training(log_dir: str) -> Iterator[None]:
       Nothing.
 
     Raises:
-      ValueError: another training holds the lock. The message names its process.
+      ValueError: another training holds the lock, and the message names its process; or TensorFlow can't write to a
+        folder of this name.
     """
+    try:
+        log_dir.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{log_dir}: the folder's name is not UTF-8, and TensorFlow can't save there; rename it"
+                         ) from error
     path = os.path.join(log_dir, "lock")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:

@@ -125,6 +125,12 @@ def test_any_name_of_a_folder(tmp_path, monkeypatch, model, name):
     assert {neighbour: sorted(os.listdir(neighbour)) for neighbour in neighbours} == before
 
 
+def test_a_name_that_is_not_utf8_is_told_before_training(tmp_path):
+    with pytest.raises(ValueError, match="name is not UTF-8.*rename it"), only_training(
+            str(tmp_path) + os.fsdecode(b"/b\xe9ta")):
+        pass
+
+
 def test_a_checkpoint_whose_own_name_is_a_pattern(tmp_path, model):
     model.save(str(tmp_path), 7)
     for ending in ".index", DATA:
