@@ -70,7 +70,9 @@ def soak(folder: str, seconds: float) -> List[str]:
     if problems:
         with open(log_path) as stream:
             print(stream.read()[-3000:], file=sys.stderr)
-    print(f"checkpoints: the latest of {len(os.listdir(os.path.join(train, 'log')))} files in log")
+    from aster.training.progress import read_progress
+    accuracies = read_progress(os.path.join(train, "log", "progress.csv"))["word_accuracy"]
+    print(f"training: {len(accuracies)} checkpoints with an evaluation, the last of step {accuracies[-1][0]}")
     return problems + report(measured)
 
 
@@ -99,12 +101,13 @@ def report(measured: Dict[str, List[List[float]]]) -> List[str]:
     for name, columns in measured.items():
         for what, values in zip(MEASURES, columns):
             third = len(values) // 3
-            if not third:
+            if third < 4:
                 return [f"{name}: too few values"]
             middle, last = statistics.median(values[third:2 * third]), statistics.median(values[2 * third:])
+            tenths = [statistics.median(values[i * len(values) // 10:(i + 1) * len(values) // 10]) for i in range(10)]
             line = (f"{name}: {what}: {middle:.0f} in the middle third, {last:.0f} in the last one "
-                    f"({100 * (last / middle - 1):+.1f} %); {min(values[third:]):.0f} to {max(values[third:]):.0f} "
-                    "after the warm-up")
+                    f"({100 * (last / middle - 1):+.1f} %); medians of the tenths: "
+                    + " ".join(f"{value:.0f}" for value in tenths))
             print(line, flush=True)
             if last > (1 + MOST_GROWTH) * middle:
                 problems.append(line)
@@ -121,7 +124,7 @@ def read_for_ever(exp_dir: str) -> None:
         while True:
             for reading in recognizer.recognize(images, on_error="keep", details=True):
                 assert reading.error or reading.text is not None
-            recognizer.recognize(images[:1])
+            list(recognizer.recognize(images[:1]))
 
 
 if __name__ == "__main__":
