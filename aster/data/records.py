@@ -86,6 +86,12 @@ def _read_record(stream: BinaryIO, path: str, number: int, offset: int, size: in
     return Record(payload, path, number, offset, end)
 
 
+def frame_record(payload: bytes) -> bytes:
+    """Returns what a TFRecord file has for a payload: its length, a checksum of that, itself, and its checksum."""
+    length = struct.pack("<Q", len(payload))
+    return (_HEADER.pack(len(payload), masked_crc32c(length)) + payload + _FOOTER.pack(masked_crc32c(payload)))
+
+
 def find_record_files(input_path: str, base_dir: Optional[str] = None, field: str = "input_path") -> List[str]:
     """Finds the TFRecord files that a configuration names.
 

@@ -1,4 +1,5 @@
 """The event files that TensorBoard shows."""
+import contextlib
 import itertools
 import os
 import socket
@@ -6,16 +7,17 @@ import time
 from typing import Any
 
 from aster.compat import tf
+from aster.data.records import frame_record
 from aster.files import errors_name
 
 _number = itertools.count()
 
 
 class EventFile:
-    """Writes summaries to a new event file of a folder. Each of them is on the disk when `add` returns.
+    """Writes summaries to a new event file of a folder. Each of them can be read when `add` returns.
 
-    tf.summary.FileWriter writes in a thread of its own, where a full disk is noticed by nobody (TensorFlow 1.4), or
-    ends with a traceback (TensorFlow 2).
+    tf.summary.FileWriter writes in a thread of its own, where nobody notices a full disk (TensorFlow 1.4), or it ends
+    with a traceback (TensorFlow 2).
     """
 
     def __init__(self, folder: str) -> None:
@@ -24,10 +26,12 @@ class EventFile:
                                          f"{next(_number)}")
         with errors_name(self.path):
             os.makedirs(folder, exist_ok=True)
-            self._writer = tf.python_io.TFRecordWriter(self.path)
+            self._stream = open(self.path, "wb")
         try:
             self._write(file_version="brain.Event:2")
         except OSError:
+            with contextlib.suppress(OSError):  # it flushes once more
+                self._stream.close()
             os.remove(self.path)
             raise
 
@@ -43,9 +47,9 @@ class EventFile:
     def close(self) -> None:
         """Closes the file."""
         with errors_name(self.path):
-            self._writer.close()
+            self._stream.close()
 
     def _write(self, **fields: Any) -> None:
         with errors_name(self.path):
-            self._writer.write(tf.Event(wall_time=time.time(), **fields).SerializeToString())
-            self._writer.flush()
+            self._stream.write(frame_record(tf.Event(wall_time=time.time(), **fields).SerializeToString()))
+            self._stream.flush()
