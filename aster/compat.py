@@ -57,9 +57,9 @@ def check_not_forked() -> None:
     """
     if was_forked():
         raise ValueError(
-            "this process was forked from one that had used TensorFlow already, so that TensorFlow would hang here; start "
-            'processes by multiprocessing.get_context("spawn") (with gunicorn: leave out --preload), or fork before '
-            "the first Recognizer is made")
+            "this process was forked from one that had used TensorFlow already, so that TensorFlow would hang here; "
+            'start processes by multiprocessing.get_context("spawn") (with gunicorn: leave out --preload), or fork '
+            "before the first Recognizer is made")
 
 
 def describe() -> str:

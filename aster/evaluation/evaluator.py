@@ -3,7 +3,7 @@ import itertools
 import logging
 import os
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 from PIL import Image
@@ -48,7 +48,7 @@ def evaluate(config: Any, exp_dir: str, checkpoint_path: str) -> Dict[str, Any]:
       ValueError: the data can't be used.
     """
     options = config.eval_config
-    to_draw: List[Tuple[EvaluatedSample, Optional[str]]] = []  # with the word of its lexicon, where that is another
+    to_draw: List[Dict[str, Any]] = []  # arguments of draw_reading
     with Recognizer(config, checkpoint_path, exp_dir) as recognizer:
         report, samples = recognize_records(
             recognizer, config.eval_input_reader, options.data_preprocessing_steps, base_dir=exp_dir,
@@ -60,7 +60,8 @@ def evaluate(config: Any, exp_dir: str, checkpoint_path: str) -> Dict[str, Any]:
             corrected = nearest_word(text, sample.lexicon) if options.eval_with_lexicon else text
             is_right = metrics.update(corrected, sample.truth)
             if len(to_draw) < options.num_visualizations and not (is_right and options.only_visualize_incorrect):
-                to_draw.append((sample, corrected if corrected != text else None))
+                to_draw.append({"reading": sample.reading, "truth": sample.truth,
+                                "corrected": corrected if corrected != text else None})
         seconds = time.time() - started
     result = _result(config, metrics, report, checkpoint.global_step(checkpoint_path))
     _log.info("%s; %.1f images/s", report, result["count"] / seconds)
@@ -149,18 +150,17 @@ def _result(config: Any, metrics: RecognitionMetrics, report: Any, global_step: 
             "global_step": global_step}
 
 
-def _draw(samples: Sequence[Tuple[EvaluatedSample, Optional[str]]]) -> List[Image.Image]:
+def _draw(samples: Sequence[Dict[str, Any]]) -> List[Image.Image]:
     """The pictures that can be drawn. What can't must not end an evaluation, nor the training that it belongs to."""
     pictures = []
-    for sample, corrected in samples:
+    for sample in samples:
         try:
-            pictures.append(draw_reading(sample.reading, sample.truth, corrected=corrected, width=_PICTURE_WIDTH))
+            pictures.append(draw_reading(width=_PICTURE_WIDTH, **sample))
         except ImportError as error:
             _log.error("no pictures for TensorBoard: %s; install it with: pip install matplotlib", error)
             break
         except Exception as error:  # whatever a record may hold
-            _log.error("no picture for TensorBoard of record %r with the text %.50r: %s", sample.filename,
-                       sample.truth, error)
+            _log.error("no picture for TensorBoard of the record with the text %.50r: %s", sample["truth"], error)
     return pictures
 
 

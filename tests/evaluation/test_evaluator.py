@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
     train(read_config(path), path, clone_on_cpu=True)
     with tf.python_io.TFRecordWriter(os.path.join(path, "data", "words.tfrecord")) as writer:
         for text in ("a" * 10 ** 6, "tea", "\u4e00$\n" * 333333):
-            writer.write(serialize(Sample(draw_word("tea"), text, (), filename="image.jpg")))
+            writer.write(serialize(Sample(draw_word("tea"), text)))
     return path
 
 
@@ -48,4 +48,4 @@ def test_a_record_that_cannot_be_drawn_is_named(folder, caplog, monkeypatch):
     with caplog.at_level(logging.ERROR):
         assert evaluate(folder)["count"] == 3
     assert len(pictures) == 2
-    assert "record 'image.jpg' with the text 'tea': too many" in caplog.text
+    assert "record with the text 'tea': too many" in caplog.text

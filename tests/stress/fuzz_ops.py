@@ -23,7 +23,7 @@ import numpy as np
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
 TIME_LIMIT = 60  # seconds
-HUGE = (2 ** 16 + 1, 2 ** 30, 2 ** 31, 2 ** 40, 2 ** 62)
+HUGE = (2 ** 17 + 1, 2 ** 30, 2 ** 31, 2 ** 40, 2 ** 62)
 WHOLE_NUMBERS = (-2 ** 31, -2, -1, 0, 1, 2, 3, 7, 1000, 10001, 2 ** 31 - 1, 2 ** 31, 2 ** 40)
 NUMBERS = (np.nan, np.inf, -np.inf, 1e38, -1e38, 1e-42, 0.0)
 DTYPES = ("float32", "float64", "float16", "int32", "int64", "bool", "str")

@@ -8,7 +8,7 @@
 namespace aster {
 
 // The most units of a cell, and the most of any other size, so that no product of sizes overflows.
-const int64_t kMostUnits = int64_t{1} << 16, kMost = int64_t{1} << 30;
+const int64_t kMostUnits = int64_t{1} << 17, kMost = int64_t{1} << 30;
 
 class AttentionOp : public Op {
  public:
