@@ -1,18 +1,26 @@
 """Image files -> arrays. The same decoder serves records, the Recognizer and the commands."""
+import collections
 import functools
 import glob
 import io
+import logging
 import os
 from typing import Any, Callable, Iterable, Iterator, List, Tuple, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from aster.data.truncation import missing_bytes
+
+_log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 # Not all formats that Pillow knows: some start other programs, and none of those is used for words.
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
-_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+_FORMATS = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png",), "BMP": (".bmp",), "GIF": (".gif",),
+            "WEBP": (".webp",), "TIFF": (".tif", ".tiff"), "PPM": (".ppm", ".pgm"), "MPO": (),
+            "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx"), "AVIF": (".avif",)}
+_ORIENTATION = 0x0112  # EXIF's tag
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # what PNG stores without loss
 MAX_PIXELS = 64 * 1000 * 1000  # a larger image may be a decompression bomb
 
 
@@ -88,6 +96,8 @@ def _read_file(path: str) -> bytes:
 def find_images(images: Iterable[Any]) -> Iterator[Any]:
     """Replaces paths of folders, and patterns such as *.jpg, by the image files that they stand for.
 
+    The log says how many other files a folder or pattern has, and of which kinds.
+
     Args:
       images: what load_image takes, and paths of folders and patterns.
 
@@ -106,10 +116,31 @@ def find_images(images: Iterable[Any]) -> Iterator[Any]:
         else:
             yield image
             continue
-        paths = [path for path in paths if path.lower().endswith(_EXTENSIONS)]
-        if not paths:
-            raise ValueError(f"{image}: no image there ({' '.join(_EXTENSIONS)})")
-        yield from paths
+        extensions = tuple(extension for name in _known_formats() for extension in _FORMATS[name])
+        wanted = [path for path in paths if path.lower().endswith(extensions)]
+        passed_over = count_kinds(path for path in paths if path not in set(wanted) and os.path.isfile(path))
+        if not wanted:
+            raise ValueError(f"{image}: no image there ({' '.join(extensions)})" + (
+                f", but {passed_over}" if passed_over else ""))
+        if passed_over:
+            _log.warning("%s: passed over %s, which are no images that can be read here", image, passed_over)
+        yield from wanted
+
+
+def count_kinds(paths: Iterable[str]) -> str:
+    """Counts files by the endings of their names.
+
+    Args:
+      paths: of the files. Hidden ones are not counted.
+
+    Returns:
+      Such as "3 files (2 .heic, 1 .txt)"; "" if there is none.
+    """
+    names = [os.path.basename(path) for path in paths]
+    kinds = collections.Counter(os.path.splitext(name)[1].lower() or "without ending" for name in names
+                                if not name.startswith("."))
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return f"{sum(kinds.values())} file{'s' if sum(kinds.values()) > 1 else ''} ({counts})" if kinds else ""
 
 
 def check_image(encoded: bytes) -> Tuple[int, int]:
@@ -124,10 +155,72 @@ def check_image(encoded: bytes) -> Tuple[int, int]:
     Raises:
       ValueError: as decode_image.
     """
+    return open_image(encoded).size
+
+
+def open_image(encoded: bytes) -> Image.Image:
+    """Opens an image file and decodes its pixels as they are stored.
+
+    Args:
+      encoded: the bytes of the file.
+
+    Returns:
+      The PIL image.
+
+    Raises:
+      ValueError: as decode_image.
+    """
     def load(image):
         image.load()
-        return image.size
+        return image
     return _decode(encoded, load)
+
+
+def orientation(encoded: bytes) -> int:
+    """Looks up how a camera was held. Records are decoded without regard to it.
+
+    Args:
+      encoded: the bytes of an image file.
+
+    Returns:
+      The EXIF orientation, 2 to 8; 1 if the pixels are upright as they are stored, or nothing is said.
+
+    Raises:
+      ValueError: as decode_image.
+    """
+    return _decode(encoded, _orientation_of)
+
+
+def upright(encoded: bytes) -> bytes:
+    """Turns an image as its EXIF orientation says. Readers and converters of photos need it, as records are decoded
+    without regard to EXIF.
+
+    Args:
+      encoded: the bytes of an image file.
+
+    Returns:
+      The same bytes if there is nothing to turn, else a PNG file of the turned pixels, without loss.
+
+    Raises:
+      ValueError: as decode_image.
+    """
+    def turn(image):
+        if _orientation_of(image) == 1:
+            return encoded
+        image.load()
+        turned = ImageOps.exif_transpose(image)
+        stream = io.BytesIO()
+        (turned if turned.mode in _PNG_MODES else _to_rgb(turned)).save(stream, "PNG", exif=b"")
+        return stream.getvalue()
+    return _decode(encoded, turn)
+
+
+def _orientation_of(image):
+    value = image.getexif().get(_ORIENTATION, 1)
+    if value != 1 and image.format == "TIFF":  # newer versions of Pillow turn TIFF files when they load them
+        image.load()
+        value = image.getexif().get(_ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
 
 
 def _decode(encoded: bytes, use: Callable[[Image.Image], Result]) -> Result:
@@ -140,6 +233,8 @@ def _decode(encoded: bytes, use: Callable[[Image.Image], Result]) -> Result:
         raise ValueError(f"it has far more than {MAX_PIXELS} pixels, as a decompression bomb; "
                          "make it smaller") from error
     except Exception as error:  # Pillow's plugins raise many types for bytes they can't read
+        if missing_bytes(encoded):
+            raise _damaged(encoded, error) from error
         raise ValueError(f"it is no image of a known format ({', '.join(_known_formats())}), or its header is "
                          "damaged") from error
     width, height = image.size
@@ -150,7 +245,16 @@ def _decode(encoded: bytes, use: Callable[[Image.Image], Result]) -> Result:
     try:
         return use(image)
     except Exception as error:
-        raise ValueError(f"the image is damaged ({error})") from error
+        raise _damaged(encoded, error) from error
+
+
+def _damaged(encoded: bytes, error: Exception) -> ValueError:
+    missing = missing_bytes(encoded)
+    if missing:
+        return ValueError(f"the image is damaged: at least {missing} bytes are missing after its {len(encoded)} bytes")
+    if "truncated" in str(error).lower():  # the number of bytes in such a message is not what is missing
+        return ValueError(f"the image is damaged: its {len(encoded)} bytes end before its pixels do")
+    return ValueError(f"the image is damaged ({error})")
 
 
 @functools.lru_cache()
