@@ -15,7 +15,7 @@ def data_dir(tmp_path):
 
 @pytest.fixture
 def convert(data_dir, capfd):
-    """convert(name, *options, status=0): runs a converter on data_dir -> (Samples of all shards, output)."""
+    """convert(name, *options, status=0): runs a converter on data_dir -> (Samples, output: that of stderr first)."""
     def run(name, *options, **expect):
         out = str(data_dir / ".." / "out.tfrecord")
         status = 0
@@ -25,7 +25,7 @@ def convert(data_dir, capfd):
         except SystemExit as stopped:
             status = 1
             print(stopped.code)
-        output = "".join(capfd.readouterr())
+        output = "".join(reversed(capfd.readouterr()))
         assert status == expect.get("status", 0), output
         folder = os.path.dirname(out)
         assert not [name for name in os.listdir(folder) if ".part" in name]

@@ -141,8 +141,8 @@ CHINESE = lines("1.png\t菜肴", "2.png\t你好")
 
 @pytest.mark.parametrize("encoding, options", [
     ("utf-8", []), ("utf-8-sig", []), ("utf-16", []), ("gbk", ["--encoding", "gbk"]),
-    ("gb18030", ["--encoding", "gbk"]), ("shift_jis", ["--encoding", "shift_jis"]), ("utf-16-le", ["--encoding", "utf-16-le"]),
-    ("utf-16", ["--encoding", "latin-1"])])
+    ("gb18030", ["--encoding", "gbk"]), ("shift_jis", ["--encoding", "shift_jis"]),
+    ("utf-16-le", ["--encoding", "utf-16-le"]), ("utf-16", ["--encoding", "latin-1"])])
 @pytest.mark.parametrize("name", ["list.tsv", "list.json"])
 def test_encodings(texts_of, name, encoding, options):
     texts = ["日本", "好"] if encoding == "shift_jis" else ["菜肴", "你好"]

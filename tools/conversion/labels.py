@@ -92,14 +92,20 @@ def _tabbed_items(path, lines):
     for number, line in lines[1:] if columns else lines:
         # Only a header says that there is a lexicon. With spaces, or a header of two columns, the rest is the text.
         fields = line.lstrip(" ").split(separator, 1 if columns == 2 or separator == " " else -1)
-        if len(fields) == 2 and re.fullmatch('"(?:[^"]|"")*""(?:[^"]|"")*"', fields[1]):
-            raise SourceError(f"{path}, line {number}: its quotes are those of CSV, as Excel writes them; give the list "
-                              "a name that ends in .csv")
+        if len(fields) == 2 and _has_csv_quotes(fields[1]):
+            raise SourceError(f"{path}, line {number}: its quotes are those of CSV, as Excel writes them; give the "
+                              "list a name that ends in .csv")
         if 2 <= len(fields) <= (columns or 2):
             items.append(_entry(*fields))
         else:
             items.append(lists.bad_line(path, number, line, expected=expected + _TOO_MANY * (len(fields) > 2)))
     return items
+
+
+def _has_csv_quotes(text):
+    """Tells whether a text is in quotes and has doubled quotes inside, and no single ones."""
+    inner = text[1:-1]
+    return text.startswith('"') and text.endswith('"') and '""' in inner and '"' not in inner.replace('""', "")
 
 
 def _csv_items(path, lines):

@@ -16,6 +16,7 @@ _PR_SET_PDEATHSIG = 1  # of Linux's prctl
 _ADVICE = {signal.SIGKILL: ", perhaps because the memory was full; try a smaller --num_workers",
            signal.SIGBUS: ": a file became shorter while it was read, or its disk has failed"}
 
+_main_process = 0
 _stops = []  # the signals received
 _starting = []  # holds something while a worker may be starting
 
@@ -26,6 +27,8 @@ class WorkerError(Exception):
 
 def catch_stops() -> None:
     """From now on, Ctrl-C and SIGTERM raise KeyboardInterrupt, here or in raise_if_stopped."""
+    global _main_process
+    _main_process = os.getpid()
     _stops.clear()
     for number in signal.SIGINT, signal.SIGTERM:
         signal.signal(number, _stop)
@@ -33,6 +36,10 @@ def catch_stops() -> None:
 
 def _stop(number, _):
     """Remembers the signal: an exception that is raised within a library's callback can be swallowed."""
+    if os.getpid() != _main_process:  # a worker that is not settled yet
+        if number == signal.SIGTERM:
+            os._exit(1)
+        return
     _stops.append(number)
     if not _starting:
         raise KeyboardInterrupt
@@ -108,7 +115,9 @@ def map_in_order(pool: Optional[Any], function: Callable[[Any], Any], chunks: It
         while pending:
             yield pending.popleft().result()
     except BrokenProcessPool as error:
-        raise WorkerError(_how_one_ended(processes)) from error
+        how = _how_one_ended(processes)
+        _kill(processes)
+        raise WorkerError(how) from error
 
 
 def _submit(pool, function, chunk):
@@ -117,12 +126,20 @@ def _submit(pool, function, chunk):
     try:
         return pool.submit(function, chunk)
     except OSError as error:
-        for process in multiprocessing.active_children():  # else this process would wait for them in the end
-            process.terminate()
+        _kill(multiprocessing.active_children())
         raise WorkerError(f"a worker process can't be started ({error.strerror}); try a smaller "
                           "--num_workers") from error
     finally:
         _starting.pop()
+
+
+def _kill(processes):
+    """Ends workers, for which this process would wait in the end. A process that has just been forked can lose the
+    SIGTERM that the pool sends."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            if process.exitcode is None:
+                os.kill(process.pid, signal.SIGKILL)
 
 
 def _how_one_ended(processes):
