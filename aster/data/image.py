@@ -41,7 +41,7 @@ def decode_image(encoded: bytes, apply_exif: bool = False) -> np.ndarray:
     Raises:
       ValueError: the image can't be decoded. The message says what is wrong.
     """
-    return _decode(encoded, lambda image: np.array(_to_rgb(ImageOps.exif_transpose(image) if apply_exif else image)))
+    return _decode(encoded, lambda image: np.array(_to_rgb(_turned(image) if apply_exif else image)))
 
 
 def load_image(source: Any) -> np.ndarray:
@@ -78,7 +78,7 @@ def load_image(source: Any) -> np.ndarray:
     if not width or not height:
         raise ValueError(f"the image is empty: {width} x {height}")
     try:
-        return np.array(_to_rgb(ImageOps.exif_transpose(source)))
+        return np.array(_to_rgb(_turned(source)))
     except Exception as error:  # a file that PIL opened but has not read yet can be damaged in many ways
         raise ValueError(f"the image is damaged ({error})") from error
 
@@ -207,8 +207,7 @@ def upright(encoded: bytes) -> bytes:
     def turn(image):
         if _orientation_of(image) == 1:
             return encoded
-        image.load()
-        turned = ImageOps.exif_transpose(image)
+        turned = _turned(image)
         stream = io.BytesIO()
         (turned if turned.mode in _PNG_MODES else _to_rgb(turned)).save(stream, "PNG", exif=b"")
         return stream.getvalue()
@@ -216,11 +215,20 @@ def upright(encoded: bytes) -> bytes:
 
 
 def _orientation_of(image):
-    value = image.getexif().get(_ORIENTATION, 1)
-    if value != 1 and image.format == "TIFF":  # newer versions of Pillow turn TIFF files when they load them
-        image.load()
+    if image.format == "TIFF":  # Pillow turns it as it loads it
+        return 1
+    try:
         value = image.getexif().get(_ORIENTATION, 1)
+    except OSError:  # of the pixels, which it loads for some formats
+        raise
+    except Exception:  # EXIF that is damaged in one of many ways says nothing
+        value = 1
     return value if value in range(1, 9) else 1
+
+
+def _turned(image):
+    """A PIL image as its EXIF orientation says."""
+    return image if _orientation_of(image) == 1 else ImageOps.exif_transpose(image)
 
 
 def _decode(encoded: bytes, use: Callable[[Image.Image], Result]) -> Result:

@@ -87,7 +87,14 @@ def test_upright(image_format, value):
         assert turned == encoded
     elif image_format in ("JPEG", "PNG"):
         assert orientation(encoded) == value
+    if image_format in ("JPEG", "PNG", "TIFF"):
         assert decode_image(turned).shape == ((6, 9, 3) if value < 5 else (9, 6, 3))
+
+
+def test_exif_that_is_damaged_says_nothing():
+    for exif in b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12", b"Exif\0\0":
+        encoded = encode_image(RGB, "JPEG", exif=exif)
+        assert upright(encoded) == encoded and load_image(encoded).shape == (6, 9, 3)
 
 
 def test_upright_keeps_what_needs_no_turn():
