@@ -3,26 +3,29 @@ r"""Converts your own images: a folder, and a list of image names and texts.
 
     python tools/create_folder_tfrecord.py --data_dir words --list words/labels.tsv --output_path data/own.tfrecord
 
-The list is a UTF-8 file. The ending of its name says what its lines look like:
+The ending of the list's name says what it looks like:
 
-    .tsv, .txt   name <tab> text [<tab> lexicon: words separated by commas]
-    .csv         name,text[,lexicon], with quotes around a text that has a comma or a quote in it
-    .jsonl       {"name": ..., "text": ..., "lexicon": [...]}; the lexicon may be left out
+    .tsv, .txt   name <tab> text; or name <space> text, if there is no tab in the list
+    .csv         name,text or name;text, with quotes around a text that has a separator or a quote in it
+    .jsonl       {"name": ..., "text": ...} in each line
+    .json        {name: text, ...} (docTR), {"data_list": [...]} (MMOCR), or a list of what .jsonl has
 
-The first line of a .tsv, .txt or .csv list may be a header, such as name,text or filename,words. Images are copied as
-they are.
+The first line of a .tsv, .txt or .csv list may name its columns. Below filename,text all that follows the first
+separator is the text, so that it needs no quotes. Below filename,text,lexicon there is a third field: words separated
+by commas. Without such a line, a third field is an error.
+
+Images are copied as they are. Only one whose EXIF orientation turns it is written anew, upright, as PNG.
 """
 import argparse
-import csv
 import functools
-import json
 import os
-from typing import Any, List
+import sys
+from typing import Any, Iterator, Sequence
 
-from conversion import lists, sources
-from conversion.convert import DataSet, SourceError, make_parser, run
+from conversion import labels, lists, sources
+from conversion.convert import DataSet, Skipped, make_parser, run
 
-_HEADERS = {"name", "filename", "file", "path", "image", "image_path"}
+from aster.errors import printable
 
 
 def load(arguments: argparse.Namespace) -> DataSet:
@@ -35,56 +38,51 @@ def load(arguments: argparse.Namespace) -> DataSet:
       The data set.
 
     Raises:
-      SourceError: there is no such list, or its form is not known.
+      SourceError: there is no such list, or it can't be used.
     """
     path = sources.find_list(arguments.data_dir, arguments.list)
-    ending = os.path.splitext(path)[1].lower()
-    if ending not in _READERS:
-        raise SourceError(f"--list {path}: expected a name ending in {', '.join(sorted(_READERS))}")
-    items: List[Any] = []
-    for number, line in lists.read_lines(path):
-        fields = _READERS[ending](line)
-        if number == 1 and ending != ".jsonl" and fields and fields[0].strip().lower() in _HEADERS:
-            continue
-        if fields is None or len(fields) < 2:
-            items.append(lists.bad_line(path, number, line, expected=_FORMS[ending]))
-        else:
-            lexicon = fields[2] if len(fields) > 2 else []
-            if isinstance(lexicon, str):
-                lexicon = [word for word in lexicon.split(",") if word]
-            items.append((fields[0], fields[1], lexicon))
-    return DataSet(items, functools.partial(sources.read_word_image, arguments.data_dir))
+    items = labels.read(path, arguments.encoding)
+    _name_passed_over(arguments.data_dir, path, items)
+    return DataSet(items, functools.partial(read_photo, arguments.data_dir))
 
 
-def _tab_fields(line):
-    return line.split("\t")
+def _name_passed_over(data_dir: str, list_path: str, items: Sequence[Any]) -> None:
+    """Prints how many files are beside the images of a list, but not in it."""
+    from aster.data.image import count_kinds
+    names = {os.path.normpath(item[0].replace("\\", "/")) for item in items if not isinstance(item, Skipped)}
+    names.add(os.path.relpath(list_path, data_dir))
+    folders = {os.path.dirname(name) for name in names if not os.path.isabs(name) and not name.startswith("..")}
+    others = (os.path.join(folder, entry.name) for folder in sorted(folders)
+              if os.path.isdir(os.path.join(data_dir, folder))
+              for entry in os.scandir(os.path.join(data_dir, folder)) if entry.is_file())
+    passed_over = count_kinds(path for path in others if path not in names)
+    if passed_over:
+        print(printable(f"{data_dir}: passed over {passed_over}, not in the list"), file=sys.stderr)
 
 
-def _csv_fields(line):
-    try:
-        return next(csv.reader([line]))
-    except csv.Error:  # e.g. a field of more than 128 kB
-        return None
+def read_photo(folder: str, item: tuple) -> Iterator:
+    """Reads an image that may be a photo of a camera, and turns it as its EXIF orientation says.
 
+    Args:
+      folder: the folder of the images.
+      item: (name, text, lexicon).
 
-def _json_fields(line):
-    try:
-        entry = json.loads(line)
-        name, text, lexicon = entry["name"], entry["text"], entry.get("lexicon", [])
-        return (name, text, lexicon) if all(isinstance(field, str) for field in [name, text, *lexicon]) else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
+    Yields:
+      The Sample.
 
-
-_FORMS = {".tsv": "name, a tab, text", ".txt": "name, a tab, text", ".csv": "name,text",
-          ".jsonl": '{"name": ..., "text": ...}'}
-_READERS = {".tsv": _tab_fields, ".txt": _tab_fields, ".csv": _csv_fields, ".jsonl": _json_fields}
+    Raises:
+      ValueError or OSError: the image can't be read.
+    """
+    from aster.data import image
+    for sample in sources.read_word_image(folder, item):
+        yield sample._replace(encoded=image.upright(sample.encoded))
 
 
 def main(arguments=None):
     parser = make_parser(__doc__)
     parser.add_argument("--list", required=True, metavar="FILE",
                         help="the list: a path from the working directory or from --data_dir")
+    lists.encoding_option(parser)
     run(parser.parse_args(arguments), load)
 
 

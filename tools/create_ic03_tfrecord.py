@@ -17,7 +17,7 @@ import functools
 import os
 import random
 import re
-from typing import Iterator, List, Sequence
+from typing import Iterator, List, Optional, Sequence
 
 from conversion import geometry, lists, sources
 from conversion.convert import DataSet, Skipped, SourceError, make_parser, run
@@ -43,7 +43,7 @@ def load(arguments: argparse.Namespace) -> DataSet:
     if arguments.subset == "860":
         photos = [(name, lexicon, [word for word in words if not is_difficult(word[-1])])
                   for name, lexicon, words in photos]
-    full = read_lexicon(arguments.data_dir, arguments.lexicon)
+    full = read_lexicon(arguments.data_dir, arguments.lexicon, arguments.encoding)
     rng = random.Random(1)  # as published, so that the same words are drawn
     items = []
     for name, _, words in photos:
@@ -66,12 +66,13 @@ def is_difficult(text: str) -> bool:
     return len(text) < 3 or not re.match(r"^\w+$", text)
 
 
-def read_lexicon(data_dir: str, kind: str) -> List[str]:
+def read_lexicon(data_dir: str, kind: str, encoding: Optional[str] = None) -> List[str]:
     """Reads lexicon_full.
 
     Args:
       data_dir: the folder of the data set.
       kind: what --lexicon says; None or "" where it was not given.
+      encoding: what --encoding says.
 
     Returns:
       All words; none where lexicon_full is not there and was not asked for.
@@ -86,7 +87,7 @@ def read_lexicon(data_dir: str, kind: str) -> List[str]:
         if kind:
             raise SourceError(f"there is no {path}, which --lexicon {kind} needs")
         return []
-    return [text for _, text in lists.read_lines(path)]
+    return [text for _, text in lists.read_lines(path, encoding, or_latin_1=True)]
 
 
 def small_lexicon(full: Sequence[str], text: str, rng: random.Random) -> List[str]:
@@ -139,6 +140,7 @@ def main(arguments=None):
                              "49 other words, the same ones in each conversion, in alphabetical order; full: each word "
                              "gets all words of lexicon_full; none: no lexicons")
     geometry.crop_margin(parser, 0.2)
+    lists.encoding_option(parser)
     run(parser.parse_args(arguments), load)
 
 

@@ -6,19 +6,19 @@
 Word images are Task 3: Challenge2_Test_Task3_GT.txt or gt.txt, beside word_*.png. They are copied as they are. Photos
 are Task 1: gt_img_*.txt in Challenge2_Test_Task1_GT, and img_*.jpg in Challenge2_Test_Task12_Images. Their words are
 cropped with a margin. The published converter took Task 1 and the subset 1015.
+
+Lists and images come in different archives. Both are found in --data_dir, and in the folders in it and beside it.
 """
 import argparse
 import functools
-import os
 import re
-from typing import Iterator, List
+from typing import Iterator, List, Optional
 
-from conversion import geometry, lists, sources
+from conversion import geometry, lists, neighbours, sources
 from conversion.convert import DataSet, Skipped, make_parser, run
 
 EXPECTED = {"1095": 1095, "1015": 1015, "857": 857}
 LISTS = ("Challenge2_Test_Task3_GT.txt", "Challenge2_Training_Task3_Images_GT.txt", "gt.txt")
-_PHOTO_FOLDERS = ("Challenge2_Test_Task12_Images", "Challenge2_Training_Task12_Images", "")
 _BOX = re.compile(r'^\s*(-?\d+)[, ]\s*(-?\d+)[, ]\s*(-?\d+)[, ]\s*(-?\d+)[, ]\s*"(.*)"\s*$')
 _SUBSETS = {"1095": lambda text: True,
             "1015": lambda text: bool(re.match(r"^\w+$", text)),
@@ -38,31 +38,30 @@ def load(arguments: argparse.Namespace) -> DataSet:
       SourceError: the files of the task are not there.
     """
     keep = _SUBSETS[arguments.subset]
-    box_files = sources.find_box_files(arguments.data_dir)
-    if arguments.task == "1" or (arguments.task is None and box_files):
-        if not box_files:
-            sources.find(arguments.data_dir, "Challenge2_Test_Task1_GT")
-        items = [(path, [word for word in read_boxes(path) if keep(word[-1])]) for path in box_files]
-        read = functools.partial(read_photo, arguments.data_dir, arguments.crop_margin)
-    else:
-        path = sources.find(arguments.data_dir, *LISTS)
-        items = lists.filtered(lists.quoted_list(path), keep)
-        read = functools.partial(sources.read_word_image, os.path.dirname(path))
-    return DataSet(items, read, EXPECTED[arguments.subset])
+    photos, words = neighbours.find_set(arguments.data_dir, LISTS,
+                                        functools.partial(lists.quoted_list, encoding=arguments.encoding),
+                                        task=arguments.task)
+    if words:
+        read = functools.partial(sources.read_word_image, words.folder)
+        return DataSet(lists.filtered(words.items, keep), read, EXPECTED[arguments.subset])
+    items = [(name, folder, [word for word in read_boxes(path, arguments.encoding) if keep(word[-1])])
+             for path, folder, name in photos]
+    return DataSet(items, functools.partial(read_photo, arguments.crop_margin), EXPECTED[arguments.subset])
 
 
-def read_boxes(path: str) -> List[tuple]:
+def read_boxes(path: str, encoding: Optional[str] = None) -> List[tuple]:
     """Reads the words of a photo.
 
     Args:
       path: a gt_img_N.txt.
+      encoding: what --encoding says.
 
     Returns:
       (x_min, y_min, x_max, y_max, text) of each line, in pixels. The box of a line that can't be read is nan, so that
       its word is skipped.
     """
     boxes: List[tuple] = []
-    for _, line in lists.read_lines(path):
+    for _, line in lists.read_lines(path, encoding, or_latin_1=True):
         match = _BOX.match(line)
         if match:
             boxes.append(tuple(float(side) for side in match.groups()[:4]) + (lists.unescape(match.group(5)),))
@@ -71,13 +70,12 @@ def read_boxes(path: str) -> List[tuple]:
     return boxes
 
 
-def read_photo(data_dir: str, margin: float, item: tuple) -> Iterator:
+def read_photo(margin: float, item: tuple) -> Iterator:
     """Crops the words of a photo.
 
     Args:
-      data_dir: the folder of the data set.
       margin: around a word, as a share of its height.
-      item: (path of the gt_img_N.txt, what read_boxes gives for it).
+      item: (name of the photo, its folder, what read_boxes gives for it).
 
     Yields:
       A Sample for each word, or Skipped.
@@ -86,11 +84,8 @@ def read_photo(data_dir: str, margin: float, item: tuple) -> Iterator:
       ValueError or OSError: the photo can't be read.
     """
     from aster.data.example import Sample
-    path, words = item
-    name = sources.photo_name(path)
-    folders = _PHOTO_FOLDERS + (os.path.dirname(path),)
-    folder = next((folder for folder in folders if os.path.exists(os.path.join(data_dir, folder, name))), "")
-    image = sources.open_image(data_dir, os.path.join(folder, name))
+    name, folder, words = item
+    image = sources.open_image(folder, name)
     for i, (*sides, text) in enumerate(words):
         word_name = f"{name}:{i}"
         try:
@@ -108,6 +103,7 @@ def main(arguments=None):
                              "digits (default: 1095, all words)")
     parser.add_argument("--task", choices=("1", "3"), help="1: photos; 3: word images (default: 1 if it is there)")
     geometry.crop_margin(parser, 0.15)
+    lists.encoding_option(parser)
     run(parser.parse_args(arguments), load)
 
 

@@ -7,17 +7,18 @@ Word images are Task 4.3: gt.txt or Challenge4_Test_Task3_GT.txt, beside the ima
 there is a coords.txt, each word has key points: the corners of its quadrilateral. Photos are Task 4.1 or 4.4, with
 gt_img_*.txt. The box around each quadrilateral is cropped, and words marked ### ("do not care") are left out.
 
+Lists and images come in different archives. Both are found in --data_dir, and in the folders in it and beside it.
+
 The published converter can't read these lists, because of their byte order marks, quotes and escapes. It read a list of
 `path text`, for which there is --list, and encoded the images again.
 """
 import argparse
 import functools
-import glob
 import os
-from typing import Dict, Iterator
+from typing import Dict, Iterator, Optional
 
 import numpy as np
-from conversion import geometry, lists, sources
+from conversion import geometry, labels, lists, neighbours, sources
 from conversion.convert import DataSet, Skipped, make_parser, run
 
 LISTS = ("Challenge4_Test_Task3_GT.txt", "gt.txt")
@@ -38,19 +39,24 @@ def load(arguments: argparse.Namespace) -> DataSet:
     """
     alphanumeric = arguments.subset in ("1922", "alphanumeric")
     keep = lists.is_alphanumeric if alphanumeric else (lambda text: True)
-    box_files = sources.find_box_files(arguments.data_dir)
-    if box_files and not arguments.list:
-        return DataSet(box_files, functools.partial(read_photo, arguments.data_dir, alphanumeric))
     if arguments.list:
-        items, folder = lists.read_pairs(sources.find_list(arguments.data_dir, arguments.list)), arguments.data_dir
+        items = labels.without_detection(lists.read_pairs(sources.find_list(arguments.data_dir, arguments.list),
+                                                          arguments.encoding))
+        folder = coords = arguments.data_dir
         expected = None
     else:
-        path = sources.find(arguments.data_dir, *LISTS)
-        items, folder = lists.quoted_list(path), os.path.dirname(path)
+        photos, words = neighbours.find_set(arguments.data_dir, LISTS,
+                                            functools.partial(lists.quoted_list, encoding=arguments.encoding))
+        if not words:
+            return DataSet(photos, functools.partial(read_photo, alphanumeric, arguments.encoding))
+        items, folder, coords = words.items, words.folder, os.path.dirname(words.path)
         expected = _NUM_TRAIN if len(items) == _NUM_TRAIN else _NUM_TEST
     if alphanumeric:
         expected = _NUM_ALPHANUMERIC if expected == _NUM_TEST else None
-    read = functools.partial(read_word, folder, read_corners(os.path.join(folder, "coords.txt")))
+    # coords.txt comes in one archive with the images, or with the list.
+    corners = read_corners(next((path for path in (os.path.join(place, "coords.txt") for place in (folder, coords))
+                                 if os.path.exists(path)), ""))
+    read = functools.partial(read_word, folder, corners)
     return DataSet(lists.filtered(items, keep), read, expected)
 
 
@@ -58,14 +64,14 @@ def read_corners(path: str) -> Dict[str, np.ndarray]:
     """Reads the quadrilaterals of word images.
 
     Args:
-      path: coords.txt, which may not exist.
+      path: coords.txt; "" for none.
 
     Returns:
       {image name: float [4, 2]}: corners in pixels, clockwise from the top left. Lines that can't be read are left
       out; their words get no key points.
     """
     corners = {}
-    for _, line in lists.read_lines(path) if os.path.exists(path) else ():
+    for _, line in lists.read_lines(path, or_latin_1=True) if path else ():
         name, *numbers = line.split(",")
         try:
             corners[name.strip()] = geometry.quadrilateral(numbers)
@@ -94,13 +100,14 @@ def read_word(folder: str, corners: Dict[str, np.ndarray], item: tuple) -> Itera
         yield sample
 
 
-def read_photo(data_dir: str, alphanumeric: bool, path: str) -> Iterator:
+def read_photo(alphanumeric: bool, encoding: Optional[str], item: tuple) -> Iterator:
     """Crops the words of a photo.
 
     Args:
-      data_dir: the folder of the data set.
       alphanumeric: whether to leave out words with other characters than ASCII letters and digits.
-      path: the gt_img_N.txt, which has x and y of four corners and a text in each line.
+      encoding: what --encoding says.
+      item: (path of the gt_img_N.txt, folder of the photo, name of the photo). The file has x and y of four corners and
+        a text in each line.
 
     Yields:
       A Sample for each word, or Skipped.
@@ -109,10 +116,9 @@ def read_photo(data_dir: str, alphanumeric: bool, path: str) -> Iterator:
       ValueError or OSError: the photo can't be read.
     """
     from aster.data.example import Sample
-    name = sources.photo_name(path)
-    photos = glob.glob(os.path.join(glob.escape(data_dir), "**", name), recursive=True)
-    image = sources.open_image(data_dir, os.path.relpath(photos[0], data_dir) if photos else name)
-    for i, (_, line) in enumerate(lists.read_lines(path)):
+    path, folder, name = item
+    image = sources.open_image(folder, name)
+    for i, (_, line) in enumerate(lists.read_lines(path, encoding, or_latin_1=True)):
         word_name = f"{name}:{i}"
         try:
             fields = line.split(",", 8)
@@ -137,6 +143,7 @@ def main(arguments=None):
                              "which are 2077 in the test split and 4468 in the training split (default: all)")
     parser.add_argument("--list", metavar="FILE",
                         help="a list of `path text`, one word a line, instead of the lists above")
+    lists.encoding_option(parser)
     run(parser.parse_args(arguments), load)
 
 

@@ -3,7 +3,7 @@
 
     python tools/create_lmdb_tfrecord.py --data_dir data_lmdb_release/evaluation/SVT --output_path data/svt.tfrecord
 
-Images are copied as they are.
+Images are copied as they are. Only one whose EXIF orientation turns it is written anew, upright, as PNG.
 """
 import argparse
 import functools
@@ -41,11 +41,15 @@ def load(arguments: argparse.Namespace) -> DataSet:
       The data set.
 
     Raises:
-      SourceError: the folder is no LMDB, or has not this layout.
+      SourceError: the folder is no LMDB, is cut short, or has not this layout.
     """
-    with _open(arguments.data_dir) as environment, environment.begin() as transaction:
-        count = transaction.get(b"num-samples")
-        num_entries = environment.stat()["entries"]
+    import lmdb
+    try:
+        with _open(arguments.data_dir) as environment, environment.begin() as transaction:
+            count = transaction.get(b"num-samples")
+            num_entries = environment.stat()["entries"]
+    except lmdb.Error as error:
+        raise SourceError(f"{arguments.data_dir}: the LMDB is damaged ({error}); get it again") from error
     if count is None or not count.isdigit():
         raise SourceError(f"{arguments.data_dir} has no number under the key num-samples")
     if int(count) > num_entries:
@@ -57,9 +61,17 @@ def load(arguments: argparse.Namespace) -> DataSet:
 def _open(path):
     import lmdb
     try:
-        return lmdb.open(path, readonly=True, lock=False, readahead=False, meminit=False)
+        environment = lmdb.open(path, readonly=True, lock=False, readahead=False, meminit=False)
     except lmdb.Error as error:
-        raise SourceError(f"{path} is no LMDB (expected a folder with data.mdb): {error}") from error
+        raise SourceError(f"{path} is no LMDB (expected a folder with data.mdb), or cut short: {error}") from error
+    # Reading behind the end of a file that is mapped into memory would end the process.
+    size, whole = os.path.getsize(os.path.join(path, "data.mdb")), (
+        environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if size < whole:
+        environment.close()
+        raise SourceError(f"{os.path.join(path, 'data.mdb')} ends after {size} of {whole} bytes: {whole - size} are "
+                          "missing; get it again")
+    return environment
 
 
 @functools.lru_cache(maxsize=1)
@@ -81,6 +93,7 @@ def read_word(path: str, key: str) -> Iterator:
     Raises:
       ValueError: one of the two is missing, or the label is not UTF-8.
     """
+    from aster.data import image as images
     from aster.data.example import Sample
     with _opened(path, os.getpid()).begin() as transaction:
         image = transaction.get(key.encode("ascii"))
@@ -88,9 +101,10 @@ def read_word(path: str, key: str) -> Iterator:
     if image is None or label is None:
         raise ValueError(f"the LMDB has no such {'image' if image is None else 'label'}")
     try:
-        yield Sample(image, label.decode("utf-8"), filename=key)
+        text = label.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError("its label is not UTF-8 text") from error
+    yield Sample(images.upright(image), text, filename=key)
 
 
 def main(arguments=None):

@@ -25,12 +25,14 @@ def load(arguments: argparse.Namespace) -> DataSet:
     Raises:
       SourceError: there is no imagelist.txt.
     """
-    items = lists.image_list(sources.find(arguments.data_dir, "imagelist.txt"))
+    items = lists.image_list(sources.find(arguments.data_dir, "imagelist.txt"), arguments.encoding)
     return DataSet(items, functools.partial(sources.read_word_image, arguments.data_dir), expected=645)
 
 
 def main(arguments=None):
-    run(make_parser(__doc__).parse_args(arguments), load)
+    parser = make_parser(__doc__)
+    lists.encoding_option(parser)
+    run(parser.parse_args(arguments), load)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,15 @@ Images are copied as they are, after a decode to check them; empty and damaged o
 converter takes it from the whole path, which fails where the name of a folder has an underscore.)
 """
 import argparse
+import codecs
 import functools
+import os
 import posixpath
 from typing import Iterator, List
 
 import numpy as np
 from conversion import sources
-from conversion.convert import DataSet, make_parser, run
+from conversion.convert import DataSet, SourceError, make_parser, run
 
 LISTS = {"all": "annotation.txt", "train": "annotation_train.txt", "val": "annotation_val.txt",
          "test": "annotation_test.txt"}
@@ -29,11 +31,18 @@ class Lines:
 
         Args:
           path: the file.
+
+        Raises:
+          SourceError: it is no file, or is UTF-16.
         """
+        if not os.path.isfile(path):
+            raise SourceError(f"{path} is a folder, a pipe or a device; expected a file")
         self._path = path
         ends, position = [], 0
         with open(path, "rb") as stream:
             for block in iter(lambda: stream.read(_BLOCK), b""):
+                if not position and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    raise SourceError(f"{path} is UTF-16; save it as UTF-8")
                 ends.append(np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + position + 1)
                 position += len(block)
         self._starts = np.concatenate([[0]] + ends)
@@ -47,7 +56,7 @@ class Lines:
         with open(self._path, "rb") as stream:
             stream.seek(self._starts[part.start])
             content = stream.read(int(self._starts[part.stop] - self._starts[part.start]))
-        return content.decode("utf-8", "replace").rstrip("\n").split("\n")
+        return content.decode("utf-8", "surrogateescape").rstrip("\n").split("\n")
 
 
 def load(arguments: argparse.Namespace) -> DataSet:
@@ -77,8 +86,11 @@ def read_line(data_dir: str, line: str) -> Iterator:
       The Sample; nothing for an empty line.
 
     Raises:
-      ValueError or OSError: the image can't be read, or its name has no text.
+      ValueError or OSError: the image can't be read, or its name has no text or is not UTF-8.
     """
+    if any("\ud800" <= letter <= "\udfff" for letter in line):  # bytes that surrogateescape has kept
+        raise ValueError("its line is not UTF-8; save the list as UTF-8")
+    line = line.lstrip("\ufeff")
     name = line.strip().rpartition(" ")[0] or line.strip()
     if name:
         yield from sources.read_word_image(data_dir, (name, text_of(name)))

@@ -18,7 +18,7 @@ from typing import Callable, Iterable, Iterator, Optional, Sequence
 
 import find_aster  # noqa: F401
 from conversion import sheet
-from conversion.output import OutputError, complete_files, record_writers, shard_paths
+from conversion.output import OutputError, check_replaceable, complete_files, record_writers, shard_paths
 from synthetic import fonts, photos, render, words
 from tqdm import tqdm
 
@@ -136,7 +136,8 @@ def render_all(renderer: render.Renderer, num_images: int, num_workers: int) -> 
     Raises:
       OutputError: a process was killed.
     """
-    pool = multiprocessing.Pool(num_workers, render.start_worker, (renderer,))
+    num_workers = min(num_workers, -(-num_images // _CHUNK))
+    pool = multiprocessing.Pool(num_workers, render.start_worker, (renderer, os.getpid()))
     try:
         pending = collections.deque()
         for start in range(0, num_images, _CHUNK):
@@ -187,6 +188,7 @@ def run(arguments: argparse.Namespace) -> None:
     preview = [arguments.preview] if arguments.preview else []
     if arguments.preview in paths:
         raise OutputError(f"--preview and --output_path name the same file, {arguments.preview}")
+    check_replaceable(paths)
     first = []
 
     def watched(rendered):

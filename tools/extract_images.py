@@ -9,6 +9,7 @@ import os
 import sys
 
 import find_aster  # noqa: F401
+from conversion.output import OutputError, complete_files
 
 from aster import command
 from aster.data import example, records
@@ -40,7 +41,8 @@ def extract(path: str, folder: str, count: int) -> None:
 
     Raises:
       ValueError: a record is damaged. The images before it are saved.
-      OSError: a file can't be read or written.
+      OSError: the file or the folder can't be read or written.
+      OutputError: an image can't be written.
     """
     os.makedirs(folder, exist_ok=True)
     for record in itertools.islice(records.read_records(path), count):
@@ -52,7 +54,7 @@ def extract(path: str, folder: str, count: int) -> None:
             raise ValueError(f"{record.where}: {error}") from error
         extension = "png" if sample.encoded.startswith(b"\x89PNG") else "jpg"
         name = f"{record.number:02d}_{safe_name(sample.text)}.{extension}"
-        with open(os.path.join(folder, name), "wb") as stream:
+        with complete_files([os.path.join(folder, name)]) as (part,), open(part, "wb") as stream:
             stream.write(sample.encoded)
 
 
@@ -69,7 +71,7 @@ def main(arguments=None):
         extract(arguments.tfrecord, arguments.folder, arguments.count)
     except OSError as error:
         sys.exit(f"extract_images: {error.filename}: {error.strerror}")
-    except ValueError as error:
+    except (OutputError, ValueError) as error:
         sys.exit(f"extract_images: {error}")
 
 

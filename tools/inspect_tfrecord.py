@@ -15,6 +15,7 @@ from typing import Collection, Iterable, List, Tuple
 import find_aster  # noqa: F401
 import numpy as np
 from conversion import sheet
+from conversion.output import OutputError, complete_files
 
 from aster import command
 from aster.errors import safe_for_terminal
@@ -47,14 +48,15 @@ class _Counts:
     def __init__(self):
         self.lengths, self.formats, self.unknown = (collections.Counter() for _ in range(3))
         self.sizes, self.lexicons, self.damaged = [], [], []
-        self.keypoints = self.unknown_texts = 0
+        self.keypoints = self.unknown_texts = self.not_upright = 0
 
-    def add(self, sample, size, characters):
+    def add(self, sample, size, orientation, characters):
         self.sizes.append(size)
         self.lengths[len(sample.text)] += 1
         self.formats["PNG" if sample.encoded.startswith(b"\x89PNG") else
                      "JPEG" if sample.encoded.startswith(b"\xff\xd8") else "other"] += 1
         self.lexicons.append(len(sample.lexicon))
+        self.not_upright += orientation != 1
         self.keypoints += sample.keypoints is not None
         outside = set(sample.text) - set(characters) if characters else ()
         self.unknown.update(outside)
@@ -82,7 +84,8 @@ def inspect(paths: Iterable[str], characters: Collection[str] = (), most: int = 
             if record.error:
                 raise ValueError(record.error)
             sample = example.parse(record.payload)
-            counts.add(sample, image.decode_image(sample.encoded).shape[:2], characters)
+            counts.add(sample, image.decode_image(sample.encoded).shape[:2], image.orientation(sample.encoded),
+                       characters)
         except ValueError as error:
             counts.damaged.append(f"{record.where}: {error}")
             continue
@@ -116,7 +119,9 @@ def _describe(counts):
         f"heights: {heights.min()} to {heights.max()}, median {int(np.median(heights))}",
         "images: " + ", ".join(f"{count} {name}" for name, count in counts.formats.most_common()),
         f"with keypoints: {counts.keypoints}",
-        f"with lexicons: {len(lexicons)}{range_of_lexicons}"]
+        f"with lexicons: {len(lexicons)}{range_of_lexicons}"] + ([
+            f"with an EXIF orientation that training and evaluation do not apply: {counts.not_upright}; photos of your "
+            "own need to be converted again"] if counts.not_upright else [])
 
 
 @safe_for_terminal()
@@ -137,8 +142,11 @@ def main():
             characters.update("".join(text.splitlines()))
         lines, first, num_damaged = inspect(paths, characters, arguments.num_images)
         if arguments.sheet and first:
-            sheet.draw(first, arguments.sheet)
-    except (OSError, ValueError) as error:
+            with complete_files([arguments.sheet]) as (part,):
+                sheet.draw(first, part)
+    except OSError as error:
+        sys.exit(f"inspect_tfrecord: {error.filename}: {error.strerror}")
+    except (OutputError, ValueError) as error:
         sys.exit(f"inspect_tfrecord: {error}")
     command.say("\n".join(lines))
     sys.exit(1 if num_damaged else 0)

@@ -1,8 +1,10 @@
 """Image files -> arrays. The same decoder serves records, the Recognizer and the commands."""
+import collections
 import contextlib
 import functools
 import glob
 import io
+import logging
 import math
 import os
 import threading
@@ -11,14 +13,19 @@ from typing import Any, Callable, Iterable, Iterator, List, Tuple, TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
+from aster.data.truncation import missing_bytes
+
+_log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 # Not all formats that Pillow knows: some start other programs, and none of those is used for words.
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
-_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+_FORMATS = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png",), "BMP": (".bmp",), "GIF": (".gif",),
+            "WEBP": (".webp",), "TIFF": (".tif", ".tiff"), "PPM": (".ppm", ".pgm"), "MPO": (),
+            "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx"), "AVIF": (".avif",)}
+_ORIENTATION = 0x0112  # EXIF's tag
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # what PNG stores without loss
 MAX_PIXELS = 64 * 1000 * 1000  # a larger image may be a decompression bomb
 LARGE_PIXELS = 4 * 1000 * 1000  # far more than an image of one word has
-_ORIENTATION = 0x0112  # the EXIF tag
 
 
 class Budget:
@@ -71,7 +78,7 @@ def decode_image(encoded: bytes, apply_exif: bool = False) -> np.ndarray:
     Raises:
       ValueError: the image can't be decoded. The message says what is wrong.
     """
-    return _decode(encoded, lambda image: np.array(_to_rgb(ImageOps.exif_transpose(image) if apply_exif else image)))
+    return _decode(encoded, lambda image: np.array(_to_rgb(_turned(image) if apply_exif else image)))
 
 
 def load_image(source: Any) -> np.ndarray:
@@ -130,6 +137,8 @@ def _read_file(path: str) -> bytes:
 def find_images(images: Iterable[Any]) -> Iterator[Any]:
     """Replaces paths of folders, and patterns such as *.jpg, by the image files that they stand for.
 
+    The log says how many other files a folder or pattern has, and of which kinds.
+
     Args:
       images: what load_image takes, and paths of folders and patterns.
 
@@ -148,10 +157,31 @@ def find_images(images: Iterable[Any]) -> Iterator[Any]:
         else:
             yield image
             continue
-        paths = [path for path in paths if path.lower().endswith(_EXTENSIONS)]
-        if not paths:
-            raise ValueError(f"{image}: no image there ({' '.join(_EXTENSIONS)})")
-        yield from paths
+        extensions = tuple(extension for name in _known_formats() for extension in _FORMATS[name])
+        wanted = [path for path in paths if path.lower().endswith(extensions)]
+        passed_over = count_kinds(path for path in paths if path not in set(wanted) and os.path.isfile(path))
+        if not wanted:
+            raise ValueError(f"{image}: no image there ({' '.join(extensions)})" + (
+                f", but {passed_over}" if passed_over else ""))
+        if passed_over:
+            _log.warning("%s: passed over %s, which are no images that can be read here", image, passed_over)
+        yield from wanted
+
+
+def count_kinds(paths: Iterable[str]) -> str:
+    """Counts files by the endings of their names.
+
+    Args:
+      paths: of the files. Hidden ones are not counted.
+
+    Returns:
+      Such as "3 files (2 .heic, 1 .txt)"; "" if there is none.
+    """
+    names = [os.path.basename(path) for path in paths]
+    kinds = collections.Counter(os.path.splitext(name)[1].lower() or "without ending" for name in names
+                                if not name.startswith("."))
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return f"{sum(kinds.values())} file{'s' if sum(kinds.values()) > 1 else ''} ({counts})" if kinds else ""
 
 
 def check_image(encoded: bytes) -> Tuple[int, int]:
@@ -166,10 +196,80 @@ def check_image(encoded: bytes) -> Tuple[int, int]:
     Raises:
       ValueError: as decode_image.
     """
+    return open_image(encoded).size
+
+
+def open_image(encoded: bytes) -> Image.Image:
+    """Opens an image file and decodes its pixels as they are stored.
+
+    Args:
+      encoded: the bytes of the file.
+
+    Returns:
+      The PIL image.
+
+    Raises:
+      ValueError: as decode_image.
+    """
     def load(image):
         image.load()
-        return image.size
+        return image
     return _decode(encoded, load)
+
+
+def orientation(encoded: bytes) -> int:
+    """Looks up how a camera was held. Records are decoded without regard to it.
+
+    Args:
+      encoded: the bytes of an image file.
+
+    Returns:
+      The EXIF orientation, 2 to 8; 1 if the pixels are upright as they are stored, or nothing is said.
+
+    Raises:
+      ValueError: as decode_image.
+    """
+    return _decode(encoded, _orientation_of)
+
+
+def upright(encoded: bytes) -> bytes:
+    """Turns an image as its EXIF orientation says. Readers and converters of photos need it, as records are decoded
+    without regard to EXIF.
+
+    Args:
+      encoded: the bytes of an image file.
+
+    Returns:
+      The same bytes if there is nothing to turn, else a PNG file of the turned pixels, without loss.
+
+    Raises:
+      ValueError: as decode_image.
+    """
+    def turn(image):
+        if _orientation_of(image) == 1:
+            return encoded
+        turned = _turned(image)
+        stream = io.BytesIO()
+        (turned if turned.mode in _PNG_MODES else _to_rgb(turned)).save(stream, "PNG", exif=b"")
+        return stream.getvalue()
+    return _decode(encoded, turn)
+
+
+def _orientation_of(image):
+    if image.format == "TIFF":  # Pillow turns it as it loads it
+        return 1
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except OSError:  # of the pixels, which it loads for some formats
+        raise
+    except Exception:  # EXIF that is damaged in one of many ways says nothing
+        value = 1
+    return value if value in range(1, 9) else 1
+
+
+def _turned(image):
+    """A PIL image as its EXIF orientation says."""
+    return image if _orientation_of(image) == 1 else ImageOps.exif_transpose(image)
 
 
 def _decode(encoded: bytes, use: Callable[[Image.Image], Result]) -> Result:
@@ -182,6 +282,8 @@ def _decode(encoded: bytes, use: Callable[[Image.Image], Result]) -> Result:
         raise ValueError(f"it has far more than {MAX_PIXELS} pixels, as a decompression bomb; "
                          "make it smaller") from error
     except Exception as error:  # Pillow's plugins raise many types for bytes they can't read
+        if missing_bytes(encoded):
+            raise _damaged(encoded, error) from error
         raise ValueError(f"it is no image of a known format ({', '.join(_known_formats())}), or its header is "
                          "damaged") from error
     width, height = image.size
@@ -193,7 +295,16 @@ def _decode(encoded: bytes, use: Callable[[Image.Image], Result]) -> Result:
         with _pixels_in_flight.take(width * height):
             return use(image)
     except Exception as error:
-        raise ValueError(f"the image is damaged ({error})") from error
+        raise _damaged(encoded, error) from error
+
+
+def _damaged(encoded: bytes, error: Exception) -> ValueError:
+    missing = missing_bytes(encoded)
+    if missing:
+        return ValueError(f"the image is damaged: at least {missing} bytes are missing after its {len(encoded)} bytes")
+    if "truncated" in str(error).lower():  # the number of bytes in such a message is not what is missing
+        return ValueError(f"the image is damaged: its {len(encoded)} bytes end before its pixels do")
+    return ValueError(f"the image is damaged ({error})")
 
 
 @functools.lru_cache()

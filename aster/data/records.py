@@ -70,7 +70,7 @@ def _read_record(stream: BinaryIO, path: str, number: int, offset: int, size: in
 
     header = stream.read(_HEADER.size)
     if len(header) < _HEADER.size:
-        return damaged("the file ends in the header of this record")
+        return damaged(f"the file ends {_HEADER.size - len(header)} bytes before the header of this record does")
     length, length_checksum = _HEADER.unpack(header)
     if masked_crc32c(header[:8]) != length_checksum:
         return damaged("its length is damaged; what follows in the file is left out")

@@ -26,7 +26,7 @@ class EventFile:
                                          f"{next(_number)}")
         with errors_name(self.path):
             os.makedirs(folder, exist_ok=True)
-            self._stream = open(self.path, "wb")
+            self._stream = open(self.path, "wb")  # noqa: SIM115
         try:
             self._write(file_version="brain.Event:2")
         except OSError:

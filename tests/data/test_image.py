@@ -10,8 +10,8 @@ import pytest
 from data_helpers import encode_image
 from PIL import Image
 
-from aster.data import image as image_module
-from aster.data.image import Budget, decode_image, load_image
+from aster.data import image as images
+from aster.data.image import Budget, decode_image, find_images, load_image, orientation, upright
 
 PIXELS = np.random.RandomState(0).randint(0, 256, [6, 9, 3]).astype(np.uint8)
 RGB = Image.fromarray(PIXELS)
@@ -102,7 +102,7 @@ def test_a_large_image_is_the_small_one(monkeypatch, kind):
     small[..., 3] = small[..., 3] // 128 * 255
     large = small.repeat(4, axis=0).repeat(4, axis=1)
     expected = load_image(_of_every_kind(small)[kind])
-    monkeypatch.setattr(image_module, "LARGE_PIXELS", 30 * 45)
+    monkeypatch.setattr(images, "LARGE_PIXELS", 30 * 45)
     np.testing.assert_array_equal(load_image(_of_every_kind(large)[kind]), expected)
 
 
@@ -140,6 +140,109 @@ def test_a_budget_is_never_exceeded():
     assert len(most) == 21 and max(most) == 11  # the one that is larger than all ran alone
     with budget.take(10), budget.take(2):
         pass  # small amounts do not wait
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("value", range(1, 9))
+def test_upright(image_format, value):
+    if image_format not in images._known_formats():
+        pytest.skip(f"Pillow is without {image_format}")
+    exif = Image.Exif()
+    exif[0x0112] = value
+    try:
+        encoded = encode_image(RGB, image_format, exif=exif.tobytes() if image_format != "TIFF" else exif)
+    except TypeError:
+        pytest.skip(f"this Pillow writes no EXIF into {image_format}")
+    turned = upright(encoded)
+    np.testing.assert_array_equal(decode_image(turned), load_image(encoded))  # as the Recognizer sees it, and lossless
+    assert orientation(turned) == 1
+    if value == 1:
+        assert turned == encoded
+    elif image_format in ("JPEG", "PNG"):
+        assert orientation(encoded) == value
+    if image_format in ("JPEG", "PNG", "TIFF"):
+        assert decode_image(turned).shape == ((6, 9, 3) if value < 5 else (9, 6, 3))
+
+
+def test_exif_that_is_damaged_says_nothing():
+    for exif in b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12", b"Exif\0\0":
+        encoded = encode_image(RGB, "JPEG", exif=exif)
+        assert upright(encoded) == encoded and load_image(encoded).shape == (6, 9, 3)
+
+
+def test_upright_keeps_what_needs_no_turn():
+    for encoded in (encode_image(RGB, "JPEG"), encode_image(RGB, "WEBP"), encode_image(RGB, "TIFF")):
+        assert upright(encoded) == encoded and orientation(encoded) == 1
+    with pytest.raises(ValueError, match="no image"):
+        upright(b"not an image")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "CMYK"])
+def test_upright_of_other_modes(mode):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    encoded = encode_image(RGB.convert(mode), "JPEG" if mode == "CMYK" else "PNG", exif=exif.tobytes())
+    np.testing.assert_array_equal(decode_image(upright(encoded)), load_image(encoded))
+
+
+@pytest.mark.parametrize("image_format, ending", [("AVIF", ".avif"), ("JPEG2000", ".jp2")])
+def test_formats_that_some_pillows_read(tmp_path, monkeypatch, image_format, ending):
+    path = tmp_path / ("word" + ending)
+    if image_format not in images._known_formats():
+        path.write_bytes(b"")
+        with pytest.raises(ValueError, match=f"no image there .*, but 1 file \\(1 {ending}\\)"):
+            list(find_images([tmp_path]))
+        pytest.skip(f"Pillow is without {image_format}")
+    pixels = np.kron(PIXELS // 64 * 64, np.ones([16, 16, 1], np.uint8))
+    path.write_bytes(encode_image(pixels, image_format))
+    assert list(find_images([tmp_path])) == [str(path)]
+    assert abs(load_image(path).astype(int) - pixels).mean() < 8
+    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    monkeypatch.setattr(Image.Image, "load", None)  # the size is looked at before the pixels are
+    with pytest.raises(ValueError, match="its size is 144 x 96, more than 100 pixels"):
+        load_image(path)
+
+
+def test_files_that_are_passed_over_are_counted(tmp_path, caplog):
+    for name in "a.png", "b.JPG", "c.heic", "d.HEIC", "labels.tsv", "LICENSE", ".DS_Store":
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.heic").mkdir()
+    assert len(list(find_images([tmp_path]))) == 2
+    message, = [record.getMessage() for record in caplog.records]
+    assert message.startswith(f"{tmp_path}: passed over 4 files (2 .heic, 1 ") and "1 without ending" in message
+    caplog.clear()
+    assert len(list(find_images([str(tmp_path / "[abc].*")]))) == 2
+    assert "passed over 1 file (1 .heic)" in caplog.records[0].getMessage()
+    with pytest.raises(ValueError, match=r"no image there .*, but 2 files \(2 .heic\)"):
+        list(find_images([str(tmp_path / "*.[hH]*")]))
+    caplog.clear()
+    assert list(find_images([str(tmp_path / "[ab].*")])) and not caplog.records
+
+
+CUT = [(image_format, share) for image_format in ("PNG", "WEBP", "BMP", "JPEG2000", "AVIF") for share in (0.5, 0.9)]
+
+
+@pytest.mark.parametrize("image_format, share", CUT)
+def test_an_image_that_is_cut_short(image_format, share):
+    if image_format not in images._known_formats():
+        pytest.skip(f"Pillow is without {image_format}")
+    whole = encode_image(np.random.RandomState(0).randint(0, 256, [60, 90, 3]).astype(np.uint8), image_format)
+    size = int(len(whole) * share)
+    with pytest.raises(ValueError, match="damaged") as error:
+        decode_image(whole[:size])
+    missing = len(whole) - size
+    if image_format == "PNG":  # what follows the chunk that is cut off is not known
+        missing = int(str(error.value).split("least ")[1].split()[0])
+        assert 12 < missing <= len(whole) - size
+    assert f"at least {missing} bytes are missing after its {size} bytes" in str(error.value)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "GIF", "TIFF", "PPM"])
+def test_an_image_that_is_cut_short_and_has_no_length(image_format):
+    whole = encode_image(np.random.RandomState(0).randint(0, 256, [60, 90, 3]).astype(np.uint8), image_format)
+    size = len(whole) // 2
+    with pytest.raises(ValueError, match=f"damaged: its {size} bytes end before its pixels do"):
+        decode_image(whole[:size])
 
 
 DAMAGED = {

@@ -45,7 +45,7 @@ def test_whole_file(path):
     (flip(SECOND), [0, None], "length is damaged"),
     (flip(SECOND + 8), [0, None], "length is damaged"),  # checksum of the length
     (lambda c: c[:THIRD - 2], [0, None], "ends 2 bytes before"),
-    (lambda c: c[:SECOND + 5], [0, None], "header"),
+    (lambda c: c[:SECOND + 5], [0, None], "ends 7 bytes before the header"),
     (lambda c: c + b"\0" * 30, [0, 1, 2, None], "length is damaged"),
     (lambda c: c[:SECOND] + struct.pack("<QI", 2 ** 62, records.masked_crc32c(
         struct.pack("<Q", 2 ** 62))) + c[THIRD:], [0, None], "ends"),  # insane, but well signed

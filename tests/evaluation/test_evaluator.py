@@ -28,23 +28,31 @@ def evaluate(folder):
     return evaluator.evaluate(read_config(folder), folder, checkpoint.find_checkpoint(os.path.join(folder, "log")))
 
 
-def test_a_text_of_a_million_characters_does_not_end_an_evaluation(folder, caplog, monkeypatch):
-    pictures = []
-    monkeypatch.setattr(evaluator, "_write_summary", lambda folder, result, drawn: pictures.extend(drawn))
+@pytest.fixture
+def pictures(monkeypatch):
+    """The pictures that are drawn."""
+    drawn, draw = [], evaluator.draw_reading
+
+    def draw_reading(reading, truth, **options):
+        drawn.append(draw(reading, truth, **options))
+        return drawn[-1]
+    monkeypatch.setattr(evaluator, "draw_reading", draw_reading)
+    return drawn
+
+
+def test_a_text_of_a_million_characters_does_not_end_an_evaluation(folder, caplog, pictures):
     with caplog.at_level(logging.ERROR):
         assert evaluate(folder)["count"] == 3
     assert len(pictures) == 3 and not caplog.records
 
 
-def test_a_record_that_cannot_be_drawn_is_named(folder, caplog, monkeypatch):
+def test_a_record_that_cannot_be_drawn_is_named(folder, caplog, monkeypatch, pictures):
     def draw(reading, truth, **options):
         if truth == "tea":
             raise ValueError("too many\ncharacters")
         return real(reading, truth, **options)
     real = evaluator.draw_reading
     monkeypatch.setattr(evaluator, "draw_reading", draw)
-    pictures = []
-    monkeypatch.setattr(evaluator, "_write_summary", lambda folder, result, drawn: pictures.extend(drawn))
     with caplog.at_level(logging.ERROR):
         assert evaluate(folder)["count"] == 3
     assert len(pictures) == 2

@@ -13,61 +13,11 @@ import time
 
 import numpy as np
 import pytest
+from conversion_helpers import TOOLS, encoded, put, read
 from PIL import Image
 
-from aster.compat import tf
-from aster.data import example
-
-TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools")
-sys.path.append(TOOLS)
 FORMATS = os.path.join(TOOLS, "..", "..", "shared", "data", "formats")
 needs_formats = pytest.mark.skipif(not os.path.isdir(FORMATS), reason="no ../shared/data/formats")
-
-
-def encoded(width=40, height=16, kind="PNG", seed=0):
-    pixels = np.random.RandomState(seed).randint(0, 255, [height, width, 3]).astype(np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, kind)
-    return stream.getvalue()
-
-
-def put(folder, name, content):
-    path = os.path.join(str(folder), name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as stream:
-        stream.write(content if isinstance(content, bytes) else content.encode("utf-8"))
-    return path
-
-
-@pytest.fixture
-def convert(data_dir, capfd):
-    """convert(name, *options, status=0): runs a converter on data_dir -> (Samples of all shards, output)."""
-    def run(name, *options, **expect):
-        out = str(data_dir / ".." / "out.tfrecord")
-        status = 0
-        try:
-            importlib.import_module(f"create_{name}_tfrecord").main(
-                ["--data_dir", str(data_dir), "--output_path", out, "--num_workers", "1"] + list(options))
-        except SystemExit as stopped:
-            status = 1
-            print(stopped.code)
-        output = "".join(capfd.readouterr())
-        assert status == expect.get("status", 0), output
-        folder = os.path.dirname(out)
-        assert not [name for name in os.listdir(folder) if ".part" in name]
-        return read(out) if os.path.exists(out) else [], output
-    return run
-
-
-def read(path):
-    return [example.parse(record) for record in tf.python_io.tf_record_iterator(path)]
-
-
-@pytest.fixture
-def data_dir(tmp_path):
-    folder = tmp_path / "set"
-    folder.mkdir()
-    return folder
 
 
 def tagged_xml(images, encoding="utf-8"):
@@ -356,17 +306,24 @@ def wait_for_reader(path, process):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 @pytest.mark.parametrize("place", ["list.tsv", "b.png"])
 def test_one_process_stopped_while_it_reads(data_dir, number, place):
-    """In the list, before there is any output; in an image."""
+    """In the list, before there is any output; in an image. A pipe stands for a file that takes long to read."""
     put(data_dir, "list.tsv", "a.png\ta\nb.png\tb\n")
-    put(data_dir, "a.png", encoded())
-    pipe = str(data_dir / place)
-    if os.path.exists(pipe):
-        os.remove(pipe)
+    for name in "a.png", "b.png":
+        put(data_dir, name, encoded())
+    pipe, out = str(data_dir / ".." / "pipe"), str(data_dir / ".." / "out.tfrecord")
     os.mkfifo(pipe)
-    out = str(data_dir / ".." / "out.tfrecord")
+    code = """if True:
+        import sys
+        tools, place, pipe = sys.argv[1:4]
+        sys.path.append(tools)
+        import create_folder_tfrecord
+        from conversion import sources
+        read_bytes = sources.read_bytes
+        sources.read_bytes = lambda path: open(pipe, "rb").read() if path.endswith(place) else read_bytes(path)
+        create_folder_tfrecord.main(sys.argv[4:])"""
     process = subprocess.Popen(
-        [sys.executable, os.path.join(TOOLS, "create_folder_tfrecord.py"), "--data_dir", str(data_dir), "--list",
-         "list.tsv", "--output_path", out, "--num_workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        [sys.executable, "-c", code, TOOLS, place, pipe, "--data_dir", str(data_dir), "--list", "list.tsv",
+         "--output_path", out, "--num_workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     held = wait_for_reader(pipe, process)
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
@@ -439,8 +396,8 @@ def test_lmdb(convert, data_dir):
 
 
 @pytest.mark.parametrize("name, content", [
-    ("list.tsv", "filename\twords\na.png\thello, world\tx,y\nb.png\n"),
-    ("list.csv", 'name,text\na.png,"hello, world","x,y"\nb.png\n'),
+    ("list.tsv", "filename\twords\tlexicon\na.png\thello, world\tx,y\nb.png\n"),
+    ("list.csv", 'name,text,lexicon\na.png,"hello, world","x,y"\nb.png\n'),
     ("list.jsonl", '{"name": "a.png", "text": "hello, world", "lexicon": ["x", "y"]}\n{"name": "b.png"}\n')])
 def test_folder(convert, data_dir, name, content):
     put(data_dir, "a.png", encoded())

@@ -9,26 +9,23 @@ and so on; Skipped where a line can't be used), and a function that reads an ite
 """
 import argparse
 import collections
-import concurrent.futures
 import contextlib
-import ctypes
 import functools
 import os
-import signal
 import sys
 import time
-from concurrent.futures.process import BrokenProcessPool
+import traceback
 from typing import Any, Callable, Iterable, NamedTuple, Optional
 
 import find_aster  # noqa: F401
-from conversion.output import OutputError, complete_files, record_writers, shard_paths
+from conversion import output, workers
+from conversion.output import OutputError
 from conversion.progress import Progress
 from tqdm import tqdm
 
 from aster import command
 from aster.errors import printable, safe_for_terminal
 
-_PR_SET_PDEATHSIG = 1  # of Linux's prctl
 _MOST_NAMED = 100  # skipped words that are named one by one
 _CHUNK = 64  # items that a worker reads at a time
 
@@ -36,7 +33,8 @@ _CHUNK = 64  # items that a worker reads at a time
 class Skipped(NamedTuple):
     """A word that is left out, and why."""
     name: str
-    reason: str
+    reason: str  # words of one reason are counted together
+    detail: str = ""  # what the reason was with this word
 
 
 class DataSet(NamedTuple):
@@ -103,9 +101,7 @@ def run(arguments: argparse.Namespace, load: Callable[[argparse.Namespace], Data
     Raises:
       SystemExit: the conversion failed or was stopped.
     """
-    _stops.clear()
-    for number in signal.SIGINT, signal.SIGTERM:
-        signal.signal(number, _stop)
+    workers.catch_stops()
     name = os.path.splitext(os.path.basename(load.__code__.co_filename))[0]
     try:
         if not os.path.isdir(arguments.data_dir):
@@ -116,39 +112,20 @@ def run(arguments: argparse.Namespace, load: Callable[[argparse.Namespace], Data
         if len(data_set.items) < arguments.num_shards:
             raise SourceError(f"--num_shards {arguments.num_shards} is more than the {len(data_set.items)} items")
         count = convert(data_set, arguments, name)
-    except (SourceError, OutputError) as error:
-        sys.exit(f"{name}: {error}")
+    except (SourceError, OutputError, workers.WorkerError) as error:
+        sys.exit(printable(f"{name}: {error}"))
     except OSError as error:
-        sys.exit(f"{name}: {error.filename or arguments.data_dir}: {error.strerror or error}")
+        sys.exit(printable(f"{name}: {error.filename or arguments.data_dir}: {error.strerror or error}"))
     except ImportError as error:
         sys.exit(f"{name}: {error}; run: pip install -e \".[convert]\"")
-    except BrokenProcessPool:
-        sys.exit(f"{name}: a worker process was killed, perhaps because the memory was full; try a smaller "
-                 "--num_workers")
     except KeyboardInterrupt:
         sys.exit("stopped; complete shards are kept")
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        sys.exit(printable(f"{name}: unexpected {type(error).__name__}: {error} (at {place.filename}, line "
+                           f"{place.lineno}); complete shards are kept"))
     if arguments.check:
         check(name, count, data_set.expected)
-
-
-_stops = []  # the signals received
-_starting = []  # holds something while a worker may be starting
-
-
-def _stop(number, _):
-    """Remembers the signal: an exception that is raised within a library's callback can be swallowed."""
-    _stops.append(number)
-    if not _starting:
-        raise KeyboardInterrupt
-
-
-def _submit(pool, function, chunk):
-    """An exception between the start of a worker and its entry in the pool's list would leave it behind."""
-    _starting.append(True)
-    try:
-        return pool.submit(function, chunk)
-    finally:
-        _starting.pop()
 
 
 def check(name: str, count: int, expected: Optional[int]) -> None:
@@ -181,74 +158,97 @@ def convert(data_set: DataSet, arguments: argparse.Namespace, name: str) -> int:
       The number of words in all shards.
 
     Raises:
+      SourceError: there is not one word. Nothing is written.
       OutputError: a file can't be written.
+      WorkerError: a worker process was killed.
       KeyboardInterrupt: a signal has stopped the conversion. Complete shards stay.
     """
     items = data_set.items
-    paths = shard_paths(arguments.output_path, arguments.num_shards)
+    paths = output.shard_paths(arguments.output_path, arguments.num_shards)
+    output.check_replaceable(paths)
     progress = Progress(name, arguments, len(items))
     bounds = [len(items) * i // len(paths) for i in range(len(paths) + 1)]
     to_do = [i for i in range(len(paths)) if not progress.has(i, paths[i])]
-    reasons = collections.Counter()
+    chunks = {i: [slice(start, min(start + _CHUNK, bounds[i + 1])) for start in range(bounds[i], bounds[i + 1], _CHUNK)]
+              for i in to_do}
+    report = _Report()
     from aster.compat import tf  # noqa: F401 - imported once, before the workers are forked from this process
     started, num_read = time.time(), sum(bounds[i + 1] - bounds[i] for i in to_do)
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=num_read, unit="item", smoothing=0.05, disable=None))
-        pool = None
-        if arguments.num_workers > 1:
-            pool = stack.enter_context(concurrent.futures.ProcessPoolExecutor(arguments.num_workers))
-        work = functools.partial(_read_chunk, data_set.read, arguments.lower_case, pool is not None)
+        pool, num_workers = None, min(arguments.num_workers, sum(map(len, chunks.values())))
+        if arguments.num_workers > 1 and to_do:
+            pool = stack.enter_context(workers.start_pool(num_workers))
+        work = functools.partial(_read_chunk, data_set.read, arguments.lower_case)
         for i in to_do:
-            written = 0
-            chunks = (items[start:min(start + _CHUNK, bounds[i + 1])]
-                      for start in range(bounds[i], bounds[i + 1], _CHUNK))
-            with complete_files([paths[i]]) as parts, record_writers(parts) as (writer,):
-                for size, records, skipped in _in_order(pool, work, chunks, 4 * arguments.num_workers):
-                    if _stops:
-                        raise KeyboardInterrupt
-                    for record in records:
-                        writer.write(record)
-                    for word in skipped:
-                        if sum(reasons.values()) < _MOST_NAMED:
-                            tqdm.write(printable(f"skipped {word.name}: {word.reason}"), file=sys.stderr)
-                        reasons[word.reason] += 1
-                    written += len(records)
-                    bar.update(size)
-            progress.add(i, written)
-    count = progress.finish()
+            results = workers.map_in_order(pool, work, (items[chunk] for chunk in chunks[i]), most=4 * num_workers)
+            skipped_before = report.count
+            written = _write_shard(paths[i], results, report, bar)
+            progress.add(i, written, report.count - skipped_before)
+    count, num_skipped = progress.finish()
+    if not count:
+        raise SourceError(f"none of the {len(items)} items gave a word{report.most_common()}; {arguments.output_path} "
+                          f"{'stays as it was' if os.path.exists(paths[0]) else 'is not made'}")
+    report.show(count - sum(progress.new))
+    for i in progress.empty_shards():
+        _remove_empty(paths[i])
     speed = sum(progress.new) / max(time.time() - started, 1e-3)
-    command.say(f"{arguments.output_path}: {count} words written from {len(items)} items, "
-                f"{sum(reasons.values())} skipped, {speed:.0f} words/s")
-    _report(reasons, count - sum(progress.new))
+    much = " (more than half: see the reasons above)" if num_skipped > count else ""
+    command.say(f"{arguments.output_path}: {count} words written from {len(items)} items, {num_skipped} skipped{much}, "
+               f"{speed:.0f} words/s")
     return count
 
 
-def _report(reasons, num_kept):
-    for reason, times in reasons.most_common(20):
-        command.say(f"  skipped {times}: {reason}")
-    if num_kept:
-        print(f"  {num_kept} of the words were there from before")
+def _write_shard(path, results, report, bar):
+    """-> number of words. A file without a word does not appear."""
+    written = 0
+    with output.complete_files([path]) as parts, output.record_writers(parts) as (writer,):
+        for size, records, skipped in results:
+            workers.raise_if_stopped()
+            for record in records:
+                writer.write(record)
+            for word in skipped:
+                report.add(word)
+            written += len(records)
+            bar.update(size)
+    return written
 
 
-def _in_order(pool, function, chunks, most):
-    """Results in order; workers are at most `most` chunks ahead, so that memory is bounded. No pool: no workers."""
-    if pool is None:
-        for chunk in chunks:
-            yield function(chunk)
-        return
-    pending = collections.deque()
-    for chunk in chunks:
-        pending.append(_submit(pool, function, chunk))
-        if len(pending) > most:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+class _Report:
+    """Names and counts what is skipped. Nothing is named twice."""
+
+    def __init__(self):
+        self._reasons, self.count = collections.Counter(), 0
+        self._named = set()  # reasons
+
+    def add(self, word):
+        if self.count < _MOST_NAMED:
+            tqdm.write(printable(f"skipped {word.name}: {word.reason}{word.detail}"), file=sys.stderr)
+            self._named.add(word.reason)
+        self._reasons[word.reason] += 1
+        self.count += 1
+
+    def most_common(self):
+        return "".join(f"; {times} skipped: {reason}" for reason, times in self._reasons.most_common(3))
+
+    def show(self, num_kept):
+        for reason, times in self._reasons.most_common(20):
+            if times > 1 or reason not in self._named:
+                command.say(f"  skipped {times}: {reason}")
+        if num_kept:
+            print(f"  {num_kept} of the words were there from before")
 
 
-def _read_chunk(read, lower_case, in_worker, items):
+def _remove_empty(path):
+    """A shard without a word does not exist, since training refuses a file without a record. Nor may it be that of an
+    earlier conversion."""
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path)
+    command.say(f"  {path} would have no word, so there is no such file")
+
+
+def _read_chunk(read, lower_case, items):
     """-> number of items, serialized records, Skipped."""
-    if in_worker:
-        _settle_worker()
     records, skipped = [], []
     for item in items:
         try:
@@ -264,20 +264,11 @@ def _read_chunk(read, lower_case, in_worker, items):
             raise
         except OSError as error:
             skipped.append(Skipped(_name(item), error.strerror or str(error)))
-        except ValueError as error:
+        except (ValueError, SourceError) as error:
             skipped.append(Skipped(_name(item), str(error)))
         except Exception as error:  # damaged input surprises libraries; one item must not end hours of work
             skipped.append(Skipped(_name(item), " ".join(f"{type(error).__name__}: {error}".split())))
     return len(items), records, skipped
-
-
-@functools.lru_cache(maxsize=None)
-def _settle_worker():
-    """Once in each worker: the main process alone says when to stop, and a worker ends with it even if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _name(item):

@@ -1,45 +1,130 @@
 """Reads the lists of words that data sets come with."""
+import argparse
+import codecs
 import re
-from typing import Any, Callable, List, Sequence, Tuple
+import sys
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
-from conversion.convert import Skipped
+from conversion import sources
+from conversion.convert import Skipped, SourceError
+
+from aster.errors import printable
+
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+# In Latin-1, a letter that is not of ASCII mostly stands alone. Other encodings have several in a row, or these bytes.
+_NOT_LATIN_1 = re.compile(rb"[\x80-\x9f]|[\xa0-\xff]{2}")
 
 
-def read_lines(path: str) -> List[Tuple[int, str]]:
-    """Reads the lines of a list that belongs to a data set.
-
-    Published lists are UTF-8, Latin-1 or both, so a line that is not UTF-8 is decoded as Latin-1. This is why
-    aster.files.read_text, which refuses such a file, is not used here.
+def encoding_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the option --encoding.
 
     Args:
-      path: the file, with or without a byte order mark.
+      parser: what make_parser gave.
+    """
+    parser.add_argument("--encoding", type=_encoding, metavar="NAME",
+                        help="how the lists are encoded, such as gbk, shift_jis, cp1251 or latin-1 (default: UTF-8, or "
+                             "UTF-16 if a byte order mark says so)")
+
+
+def _encoding(name):
+    try:
+        if codecs.lookup(name)._is_text_encoding:
+            return name
+    except LookupError:
+        pass
+    raise argparse.ArgumentTypeError(f"{name!r} is no encoding that Python knows")
+
+
+def read_text(path: str, encoding: Optional[str] = None, *, or_latin_1: bool = False) -> str:
+    """Reads a list. In an encoding that is not its own it would be read wrongly, so nothing is guessed.
+
+    Args:
+      path: the file. A byte order mark of UTF-8 or UTF-16 comes before `encoding`.
+      encoding: what --encoding says; None is UTF-8.
+      or_latin_1: whether a line that is not UTF-8 may be Latin-1, as in lists of published sets.
+
+    Returns:
+      The text, without the byte order mark.
+
+    Raises:
+      SourceError: the file is in another encoding, or is no file. The message names the line.
+    """
+    try:
+        content = sources.read_bytes(path)
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}") from error
+    assumed = next((name for mark, name in _MARKS if content.startswith(mark)), encoding or "utf-8")
+    try:
+        text = content.decode(assumed)
+    except UnicodeError as error:
+        if or_latin_1 and not encoding and assumed.startswith("utf-8"):
+            return _decode_lines(path, content)
+        number = _count_lines(content[:getattr(error, "start", 0)].decode(assumed, "ignore"))
+        raise SourceError(_is_not(path, number, assumed)) from error
+    if "\0" in text:
+        raise SourceError(f"{path}, line {_count_lines(text.partition(chr(0))[0])}: it has a NUL character, as UTF-16 "
+                          "without a byte order mark has; name its encoding, e.g. --encoding utf-16-le, or save it as "
+                          "UTF-8")
+    return text.lstrip("\ufeff")
+
+
+def _count_lines(before):
+    return len(_split(before))
+
+
+def _split(text):
+    """The lines of a text; str.splitlines would also split at characters such as U+2028."""
+    return re.split("\r\n|\n|\r", text)
+
+
+def _is_not(path, number, encoding):
+    return (f"{path}, line {number}: this is not {encoding.upper().replace('-SIG', '')} text; name its encoding, e.g. "
+            "--encoding gbk (or shift_jis, cp1251, latin-1), or save it as UTF-8")
+
+
+def _decode_lines(path, content):
+    """Lines that are UTF-8 or Latin-1 -> text."""
+    lines, num_latin_1 = [], 0
+    for number, line in enumerate(re.split(b"\r\n|\n|\r", content), 1):
+        try:
+            lines.append(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        except UnicodeDecodeError as error:
+            if _NOT_LATIN_1.search(line):
+                raise SourceError(_is_not(path, number, "utf-8")) from error
+            lines.append(line.decode("latin-1"))
+            num_latin_1 += 1
+    print(printable(f"{path}: {num_latin_1} lines are not UTF-8; they are read as Latin-1"), file=sys.stderr)
+    return "\n".join(lines)
+
+
+def read_lines(path: str, encoding: Optional[str] = None, *, or_latin_1: bool = False) -> List[Tuple[int, str]]:
+    """Reads the lines of a list.
+
+    Args:
+      path, encoding, or_latin_1: as of read_text.
 
     Returns:
       (number from 1, text without spaces at the end) of each line that is not empty.
+
+    Raises:
+      SourceError: as of read_text.
     """
-    lines = []
-    with open(path, "rb") as stream:
-        for number, line in enumerate(stream.read().splitlines(), 1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError:
-                text = line.decode("latin-1")
-            if text.strip():
-                lines.append((number, text.rstrip()))
-    return lines
+    lines = enumerate(_split(read_text(path, encoding, or_latin_1=or_latin_1)), 1)
+    return [(number, line.rstrip()) for number, line in lines if line.strip()]
 
 
-def quoted_list(path: str) -> list:
+def quoted_list(path: str, encoding: Optional[str] = None) -> list:
     """Reads a list of `word_1.png, "text"`. There may be commas in the text.
 
     Args:
       path: the file.
+      encoding: what --encoding says.
 
     Returns:
       (image name, text) of each line, or Skipped.
     """
     items: List[Any] = []
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, encoding, or_latin_1=True):
         name, comma, text = line.partition(",")
         text = text.strip()
         if comma and len(text) >= 2 and text[0] == text[-1] == '"':
@@ -48,33 +133,35 @@ def quoted_list(path: str) -> list:
     return items
 
 
-def read_pairs(path: str) -> list:
+def read_pairs(path: str, encoding: Optional[str] = None) -> list:
     """Reads a list of `path text`, with the first space between them.
 
     Args:
       path: the file.
+      encoding: what --encoding says.
 
     Returns:
       (image name, text) of each line, or Skipped.
     """
     items: List[Any] = []
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, encoding):
         name, space, text = line.lstrip().partition(" ")
         items.append((name, text) if space else bad_line(path, number, line, expected="`path text`"))
     return items
 
 
-def image_list(path: str) -> list:
+def image_list(path: str, encoding: Optional[str] = None) -> list:
     """Reads imagelist.txt, whose lines are `path text lexicon_length word,word,...`.
 
     Args:
       path: the file.
+      encoding: what --encoding says.
 
     Returns:
       (image name, text, lexicon) of each line, or Skipped.
     """
     items: List[Any] = []
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, encoding, or_latin_1=True):
         fields = line.split(" ")
         if len(fields) < 4 or not fields[-2].isdigit():
             items.append(bad_line(path, number, line, expected="`path text lexicon_length word,word,...`"))
@@ -120,7 +207,7 @@ def bad_line(path: str, number: int, line: str, *, expected: str) -> Skipped:
     Returns:
       The Skipped that names all of this.
     """
-    return Skipped(f"{path}, line {number}", f"expected {expected}, got {line[:80]!r}")
+    return Skipped(f"{path}, line {number}", f"expected {expected}", f", got {line[:80]!r}")
 
 
 def unescape(text: str) -> str:

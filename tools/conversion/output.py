@@ -4,6 +4,8 @@ import glob
 import os
 from typing import Iterator, List, Sequence
 
+_AROUND_A_RECORD = 16  # bytes: its length, and two checksums
+
 
 class OutputError(Exception):
     """Says what can't be written."""
@@ -24,9 +26,33 @@ def shard_paths(path: str, num_shards: int) -> List[str]:
     return [f"{path}-{i:05d}-of-{num_shards:05d}" for i in range(num_shards)]
 
 
+def check_replaceable(paths: Sequence[str]) -> None:
+    """Refuses to write over a file that is no TFRecord file: a list or an image, perhaps the input.
+
+    Args:
+      paths: the TFRecord files to write.
+
+    Raises:
+      OutputError: one of them exists and is something else.
+    """
+    for path in paths:
+        if os.path.isfile(path) and os.path.getsize(path) and not _is_tfrecord(path):
+            raise OutputError(f"cannot write {path}: it exists and is no TFRecord file; give --output_path another "
+                              "name, or remove it")
+
+
+def _is_tfrecord(path):
+    """Tells whether a file starts with the length of a record that it can hold."""
+    with open(path, "rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+    return 0 < length <= os.path.getsize(path) - _AROUND_A_RECORD
+
+
 @contextlib.contextmanager
 def complete_files(paths: Sequence[str]) -> Iterator[List[str]]:
     """Gives temporary names for files. Renames the files in the end, or deletes them after an error.
+
+    A file that nothing was written to does not appear, and an old one of its name stays.
 
     Args:
       paths: the files as they shall be named in the end.
@@ -47,7 +73,8 @@ def complete_files(paths: Sequence[str]) -> Iterator[List[str]]:
             open(part, "w").close()
         yield temporary
         for path, part in zip(paths, temporary):
-            os.replace(part, path)
+            if os.path.getsize(part):
+                os.replace(part, path)
     except OSError as error:
         raise OutputError(f"cannot write {error.filename or paths[0]}: {error.strerror}") from error
     finally:

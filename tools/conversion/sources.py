@@ -1,9 +1,7 @@
 """Reads the files that data sets are made of: images and XML."""
 import functools
-import glob
 import io
 import os
-import re
 from typing import Iterator, List
 from xml.etree.ElementTree import Element
 
@@ -52,10 +50,31 @@ def read_file(data_dir: str, name: str) -> bytes:
       The content.
 
     Raises:
-      ValueError: the name leads out of data_dir.
+      ValueError: the name leads out of data_dir, or is that of a folder or a pipe, or there is no such file.
       OSError: the file can't be read.
     """
-    with open(inside(data_dir, name), "rb") as stream:
+    path = inside(data_dir, name)
+    if not os.path.exists(path):
+        raise ValueError(f"No such file in {data_dir}")
+    return read_bytes(path)
+
+
+def read_bytes(path: str) -> bytes:
+    """Reads a file.
+
+    Args:
+      path: the file.
+
+    Returns:
+      The content.
+
+    Raises:
+      ValueError: it is a folder, a pipe or a device. A pipe may never end.
+      OSError: the file can't be read.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError("it is a folder, a pipe or a device; expected a file")
+    with open(path, "rb") as stream:
         return stream.read()
 
 
@@ -110,7 +129,7 @@ def read_xml(path: str) -> Element:
     import defusedxml
     from defusedxml import ElementTree
     try:
-        return ElementTree.parse(path).getroot()
+        return ElementTree.fromstring(read_bytes(path))
     except defusedxml.DefusedXmlException as error:
         raise SourceError(f"{path} defines entities or refers to other files ({error}); it is not opened") from error
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last two for encodings
@@ -156,18 +175,11 @@ def open_image(data_dir: str, name: str) -> Image.Image:
       The image.
 
     Raises:
-      ValueError: the image is damaged, or its name leads out of data_dir.
+      ValueError: the image is damaged, its name leads out of data_dir, or there is no such file.
       OSError: the file can't be read.
     """
-    path = inside(data_dir, name)
-    try:
-        image = Image.open(path)
-        image.load()
-    except Exception as error:  # Pillow's plugins raise many types for bytes they can't read
-        if getattr(error, "errno", None):  # no such file, and the like
-            raise
-        raise ValueError(f"the image is damaged or of no known format ({error})") from error
-    return image
+    from aster.data import image
+    return image.open_image(read_file(data_dir, name))
 
 
 def crop_to_jpeg(image: Image.Image, box: Box) -> bytes:
@@ -199,33 +211,8 @@ def read_word_image(folder: str, item: tuple) -> Iterator:
       The Sample.
 
     Raises:
-      ValueError: the name leads out of the folder.
+      ValueError: the name leads out of the folder, or there is no such file.
       OSError: the file can't be read.
     """
     from aster.data.example import Sample
     yield Sample(read_file(folder, item[0]), item[1], *item[2:], filename=item[0])
-
-
-def find_box_files(data_dir: str) -> List[str]:
-    """Finds the files that have the boxes and the words of the photos of ICDAR 2013 and 2015.
-
-    Args:
-      data_dir: the folder of the data set.
-
-    Returns:
-      The paths of all gt_img_N.txt below it, in the order of N.
-    """
-    paths = glob.glob(os.path.join(glob.escape(data_dir), "**", "gt_img_*.txt"), recursive=True)
-    return sorted(paths, key=lambda path: (int(re.sub(r"[^0-9]", "", os.path.basename(path)) or 0), path))
-
-
-def photo_name(box_file: str) -> str:
-    """Names the photo that a gt_img_N.txt belongs to.
-
-    Args:
-      box_file: the path of the file.
-
-    Returns:
-      img_N.jpg.
-    """
-    return os.path.basename(box_file)[len("gt_"):-len(".txt")] + ".jpg"

@@ -1,12 +1,12 @@
 """Makes a picture of a word from a seed and a number."""
 import functools
 import io
-import signal
 import traceback
 import unicodedata
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
+from conversion.workers import settle_worker
 from PIL import Image, ImageDraw
 from synthetic import effects, fonts, words
 from synthetic.photos import PhotoError
@@ -248,15 +248,15 @@ def is_simple(text: str) -> bool:
 _renderer = None
 
 
-def start_worker(renderer: Renderer) -> None:
+def start_worker(renderer: Renderer, parent: int) -> None:
     """Makes a process ready for `render_chunk`. The parent process handles Ctrl-C.
 
     Args:
       renderer: what to render with.
+      parent: the parent's process ID.
     """
     global _renderer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    settle_worker(parent)
     _renderer = renderer
 
 
