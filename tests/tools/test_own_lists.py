@@ -35,7 +35,7 @@ def test_below_a_header_of_two_columns_all_the_rest_is_the_text(texts_of, separa
         assert texts_of("list.tsv", lines(*rows, "8.png\ta\tb"))[0] == TEXTS + ["a\tb"]
 
 
-@pytest.mark.parametrize("header", ["name,text", '"image","label"', "Filename, Words", ""])
+@pytest.mark.parametrize("header", ["name,text", '"image","label"', "Filename, Words", "", "sep=,"])
 def test_proper_csv(texts_of, header):
     rows = ['1.png,Tel', '2.png,"Jinglei, Extensive"', '"3.png","$1,200"', '4.png,"7"" disc"', '5.png, """quoted"""']
     assert texts_of("list.csv", lines(*[header] * bool(header), *rows))[0] == TEXTS[:5]

@@ -14,8 +14,8 @@ TEXTS = {"text", "texts", "word", "words", "label", "labels", "transcription", "
 LEXICON = "lexicon"
 
 # Keys of boxes and polygons. A label that has them is of a photo, not of a word image.
-_BOX_KEYS = {"annotations", "bbox", "bboxes", "box", "boxes", "points", "polygon", "polygons", "quad", "segmentation",
-             "shapes"}
+_BOX_KEYS = {"annotations", "bbox", "bboxes", "box", "boxes", "points", "polygon", "polygons", "quad", "regions",
+             "segmentation", "shapes"}
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _NESTED = re.compile(r"\s*(?:[\[({]\s*[\[({][\s\[({]*[\"'\d-]|\{\s*[\"'])")  # the start of JSON or of a list of points
 _POINTS = re.compile(rf"[\s\[(]*{_NUMBER}(?:[\s,;()\[\]]+{_NUMBER}){{7,}}")  # at least four points
@@ -110,6 +110,8 @@ def _has_csv_quotes(text):
 
 def _csv_items(path, lines):
     """Lines of name,text. The separator may also be a semicolon or a tab: it is the first one of the first line."""
+    if lines and re.fullmatch("sep=[,;\t]", lines[0][1]):  # Excel's own way to say it
+        lines = lines[1:]
     first = re.match(r'(?:"(?:[^"]|"")*"|[^,;\t]*)([,;\t])', lines[0][1]) if lines else None
     separator = first.group(1) if first else ","
     columns = _header(path, lines[0][1].split(separator)) if first else None
