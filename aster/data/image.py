@@ -315,7 +315,7 @@ def _known_formats() -> List[str]:
 
 def _to_array(image):
     """Any PIL image -> uint8 [H, W, 3], upright and not larger than needed."""
-    return np.array(_to_rgb(ImageOps.exif_transpose(_reduced(image))))
+    return np.array(_to_rgb(_turned(_reduced(image))))
 
 
 def _reduced(image):
