@@ -1,5 +1,4 @@
 """Evaluating a checkpoint of an experiment on its eval_input_reader."""
-import contextlib
 import itertools
 import logging
 import os
@@ -176,7 +175,6 @@ def _write_summary(folder: str, result: Dict[str, Any],
         image.height, image.width, image.colorspace = picture.height, picture.width, 3
         image.encoded_image_string = encode(picture)
     try:
-        with contextlib.closing(EventFile(folder)) as events:
-            events.add(summary, result["global_step"])
+        EventFile(folder).add(summary, result["global_step"])
     except Exception as error:
         _log.error("no summary for TensorBoard: %s", describe(error))

@@ -26,13 +26,11 @@ class EventFile:
                                          f"{next(_number)}")
         with errors_name(self.path):
             os.makedirs(folder, exist_ok=True)
-            self._stream = open(self.path, "wb")  # noqa: SIM115
         try:
             self._write(file_version="brain.Event:2")
         except OSError:
-            with contextlib.suppress(OSError):  # it flushes once more
-                self._stream.close()
-            os.remove(self.path)
+            with contextlib.suppress(OSError):
+                os.remove(self.path)
             raise
 
     def add(self, summary: Any, step: int) -> None:
@@ -44,12 +42,6 @@ class EventFile:
         """Adds a tf.Graph."""
         self._write(graph_def=graph.as_graph_def(add_shapes=True).SerializeToString())
 
-    def close(self) -> None:
-        """Closes the file."""
-        with errors_name(self.path):
-            self._stream.close()
-
     def _write(self, **fields: Any) -> None:
-        with errors_name(self.path):
-            self._stream.write(frame_record(tf.Event(wall_time=time.time(), **fields).SerializeToString()))
-            self._stream.flush()
+        with errors_name(self.path), open(self.path, "ab") as stream:
+            stream.write(frame_record(tf.Event(wall_time=time.time(), **fields).SerializeToString()))

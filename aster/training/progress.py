@@ -97,15 +97,7 @@ class Progress:
                     self._events.add_graph(graph)
             self._events.add(summary, step)
             return
-        self.close()
-        self._no_events_until = time.time() + _SECONDS_BEFORE_NEW_EVENTS
-
-    def close(self) -> None:
-        """Closes the event file."""
-        events, self._events = self._events, None
-        if events:
-            with self._training_goes_on(self._log_dir):
-                events.close()
+        self._events, self._no_events_until = None, time.time() + _SECONDS_BEFORE_NEW_EVENTS
 
     def saved(self, step: int, word_accuracy: Optional[float] = None) -> None:
         """Draws the curves again, after a checkpoint.

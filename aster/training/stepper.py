@@ -87,7 +87,6 @@ class Stepper:
             self._save_last(failure)
         finally:
             signals.restore()
-            self._progress.close()
         report = self._graph.stream.report
         _log.info("%s", report)
         if failure and report.error:

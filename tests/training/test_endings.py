@@ -37,6 +37,14 @@ def at_step(monkeypatch, number, action):
     monkeypatch.setattr(progress.Progress, "update", updated)
 
 
+@pytest.fixture
+def hangup():
+    """A function that sets what SIGHUP does; the tests themselves may run under nohup."""
+    previous = signal.getsignal(signal.SIGHUP)
+    yield lambda action: signal.signal(signal.SIGHUP, action)
+    signal.signal(signal.SIGHUP, previous)
+
+
 @pytest.mark.parametrize("content", sorted(DAMAGED))
 def test_damaged_progress_is_mended(tmp_path, content):
     path = tmp_path / "progress.csv"
@@ -71,7 +79,6 @@ def test_events_that_can_not_be_written_do_not_end_training(tmp_path, caplog, mo
     watch = progress.Progress(str(tmp_path / "log"), num_steps=2, batch_size=1)
     for step in range(1, 9):
         watch.add_summary(tf.Summary(), step)
-    watch.close()
     line, = [record.message for record in caplog.records if "goes on" in record.message]
     assert line.startswith(str(tmp_path / "log")) and line.endswith("; training goes on")
 
@@ -85,8 +92,7 @@ def test_an_event_file_can_be_read_again(tmp_path):
     events.add_graph(graph)
     events.add(summary, 7)
     events.add(summary.SerializeToString(), 8)
-    read = list(tf.train.summary_iterator(events.path))  # while it is open
-    events.close()
+    read = list(tf.train.summary_iterator(events.path))
     assert read[0].file_version == "brain.Event:2" and b"one" in read[1].graph_def
     assert [(event.step, event.summary.value[0].simple_value) for event in read[2:]] == [(7, 0.5), (8, 0.5)]
 
@@ -107,7 +113,8 @@ def test_progress_is_written_however_often_training_saves(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("number, name, status", [(signal.SIGTERM, "SIGTERM", 143), (signal.SIGHUP, "SIGHUP", 129)])
-def test_a_signal_has_its_status_whatever_happens_to_progress(tmp_path, monkeypatch, number, name, status):
+def test_a_signal_has_its_status_whatever_happens_to_progress(tmp_path, monkeypatch, hangup, number, name, status):
+    hangup(signal.SIG_DFL)
     folder = make_experiment(tmp_path, num_steps=100000)
     os.makedirs(os.path.join(folder, "log", "progress.csv"))
     monkeypatch.setattr(progress, "draw_curves", lambda _: 1 / 0)
@@ -118,14 +125,11 @@ def test_a_signal_has_its_status_whatever_happens_to_progress(tmp_path, monkeypa
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
 
 
-def test_nohup_is_respected(tmp_path, monkeypatch):
-    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        folder = make_experiment(tmp_path)
-        at_step(monkeypatch, 2, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        assert run(folder) == 3
-    finally:
-        signal.signal(signal.SIGHUP, previous)
+def test_nohup_is_respected(tmp_path, monkeypatch, hangup):
+    hangup(signal.SIG_IGN)
+    folder = make_experiment(tmp_path)
+    at_step(monkeypatch, 2, lambda: os.kill(os.getpid(), signal.SIGHUP))
+    assert run(folder) == 3
 
 
 def test_data_that_is_gone_ends_training_with_what_it_learnt(tmp_path, monkeypatch):
