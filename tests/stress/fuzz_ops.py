@@ -111,7 +111,7 @@ def _array(shape, dtype, random):
     if np.prod([float(size) for size in shape]) > MOST_VALUES:
         shape = [0 if size == max(shape) else size for size in shape]
     try:
-        return random.normal(size=shape).astype(dtype) if 0 not in shape else np.zeros(shape, dtype)
+        return random.normal(size=shape).astype(dtype) if 0 not in shape else np.zeros(0, dtype).reshape(shape)
     except ValueError:  # numpy has no array of such sizes, even an empty one
         return np.zeros([min(size, 2) for size in shape], dtype)
 
