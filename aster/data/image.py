@@ -323,9 +323,8 @@ def _reduced(image):
     factor = math.ceil(math.sqrt(image.width * image.height / LARGE_PIXELS))
     if factor <= 1:
         return image
-    exif = image.getexif()  # an old Pillow finds it before `load` only
-    image.load()  # a TIFF file is turned here, which changes its size and its EXIF
-    orientation = exif.get(_ORIENTATION, 1)
+    orientation = _orientation_of(image)  # an old Pillow finds it before `load` only
+    image.load()  # a TIFF file is turned here, which changes its size
     if image.mode in ("1", "P", "PA") or "transparency" in image.info:  # means of such values say nothing
         image = image.convert("RGBA")
     elif image.mode.startswith("I;"):  # Pillow can't reduce 16 bits
