@@ -99,7 +99,7 @@ def test_an_evaluation_is_not_lost_by_what_comes_after_it(copied, tmp_path, monk
     def fail(*_):
         assert json.loads((tmp_path / "f.json").read_text())["global_step"] == 5  # is there before
         raise problem
-    monkeypatch.setattr(evaluator.tf.summary, "FileWriter", fail)
+    monkeypatch.setattr(evaluator, "EventFile", fail)
     assert run(eval_command, "--exp_dir", copied, "--norepeat", "--json", tmp_path / "f.json") is None
     assert "at step 5: word accuracy" in capsys.readouterr().out
     assert "TensorBoard: " in caplog.text and problem.args[-1] in caplog.text
