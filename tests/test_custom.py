@@ -176,7 +176,7 @@ def test_a_factory_that_fails_is_named(copy, kind, statement):
 @pytest.mark.parametrize("statement", STATEMENTS + ["raise OSError(2, 'no way')", "import no_such_module", "x = = 1"])
 def test_a_module_that_fails_ends_a_command_with_one_line(copy, monkeypatch, statement):
     path = put_in(copy, "encoder", f"import sys\n\n{statement}\n")
-    monkeypatch.setattr(sys, "argv", ["train", "--exp_dir", copy, "--clone_on_cpu"])
+    monkeypatch.setattr(sys, "argv", ["train", "--exp_dir", copy, "--clone_on_cpu", "--trust"])
     with pytest.raises(SystemExit) as info:
         command.run(aster.train.main)
     message = info.value.code

@@ -89,7 +89,8 @@ class Source:
         try:
             yield from self._chunks()
         except Exception as error:
-            self._report.error = f"{self._name}: the records can't be read any more: {describe(error)}"
+            if not self._report.error:  # a custom reader has named its own
+                self._report.error = f"{self._name}: the records can't be read any more: {describe(error)}"
             raise
 
     def _chunks(self) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
