@@ -1,11 +1,13 @@
 """A tiny experiment for tests: a folder with a configuration and a few drawn words."""
 import io
 import os
+import sys
 from string import Template
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from aster import command
 from aster.compat import tf
 from aster.data.example import Sample, serialize
 
@@ -72,6 +74,17 @@ def make_lines_config(config, widths):
         resize.target_height = 32
         resize.target_widths.extend(widths)
     return config
+
+
+def run(module, *arguments):
+    """Runs a command in this process. Returns what it exits with: None, a number or a message."""
+    previous, sys.argv = sys.argv, [module.__name__] + [str(argument) for argument in arguments]
+    try:
+        command.run(module.main)
+    except SystemExit as stop:
+        return stop.code
+    finally:
+        sys.argv = previous
 
 
 def random_images(count):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from experiment import WORDS, draw_word, make_experiment, write_config
+from experiment import WORDS, draw_word, make_experiment, run, write_config
 from PIL import Image
 
 from aster import command, demo, errors, export
@@ -16,17 +16,6 @@ from aster import train as train_command
 from aster.reading.recognizer import Recognizer
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def run(module, *arguments):
-    """Returns what the command exits with: None, a number or a message."""
-    previous, sys.argv = sys.argv, [module.__name__] + [str(argument) for argument in arguments]
-    try:
-        command.run(module.main)
-    except SystemExit as stop:
-        return stop.code
-    finally:
-        sys.argv = previous
 
 
 @pytest.fixture(scope="module")

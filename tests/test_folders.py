@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from experiment import draw_word, make_experiment, write_config
+from experiment import draw_word, make_experiment, run, write_config
 
 from aster import checkpoint, command, demo, export
 from aster import eval as eval_command
@@ -18,17 +18,6 @@ from aster.training.lock import only_training
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
 
 import pack_model  # noqa: E402
-
-
-def run(module, *arguments):
-    """Returns what the command exits with: None, a number or a message."""
-    previous, sys.argv = sys.argv, [module.__name__] + [str(argument) for argument in arguments]
-    try:
-        command.run(module.main)
-    except SystemExit as stop:
-        return stop.code
-    finally:
-        sys.argv = previous
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import os
 import sys
 
 import pytest
-from experiment import make_experiment
+from experiment import make_experiment, run
 from google.protobuf import text_format
 
 from aster import command, demo, export, trust
@@ -28,17 +28,6 @@ def experiment(tmp_path, monkeypatch):
         f"open({str(tmp_path / 'ran')!r}, 'w').close()\n\n\ndef step():\n    return lambda image: image\n")
     monkeypatch.chdir(str(tmp_path / "work"))
     return folder
-
-
-def run(module, *arguments):
-    """-> what the command exits with."""
-    previous, sys.argv = sys.argv, [module.__name__] + list(arguments)
-    try:
-        command.run(module.main)
-    except SystemExit as stop:
-        return stop.code
-    finally:
-        sys.argv = previous
 
 
 @pytest.mark.parametrize("module", sorted(COMMANDS, key=str))
