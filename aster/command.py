@@ -212,7 +212,7 @@ def check_writable(path: str, is_folder: bool = False) -> None:
 
 @safe_for_terminal()
 def run(main: Callable[[], None]) -> None:
-    """Runs a command's main function. An error that the user can mend ends it with one line and status 1."""
+    """Runs a command's main function. An error that the user can repair ends it with one line and status 1."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrintableFormatter("%(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.INFO)

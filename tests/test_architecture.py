@@ -63,6 +63,26 @@ def test_a_file_imports_from_its_own_floor_or_a_lower_one(path):
     assert not upward
 
 
+def public_functions(body):
+    """Yields the functions and methods that a file or class offers, __init__ included."""
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from public_functions(node.body)
+        elif isinstance(node, ast.FunctionDef) and (node.name == "__init__" or not node.name.startswith("_")):
+            yield node
+
+
+@pytest.mark.parametrize("path", library_files())
+def test_public_functions_have_annotations_and_a_docstring(path):
+    for function in public_functions(parse(path).body):
+        where = f"{path}:{function.lineno} {function.name}"
+        arguments = [argument for argument in function.args.args + function.args.kwonlyargs
+                     if argument.arg not in ("self", "cls")]
+        assert all(argument.annotation for argument in arguments), where
+        if function.name != "__init__":  # the class may describe its arguments
+            assert function.returns is not None and ast.get_docstring(function), where
+
+
 def version_questions(path):
     """Yields (name, line) where a file asks which TensorFlow or Python this is."""
     for node in ast.walk(parse(path)):

@@ -46,7 +46,7 @@ class LocalizationNet:
         if activation == "sigmoid":  # the bias is what the sigmoid turns into the points
             points = np.clip(points, 1e-6, 1.0 - 1e-6)
             points = np.log(points / (1.0 - points))
-        elif self._reach:  # likewise
+        elif self._reach:  # the bias is what the bound turns into the points
             points = 0.5 + self._reach * np.arctanh((points - 0.5) / self._reach)
         self._bias = points.ravel()
 

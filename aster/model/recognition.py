@@ -1,6 +1,6 @@
 """The whole model: images -> text, and the losses that train it."""
 from collections import OrderedDict
-from typing import List, NamedTuple, Optional
+from typing import Callable, List, NamedTuple, Optional
 
 from aster import losses
 from aster.compat import tf
@@ -8,7 +8,7 @@ from aster.data.charset import END_LABEL, Charset
 from aster.model.beam_search import PAD_LABEL, Decoded
 from aster.model.decoder import AttentionDecoder, TeacherForced
 from aster.model.prefix_tree import PrefixTree
-from aster.model.rectifier import Rectification
+from aster.model.rectifier import Rectification, Rectifier
 
 
 class Predictor(NamedTuple):
@@ -81,7 +81,8 @@ class RecognitionModel:
       keypoint_loss_weight: weight of the loss of the control points; None: they are not supervised.
     """
 
-    def __init__(self, rectifier, encoder, predictors: List[Predictor], keypoint_loss_weight: Optional[float] = None):
+    def __init__(self, rectifier: Optional[Rectifier], encoder: Callable, predictors: List[Predictor],
+                 keypoint_loss_weight: Optional[float] = None) -> None:
         self._rectifier = rectifier
         self._encoder = encoder
         self.predictors = predictors
@@ -140,7 +141,7 @@ class RecognitionModel:
           images: float32 [B, H, W, 3], 0..255.
           texts: string [B], UTF-8.
           control_points: float32 [B, K, 2], (x, y) as fractions of width and height. They supervise the rectifier
-            where the model has a keypoint loss.
+            where the model has a loss of the key points.
           keypoint_mask: float32 [B], 1 where control_points are annotated.
 
         Returns:
@@ -162,7 +163,9 @@ class RecognitionModel:
     @property
     def num_supervised_points(self) -> Optional[int]:
         """K where control points are supervised, otherwise None."""
-        return self._rectifier.num_control_points if self._keypoint_loss_weight is not None else None
+        if self._rectifier is None or self._keypoint_loss_weight is None:
+            return None
+        return self._rectifier.num_control_points
 
     @property
     def max_characters(self) -> int:

@@ -58,8 +58,8 @@ class Inference:
     once more, within the configuration's word list.
     """
 
-    def __init__(self, config, checkpoint_path: str, base_dir: Optional[str] = None,
-                 lexicon: Union[None, str, os.PathLike, Iterable[str]] = None):
+    def __init__(self, config: Any, checkpoint_path: str, base_dir: Optional[str] = None,
+                 lexicon: Union[None, str, os.PathLike, Iterable[str]] = None) -> None:
         options, model_config = config.eval_config, config.model.multi_predictors_recognition_model
         with tf.Graph().as_default() as graph:
             self._pixels = tf.placeholder(tf.uint8, [None, None, 3])

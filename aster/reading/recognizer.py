@@ -47,8 +47,8 @@ class Recognizer:
         from one that had used TensorFlow.
     """
 
-    def __init__(self, config, checkpoint_path: str, base_dir: Optional[str] = None,
-                 lexicon: Union[None, str, os.PathLike, Iterable[str]] = None):
+    def __init__(self, config: Any, checkpoint_path: str, base_dir: Optional[str] = None,
+                 lexicon: Union[None, str, os.PathLike, Iterable[str]] = None) -> None:
         check_not_forked()
         self._policy = policy.make_policy(config.model.multi_predictors_recognition_model)
         self._inference = Inference(config, checkpoint_path, base_dir, lexicon)

@@ -125,7 +125,7 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
     left_out: List[str] = []
 
     def recognize(images):
-        # a scope, since the converter mixes up names of the loops' bodies with those outside
+        # a scope, since the converter mixes up names inside of loops with names outside
         with tf.name_scope("aster"), checkpoint.constants(path, config.eval_config.use_moving_averages):
             model, words, rules = _build(config, exp_dir, word_list)
             if len({predictor.charset.characters for predictor in model.predictors}) > 1:
