@@ -9,6 +9,7 @@ import os
 import sys
 
 import find_aster  # noqa: F401
+import quiet_tensorflow  # noqa: F401
 from conversion.output import OutputError, complete_files
 
 from aster import command

@@ -77,6 +77,8 @@ def inspect(paths: Iterable[str], characters: Collection[str] = (), most: int = 
     Raises:
       OSError: a file can't be read.
     """
+    import quiet_tensorflow  # noqa: F401
+
     from aster.data import example, image, records
     counts, first = _Counts(), []
     for record in (record for path in paths for record in records.read_records(path)):

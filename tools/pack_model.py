@@ -17,6 +17,7 @@ from typing import Any, Dict, Sequence
 
 import find_aster  # noqa: F401
 import numpy as np
+import quiet_tensorflow  # noqa: F401
 from google.protobuf import message, text_format
 
 from aster import checkpoint, command

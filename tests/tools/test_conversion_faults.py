@@ -1,4 +1,5 @@
 """Conversions that can't succeed as a whole: the status, what stays on the disk, and what is said."""
+import faulthandler
 import os
 import resource
 import signal
@@ -88,7 +89,11 @@ def test_an_output_that_is_another_file_is_refused(convert, data_dir, name):
 def test_the_signal_that_ended_a_worker_is_named(convert, data_dir, monkeypatch, number):
     from conversion import sources
     put_words(data_dir, 2)
-    monkeypatch.setattr(sources, "read_file", lambda folder, name: os.kill(os.getpid(), number))
+
+    def killed(folder, name):
+        faulthandler.disable()  # pytest's; its report would look like a fault of the suite
+        os.kill(os.getpid(), number)
+    monkeypatch.setattr(sources, "read_file", killed)
     output = convert("folder", "--list", "list.tsv", "--num_workers", "2", status=1)[1]
     assert f"a worker process was ended by {number.name}" in output
     assert ("memory" in output) == (number == signal.SIGKILL)

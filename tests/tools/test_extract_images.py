@@ -50,9 +50,11 @@ def test_errors_are_one_line(tfrecord, tmp_path, capsys):
         assert "argument count" in capsys.readouterr().err
 
 
+NO_TOOLS = {"find_aster.py", "quiet_tensorflow.py", "nvcc.py", "draw_readme_pictures.py", "write_config_reference.py"}
+
+
 @pytest.mark.parametrize("name", sorted(name for name in os.listdir(TOOLS) if name.endswith(".py")
-                                        and name not in ("find_aster.py", "nvcc.py", "draw_readme_pictures.py",
-                                                         "write_config_reference.py")))
+                                        and name not in NO_TOOLS))
 def test_every_tool_has_help(name):
     environment = dict(os.environ, PYTHONPATH="")  # as where aster is not installed
     done = subprocess.run([sys.executable, os.path.join(TOOLS, name), "--help"], stdout=subprocess.PIPE,

@@ -172,7 +172,7 @@ def convert(data_set: DataSet, arguments: argparse.Namespace, name: str) -> int:
     chunks = {i: [slice(start, min(start + _CHUNK, bounds[i + 1])) for start in range(bounds[i], bounds[i + 1], _CHUNK)]
               for i in to_do}
     report = _Report()
-    from aster.compat import tf  # noqa: F401 - imported once, before the workers are forked from this process
+    import quiet_tensorflow  # noqa: F401 - imported once, before the workers are forked from this process
     started, num_read = time.time(), sum(bounds[i + 1] - bounds[i] for i in to_do)
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=num_read, unit="item", smoothing=0.05, disable=None))

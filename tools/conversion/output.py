@@ -104,6 +104,8 @@ def record_writers(paths: Sequence[str]) -> Iterator[list]:
     Raises:
       OutputError: a file can't be written, e.g. because the disk is full.
     """
+    import quiet_tensorflow  # noqa: F401
+
     from aster.compat import tf
     try:
         with contextlib.ExitStack() as stack:
