@@ -62,6 +62,17 @@ def check_not_forked() -> None:
             "before the first Recognizer is made")
 
 
+def claim_process() -> None:
+    """Notes that TensorFlow is used in this process, so that it is refused in those that are forked from it.
+
+    Raises:
+      ValueError: this process is one of those; see `was_forked`.
+    """
+    global _session_process
+    check_not_forked()
+    _session_process = _this_process()
+
+
 def describe() -> str:
     """Says in a line which TensorFlow this is, what it is built for, and which CUDA it wants."""
     text = f"TensorFlow {VERSION}, built for {'GPUs' if _tensorflow.test.is_built_with_cuda() else 'CPUs'}"
@@ -134,9 +145,7 @@ def session_config(num_cpus: int = 1, reading: bool = False, bfloat16: bool = Fa
     Raises:
       ValueError: `bfloat16` on TensorFlow 1.4; or sessions don't work in this process, see `was_forked`.
     """
-    global _session_process
-    check_not_forked()
-    _session_process = _this_process()
+    claim_process()
     config = tf.ConfigProto(allow_soft_placement=True, device_count={"CPU": num_cpus})
     config.gpu_options.allow_growth = True
     if IS_TF1:

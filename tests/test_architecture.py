@@ -108,3 +108,14 @@ def test_a_command_has_its_console_script(name):
     functions = [node.name for node in parse(os.path.join("aster", name + ".py")).body
                  if isinstance(node, ast.FunctionDef)]
     assert {"main", "cli"} <= set(functions)
+
+
+def test_every_session_has_the_shared_configuration():
+    """Otherwise it would wait forever in a process that was forked after TensorFlow was used; see compat.was_forked."""
+    files = list(library_files()) + [os.path.join("tools", name) for name in os.listdir(os.path.join(ROOT, "tools"))
+                                     if name.endswith(".py")]
+    calls = [(path, node) for path in files for node in ast.walk(parse(path))
+             if isinstance(node, ast.Call) and getattr(node.func, "attr", "").endswith("Session")]
+    without = [f"{path}:{call.lineno}" for path, call in calls
+               if not any(keyword.arg == "config" for keyword in call.keywords)]
+    assert len(calls) > 5 and not without

@@ -21,7 +21,7 @@ import quiet_tensorflow  # noqa: F401
 from google.protobuf import message, text_format
 
 from aster import checkpoint, command
-from aster.compat import tf
+from aster.compat import session_config, tf
 from aster.config import CONFIG_IN_EXP_DIR, read_config
 from aster.data.preprocess import preprocessed_shape
 from aster.files import find_file, written_whole
@@ -120,7 +120,7 @@ def read_parameters(config: message.Message, path: str, exp_dir: str) -> Dict[st
     Raises:
       ValueError: the checkpoint is damaged or of another model.
     """
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         shape = preprocessed_shape(config.eval_config.data_preprocessing_steps, exp_dir)
         build_model(config.model, exp_dir).recognize(tf.placeholder(tf.float32, [1] + shape))
         variables = tf.global_variables()
@@ -183,7 +183,7 @@ def save(parameters: Dict[str, np.ndarray], folder: str, step: int) -> str:
     Returns:
       The path of the checkpoint, without the endings of its files.
     """
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         variables = [tf.get_variable(name, initializer=tf.constant(array)) for name, array in parameters.items()]
         variables.append(tf.get_variable("global_step", initializer=tf.constant(step, tf.int64)))
         session.run(tf.global_variables_initializer())

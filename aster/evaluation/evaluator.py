@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 import numpy as np
 
 from aster import checkpoint
-from aster.compat import tf
+from aster.compat import session_config, tf
 from aster.data.dataset import check_inputs, make_dataset
 from aster.errors import describe
 from aster.evaluation.metrics import RecognitionMetrics
@@ -131,7 +131,7 @@ def _recognize_batches(recognizer: Recognizer, graph: Any, stream: Any, details:
 def _samples(graph: Any, stream: Any) -> Iterator[Tuple[np.ndarray, bytes, bytes, bytes]]:
     """Yields (image, text, lexicon, filename) of each sample."""
     batch = stream.batch
-    with tf.Session(graph=graph) as session:
+    with tf.Session(graph=graph, config=session_config()) as session:
         session.run(stream.initializer)
         while True:
             try:

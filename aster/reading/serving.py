@@ -6,7 +6,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from aster import checkpoint
-from aster.compat import CAN_EXPORT_ONNX, tf
+from aster.compat import CAN_EXPORT_ONNX, claim_process, session_config, tf
 from aster.config import read_config
 from aster.data.charset import NUM_SPECIAL_LABELS
 from aster.data.preprocess import preprocess_image, preprocessed_shape
@@ -61,12 +61,13 @@ def export_saved_model(exp_dir: str, output: str, greedy: bool = False, *, word_
       An Export.
 
     Raises:
-      ValueError: the experiment has no usable configuration or checkpoint, or no word list where one is asked for.
+      ValueError: the experiment has no usable configuration or checkpoint, or no word list where one is asked for; or
+        this process was forked from one that had used TensorFlow.
       OSError: the output can't be written. Nothing of it is left.
     """
     config, path = _find(exp_dir, output, greedy, overrides)
     steps = config.eval_config.data_preprocessing_steps
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         encoded = tf.placeholder(tf.string, [None], name="image_bytes")
 
         def decode_image(image_bytes):
@@ -257,6 +258,7 @@ def _save_model(session, output, image_bytes, texts, scores):
 
 def _find(exp_dir, output, greedy, overrides):
     """-> configuration and path of the latest checkpoint."""
+    claim_process()  # the packages for ONNX open sessions of their own
     if os.path.lexists(output):
         raise ValueError(f"{output} exists already; name one that does not")
     config = read_config(exp_dir, overrides)

@@ -1,14 +1,18 @@
 """Processes that are forked before and after TensorFlow is used; each in a Python of its own, with a time limit."""
+import importlib.util
 import subprocess
 import sys
 
 import pytest
 
+from aster.compat import CAN_EXPORT_ONNX
+
 START = """
-import glob, os, sys, time
+import glob, os, sys, tempfile, time
 import aster
 from aster.compat import session_config
-from aster.pretrained import SAMPLES
+from aster.pretrained import ENGLISH, SAMPLES
+from aster.reading import serving
 
 IMAGES = sorted(glob.glob(SAMPLES + "/*.jpg"))[:2]
 
@@ -49,6 +53,8 @@ def work():
     attempt("read_prepared", lambda: recognizer.read_prepared(preprocessed))
     attempt("new", read)
     attempt("session_config", session_config)
+    attempt("export_saved_model", lambda: serving.export_saved_model(ENGLISH, "/tmp/never made"))
+    attempt("export_onnx", lambda: serving.export_onnx(ENGLISH, "/tmp/never made.onnx"))
     in_fork(lambda: attempt("grandchild", read))
     recognizer.close()
 
@@ -58,14 +64,25 @@ recognizer.close()
 attempt("closed", lambda: recognizer.recognize_preprocessed(preprocessed))
 in_fork(lambda: attempt("new_after_close", read))
 """
+AFTER_EXPORT = START + """
+with tempfile.TemporaryDirectory() as folder:
+    getattr(serving, sys.argv[1])(ENGLISH, folder + "/" + sys.argv[1], greedy=True)
+
+def work():
+    attempt("new", read)
+    sys.stdout.flush()
+    os._exit(0)  # as multiprocessing does; TensorFlow 2's eager mode, which exports use, would hang at Python's own end
+
+in_fork(work)
+"""
 BEFORE = START + """
 in_fork(lambda: print(read()))
 print(read())
 """
 
 
-def run(script):
-    done = subprocess.run([sys.executable, "-c", script], universal_newlines=True, stdout=subprocess.PIPE,
+def run(script, *arguments):
+    done = subprocess.run([sys.executable, "-c", script] + list(arguments), universal_newlines=True, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -79,7 +96,7 @@ def said():
 
 @pytest.mark.parametrize("name", [
     "recognize", "recognize_that_has_begun", "recognize_preprocessed", "read_prepared", "new", "session_config",
-    "grandchild", "new_after_close"])
+    "export_saved_model", "export_onnx", "grandchild", "new_after_close"])
 def test_after_a_fork_the_remedy_is_named(said, name):
     assert said[name].startswith("ValueError this process was forked from one that had used TensorFlow")
     assert "spawn" in said[name] and "--preload" in said[name]
@@ -88,6 +105,14 @@ def test_after_a_fork_the_remedy_is_named(said, name):
 def test_a_fork_leaves_the_parent_as_it_was(said):
     assert said["parent"] == "1"
     assert said["closed"].startswith("ValueError this Recognizer is closed")
+
+
+@pytest.mark.parametrize("export", ["export_saved_model", "export_onnx"])
+def test_after_an_export_and_a_fork_the_remedy_is_named(export):
+    if export == "export_onnx" and not (CAN_EXPORT_ONNX and importlib.util.find_spec("tf2onnx")):
+        pytest.skip("needs tf2onnx")
+    line, = run(AFTER_EXPORT, export)
+    assert line.startswith("new ValueError this process was forked from one that had used TensorFlow")
 
 
 def test_a_fork_before_the_first_recognizer_reads():
