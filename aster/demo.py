@@ -9,6 +9,7 @@ import sys
 from typing import Any, Dict, Iterator, List, Sequence, TextIO
 
 from aster import command
+from aster.errors import describe
 from aster.files import written_whole
 from aster.pretrained import ENGLISH
 from aster.serve import PORT, serve
@@ -41,8 +42,13 @@ def main() -> None:
                 if arguments.output_dir:
                     _save_picture(arguments.output_dir, number, path, reading)
                 results.append(_result(path, reading, arguments))
-        finally:  # also where the command is stopped
-            _write_results(results, arguments)
+        except BaseException:  # also where the command is stopped
+            try:
+                _write_results(results, arguments)
+            except OSError as error:  # what stopped it gives the status
+                _log.error("%s", describe(error))
+            raise
+        _write_results(results, arguments)
     if len(results) < len(paths):
         sys.exit(f"{len(paths) - len(results)} of {len(paths)} images could not be read")
 

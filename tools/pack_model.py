@@ -18,7 +18,8 @@ from typing import Any, Dict, Sequence
 import find_aster  # noqa: F401
 import numpy as np
 import quiet_tensorflow  # noqa: F401
-from google.protobuf import message, text_format
+from google.protobuf import message
+from short_prototxt import short_prototxt
 
 from aster import checkpoint, command
 from aster.compat import session_config, tf
@@ -51,13 +52,13 @@ def main():
     parameters = mean([read_parameters(config, path, exp_dir) for path in paths])
     for field in ("train_config", "train_input_reader", "eval_input_reader"):
         config.ClearField(field)
-    config.eval_config.use_moving_averages = False
+    config.eval_config.ClearField("use_moving_averages")
     with written_whole(output_dir) as folder:
         for name in os.path.dirname(CONFIG_IN_EXP_DIR), "log":
             os.makedirs(os.path.join(folder, name))
         copy_text_files(config, exp_dir, folder, copied={})
         command.write_text(os.path.join(folder, CONFIG_IN_EXP_DIR),
-                           lambda stream: stream.write(FIRST_LINE + text_format.MessageToString(config)))
+                           lambda stream: stream.write(FIRST_LINE + short_prototxt(config)))
         saved = save(parameters, os.path.join(folder, "log"), sum(map(checkpoint.global_step, paths)))
     saved = os.path.join(output_dir, "log", os.path.basename(saved))
     for old in checkpoint.list_checkpoints(os.path.dirname(saved)):  # of earlier runs of this tool

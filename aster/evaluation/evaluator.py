@@ -1,4 +1,5 @@
 """Evaluating a checkpoint of an experiment on its eval_input_reader."""
+import gc
 import itertools
 import logging
 import os
@@ -50,6 +51,14 @@ def evaluate(config: Any, exp_dir: str, checkpoint_path: str, *,
       CheckpointError: the checkpoint is damaged or of another model.
       ValueError: the data can't be used.
     """
+    try:
+        return _evaluate(config, exp_dir, checkpoint_path, on_result)
+    finally:  # graphs are cycles: training would hold the parameters of several until Python happens to collect them
+        gc.collect()
+
+
+def _evaluate(config, exp_dir, checkpoint_path, on_result):
+    """See `evaluate`, which also frees the graphs that are made here."""
     options, global_step = config.eval_config, checkpoint.global_step(checkpoint_path)  # it may be gone at the end
     to_draw: List[Tuple[EvaluatedSample, Optional[str]]] = []  # with the word of its lexicon, where that is another
     with Recognizer(config, checkpoint_path, exp_dir) as recognizer:

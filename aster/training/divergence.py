@@ -15,6 +15,8 @@ CURES = ("A lower learning rate, learning_rate_warmup_steps, gradient_clipping_b
          "localization_learning_rate_factor or max_control_point_distance may help")
 _WINDOW = 100  # steps
 _MOST = 20.0  # times the limit is the most that a step's loss counts for: a few bad batches are no divergence
+_MOST_OF_FIRST = 10.0  # times the loss of one batch
+_LOW = 1.0  # a loss of one nat a word
 _RECOVERED = 0.9  # of what was lost
 _FEW = 5  # steps that make a suspicion
 _FAR = 1.5  # half an image, and a whole one outside of it
@@ -31,6 +33,10 @@ class DivergenceWatch:
     The loss at the start is that of the first step of a new model, or the first one in log/progress.csv. A loss that is
     far beyond the limit is noticed before the 100 steps are full, because it outweighs the steps that are missing. It
     has diverged, too, if most of the control points of 100 steps are far outside of their images.
+
+    Of a trained model without log/progress.csv, nobody knows the loss at the start. Then it is the mean of the first
+    100 steps, which must not be more than 10 times the loss of the first one. That one is of the parameters as they
+    were, before the first update, but of one batch only; therefore a mean below 1 is good in any case.
     """
 
     def __init__(self, history: Sequence[float] = (), is_new: bool = False) -> None:
@@ -43,6 +49,7 @@ class DivergenceWatch:
         self._start: Optional[float] = history[0] if history else None
         self._best: Optional[float] = min(history) if history else None
         self._is_new = is_new
+        self._first: Optional[float] = None  # the loss of the first step
         self._losses: Deque[float] = collections.deque(maxlen=_WINDOW)
         self._far: Deque[float] = collections.deque(maxlen=_WINDOW)
         self.diverged: Optional[str] = None
@@ -59,13 +66,14 @@ class DivergenceWatch:
         Returns:
           What ran away, if the training has diverged with this step; otherwise None.
         """
+        self._first = loss if self._first is None else self._first
         if self._start is None and self._is_new:
             self._start = loss
         self._losses.append(loss)
         self._far.append(far)
         is_full = len(self._losses) == _WINDOW
         mean = sum(self._losses) / _WINDOW
-        if is_full:
+        if is_full and mean <= self._limit():
             self._start = mean if self._start is None else self._start
             self._best = mean if self._best is None else min(self._best, mean)
         problem = self._find_problem()
@@ -96,16 +104,20 @@ class DivergenceWatch:
 
     def _limit(self) -> float:
         """What the mean loss must not exceed."""
-        if self._start is None or self._start <= 0:  # unknown, or a loss of somebody's own that may be negative
+        start = self._first if self._start is None else self._start
+        if start is None or start <= 0:  # a loss of somebody's own may be negative
             return float("inf")
+        if self._start is None:
+            return max(_MOST_OF_FIRST * start, _LOW)
         if self._best is not None and self._best < self._start / 2:
             return (self._start + self._best) / 2
         return 2 * self._start
 
     def _describe_loss(self, loss: float) -> str:
         has_been = self._best is not None and self._start is not None and self._best < self._start
+        start = self._first if self._start is None else self._start
         best = f", and has been {self._best:.4g}" if has_been else ""
-        return f"the loss is {loss:.4g}; it was {self._start:.4g} at the start{best}"
+        return f"the loss is {loss:.4g}; it was {start:.4g} at the start{best}"
 
 
 def share_far_outside(control_points: Any) -> Any:

@@ -5,6 +5,7 @@ import time
 from typing import Any, Callable, NamedTuple, Optional
 
 from aster import checkpoint
+from aster.checkpoint import CheckpointError
 from aster.compat import tf
 from aster.errors import describe
 from aster.training import TrainingStopped
@@ -69,7 +70,7 @@ class Stepper:
         Raises:
           ValueError: the data can't be read any more.
           CheckpointError: the last checkpoint can't be saved.
-          TrainingStopped: see `train`.
+          TrainingStopped: see `train`. After a signal, this says that the last checkpoint can't be saved, too.
           Exception: whatever else ends a step. The steps before are saved.
         """
         failure: Optional[Exception] = None
@@ -84,7 +85,7 @@ class Stepper:
             except Exception as error:
                 _raise_if_not_finite(error, self._step() + 1, self._log_dir)
                 failure = error
-            self._save_last(failure)
+            self._save_last(failure, signals)
         finally:
             signals.restore()
         report = self._graph.stream.report
@@ -155,18 +156,22 @@ class Stepper:
         self._progress.saved(step, accuracy)
         self._progress.pause()
 
-    def _save_last(self, failure: Optional[Exception]) -> None:
-        """Saves the last step, if there was one. After a failure, that one is the news, and not that of saving."""
+    def _save_last(self, failure: Optional[Exception], signals: Signals) -> None:
+        """Saves the last step, if there was one. After a failure, that one is the news, and not that of saving; after a
+        signal, the status is that of the signal."""
         try:
             step = self._step()
             if step == self._first_step:
                 return
             path = self._saver.save(self._session, step)
         except Exception as error:
-            if not failure:
-                raise
-            _log.error("%s", describe(error))
-            return
+            if failure:
+                _log.error("%s", describe(error))
+                return
+            if signals.received and isinstance(error, (OSError, CheckpointError, tf.errors.OpError)):
+                raise TrainingStopped(f"stopped by {signals.received}: {describe(error)}",
+                                      128 + signals.number) from error
+            raise
         if failure:
             _log.info("saved %s; to go on from there, run the same command again", path)
         else:

@@ -1,4 +1,5 @@
-"""Records that an evaluation must outlive."""
+"""Records that an evaluation must outlive, and what it must not leave in memory."""
+import gc
 import logging
 import os
 
@@ -57,3 +58,18 @@ def test_a_record_that_cannot_be_drawn_is_named(folder, caplog, monkeypatch, pic
         assert evaluate(folder)["count"] == 3
     assert len(pictures) == 2
     assert "record 'image.jpg' with the text 'tea': too many" in caplog.text
+
+
+def test_an_evaluation_leaves_no_graph_in_memory(folder):
+    """Its parameters are in it. They would pile up in a training that evaluates each checkpoint."""
+    def num_graphs():
+        return sum(isinstance(thing, tf.Graph) for thing in gc.get_objects())
+    gc.collect()
+    before = num_graphs()
+    gc.disable()  # Python looks for cycles at a moment of its own
+    try:
+        for _ in range(3):
+            evaluate(folder)
+        assert num_graphs() <= before
+    finally:
+        gc.enable()

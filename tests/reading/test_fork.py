@@ -82,8 +82,8 @@ print(read())
 
 
 def run(script, *arguments):
-    done = subprocess.run([sys.executable, "-c", script] + list(arguments), universal_newlines=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=240)
+    done = subprocess.run([sys.executable, "-c", script] + list(arguments), universal_newlines=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

@@ -6,9 +6,13 @@ import sys
 import numpy as np
 import pytest
 from experiment import WORDS, draw_word, make_experiment
+from google.protobuf import text_format
+from test_config import restated_defaults
 
 from aster import command
-from aster.config import read_config
+from aster.config import CONFIG_IN_EXP_DIR, read_config
+from aster.pretrained import ENGLISH
+from aster.protos import pipeline_pb2
 from aster.reading.recognizer import Recognizer
 from aster.training.loop import train
 
@@ -81,6 +85,17 @@ def test_character_sets_come_along_and_old_checkpoints_go(tmp_path, monkeypatch)
     other = make_experiment(tmp_path / "other", norm="batch_norm { decay: 0.8 }")
     with pytest.raises(SystemExit, match="configured otherwise"):
         pack(first, other)
+
+
+def test_the_pretrained_model_packed_again_has_a_short_configuration(tmp_path, monkeypatch):
+    packed = str(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pack_model", "--exp_dir", ENGLISH, "--output_dir", packed])
+    command.run(tool.main)
+    with open(os.path.join(packed, CONFIG_IN_EXP_DIR)) as stream:
+        text = stream.read()
+    assert text.count("\n") <= 50 and text.startswith(tool.FIRST_LINE)
+    assert restated_defaults(text_format.Parse(text, pipeline_pb2.TrainEvalPipelineConfig())) == []
+    assert read_config(packed) == read_config(ENGLISH)
 
 
 def test_the_mean():

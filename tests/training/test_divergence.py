@@ -55,6 +55,16 @@ def test_the_history_counts_when_a_training_goes_on():
     assert DivergenceWatch([14.0, 0.5, 9.0]).diverged and not DivergenceWatch([14.0, 0.5, 1.0]).diverged
 
 
+@pytest.mark.parametrize("losses, step", [
+    ([0.02] + noisy(0.4, 3000), None), ([1.5] + noisy(9.0, 3000), None), ([-1.0] + [5.0] * 300, None),
+    ([0.5] + [1e7] * 20, 6), ([0.02] + [14.0] * 100, 9), ([0.5] * 99 + [1e7] * 6, 104)])
+def test_without_a_history_the_first_loss_counts(losses, step):
+    """Such as that of a warm start, or where log/progress.csv is lost."""
+    found = first_problem(losses)
+    assert (found and found[0]) == step
+    assert not found or f"it was {losses[0]} at the start" in found[1]
+
+
 def test_it_is_said_once_and_again_after_a_recovery():
     watch = DivergenceWatch(is_new=True)
     said = [step for step, loss in enumerate([14.0] + [1e3] * 300 + [14.0] * 300 + [1e3] * 100) if watch.update(loss)]
@@ -110,6 +120,22 @@ def test_divergence_warns_and_keeps_what_was_good(tmp_path, caplog, monkeypatch)
     with pytest.raises(TrainingStopped, match=r"^step \d+: training has diverged: .*stop_on_divergence"):
         train(read_config(folder), folder)
     assert saved_steps(log_dir) == [3]
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_divergence_at_once_without_a_history(tmp_path, caplog, warm_start):
+    folder = make_experiment(tmp_path)
+    train(read_config(folder), folder)  # too short for progress.csv
+    log_dir = os.path.join(folder, "log")
+    with open(os.path.join(log_dir, "progress.csv"), "w"):
+        pass
+    options = "save_checkpoint_secs: 1000 stop_on_divergence: true"
+    if warm_start:
+        os.rename(log_dir, os.path.join(folder, "old"))
+        options += ' fine_tune_checkpoint: "old"'
+    write_config(folder, num_steps=100, optimizer=HUGE_RATE, train=options)
+    with pytest.raises(TrainingStopped, match=r"^step \d+: training has diverged: the loss is"):
+        train(read_config(folder), folder)
 
 
 def value(folder, name):

@@ -125,6 +125,20 @@ def test_a_signal_has_its_status_whatever_happens_to_progress(tmp_path, monkeypa
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_has_its_status_even_if_the_last_save_fails(tmp_path, monkeypatch, hangup, name):
+    hangup(signal.SIG_DFL)
+    folder, number = make_experiment(tmp_path, num_steps=100000), getattr(signal, name)
+
+    def save(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+    monkeypatch.setattr(tf.train.Saver, "save", save)
+    at_step(monkeypatch, 2, lambda: os.kill(os.getpid(), number))
+    with pytest.raises(TrainingStopped, match=r"stopped by .*: can't save step \d+ in .*: No space left") as stopped:
+        run(folder, num_steps=100000)
+    assert stopped.value.status == 128 + number and not saved_steps(folder)
+
+
 def test_nohup_is_respected(tmp_path, monkeypatch, hangup):
     hangup(signal.SIG_IGN)
     folder = make_experiment(tmp_path)
