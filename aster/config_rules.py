@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
 from google.protobuf.message import Message
 
 from aster.config_ranges import numbers_out_of_range
-from aster.config_sizes import RESIZE_STEPS, convnet_images, pixels, resized_images, spline_terms
+from aster.config_sizes import RESIZE_STEPS, beam, convnet_images, pixels, resized_images, spline_terms
 
 Problems = Iterator[Tuple[str, str]]
 Rule = Callable[[Any], Problems]
@@ -328,7 +328,7 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "BidirectionalRnn": (_required("fw_bw_rnn_cell"),),
     "RnnCell": (_one_of("rnn_cell_oneof"),),
     "Predictor": (_one_of("predictor_oneof", refused=("ctc_predictor",)), _predictor),
-    "AttentionPredictor": (_required("rnn_cell"), _attention_predictor, _decoder),
+    "AttentionPredictor": (_required("rnn_cell"), _attention_predictor, beam, _decoder),
     "CustomPredictor": (_custom_predictor, _decoder),
     "LabelMap": (_label_map,),
     "CharacterSet": (_one_of("source_oneof"), _not_empty("text_file")),

@@ -9,6 +9,7 @@ Problems = Iterator[Tuple[str, str]]
 RESIZE_STEPS = "resize_image", "resize_image_random_method", "resize_image_keeping_aspect"
 _MAX_PIXELS = 4000000           # of one image; a batch has many
 _MAX_SPLINE_TERMS = 50000000    # pixels of the rectified image times control points; a term takes some 20 bytes
+_MAX_HYPOTHESES = 100000        # of one image; each takes some 50 bytes, and 4 for each column of the features
 
 # The heights of images of which a convnet makes feature maps of height 1, and the smallest width.
 CONVNET_IMAGES = {"crnn_net": (32, 47, 12), "resnet": (1, 32, 1), "stn_convnet": (32, 63, 32)}
@@ -33,6 +34,14 @@ def spline_terms(transformer: Any) -> Problems:
         yield "num_control_points", (
             f"is {transformer.num_control_points}, which times output_h {transformer.output_h} times output_w "
             f"{transformer.output_w} is {terms}, expected {_MAX_SPLINE_TERMS} or less")
+
+
+def beam(predictor: Any) -> Problems:
+    """What the beam search of an AttentionPredictor message keeps in memory: all hypotheses of all steps."""
+    hypotheses = predictor.beam_width * predictor.max_num_steps
+    if hypotheses > _MAX_HYPOTHESES:
+        yield "beam_width", (f"is {predictor.beam_width}, which times max_num_steps {predictor.max_num_steps} is "
+                             f"{hypotheses}, expected {_MAX_HYPOTHESES} or less")
 
 
 def resized_images(field: str, steps: Sequence[Any], extractor: Any) -> Problems:

@@ -149,6 +149,8 @@ LOSS = "loss { sequence_cross_entropy_loss { weight: %s } } label_map {"
     ("crnn_net { tiny: true", "crnn_net { num_channels: [1, 1, 1, 1, 1, 1, 4294967295]", "num_channels[6]",
      "is 4294967295, expected 100000 or less"),
     ("beam_width: 2", "beam_width: 2000000000", "beam_width", "is 2000000000, expected 1000 or less"),
+    ("max_num_steps: 6 beam_width: 2", "max_num_steps: 101 beam_width: 1000", "beam_width",
+     "is 1000, which times max_num_steps 101 is 101000, expected 100000 or less"),
     ("max_num_steps: 6", "max_num_steps: 2000000000", "max_num_steps", "expected 10000 or less"),
     ("queue_capacity: 8", "num_readers: 4294967295", "num_readers", "expected 1000 or less"),
     ('name: "Forward"', 'name: "For ward"', "predictor[0].name", "is 'For ward', expected a scope"),

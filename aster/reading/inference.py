@@ -5,11 +5,14 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from aster import checkpoint
-from aster.compat import session_config, tf
+from aster.compat import num_gpus, session_config, tf
 from aster.data.charset import Charset
 from aster.data.preprocess import preprocess_image
+from aster.memory import check_memory
 from aster.model.build import build_model
 from aster.reading.lexicon import Lexicon, load_word_list, make_lexicon, read_lexicon
+
+BATCH_SIZE = 32  # images that are read together, unless the caller says otherwise
 
 
 class Reading(NamedTuple):
@@ -78,6 +81,8 @@ class Inference:
                 self._word_search = self._make_search(encoded, words) if words else self._search
                 self.num_preferred_words = words.num_words if words else 0
                 self._sequences = encoded.sequences if words else []  # kept for a second search only
+            if not num_gpus():  # a GPU's own messages name the tensor
+                check_memory(graph, batch_size=BATCH_SIZE)
             self._session = tf.Session(graph=graph, config=session_config(reading=True, bfloat16=options.bfloat16))
 
     @property

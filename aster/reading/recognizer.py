@@ -14,9 +14,7 @@ from aster.data.image import find_images, load_image
 from aster.pretrained import ENGLISH
 from aster.reading import policy
 from aster.reading.batches import BatchSplitter
-from aster.reading.inference import Inference, Reading
-
-BATCH_SIZE = 32
+from aster.reading.inference import BATCH_SIZE, Inference, Reading
 
 
 class _Turned(NamedTuple):

@@ -7,11 +7,11 @@ from typing import Any, Callable, Optional, Sequence, Tuple
 from aster import checkpoint
 from aster.compat import session_config, tf
 from aster.data.dataset import check_inputs, make_dataset
+from aster.memory import check_memory
 from aster.model.build import build_model
 from aster.training.clones import Clones, build_clones, clone_devices
 from aster.training.divergence import share_far_outside
 from aster.training.lock import only_training
-from aster.training.memory import check_memory
 from aster.training.optimizer import apply_gradients, transform_gradients
 from aster.training.stepper import Stepper, TrainingGraph
 

@@ -2,10 +2,12 @@
 import pytest
 from experiment import make_experiment
 
+from aster import memory
 from aster.compat import tf
 from aster.config import read_config
+from aster.memory import check_memory, memory_size
+from aster.reading.recognizer import Recognizer
 from aster.training.loop import train
-from aster.training.memory import check_memory, memory_size
 
 
 def test_variables_count_together_and_tensors_one_by_one():
@@ -18,6 +20,25 @@ def test_variables_count_together_and_tensors_one_by_one():
             check_memory(graph, variables, limit=1199999)
         with pytest.raises(ValueError, match="a tensor would take 0.0 GB .* of shape"):
             check_memory(graph, [], limit=399999)
+
+
+def test_the_batch_of_a_graph_for_reading_counts():
+    with tf.Graph().as_default() as graph:
+        tf.tile(tf.placeholder(tf.float32, [None, 1000]), [1, 2], name="tiled")
+        tf.placeholder(tf.float32, [None, None, 1000000])  # of unknown size
+        tf.placeholder(tf.float32)
+        check_memory(graph, limit=100)
+        check_memory(graph, batch_size=5, limit=40000)
+        with pytest.raises(ValueError, match="a tensor of 6 images would take 0.0 GB .* tiled of shape"):
+            check_memory(graph, batch_size=6, limit=40000)
+
+
+def test_reading_says_what_is_too_large(tmp_path, monkeypatch):
+    folder = make_experiment(tmp_path)
+    train(read_config(folder), folder, clone_on_cpu=True)
+    monkeypatch.setattr(memory, "memory_size", lambda: 10 ** 6)
+    with pytest.raises(ValueError, match="a tensor of 32 images would take .* Choose smaller images"):
+        Recognizer.from_experiment(folder)
 
 
 def test_this_machine_has_memory():
