@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, Iterator, NoReturn, Sequence, TextIO
+from typing import Any, Callable, Iterable, Iterator, NoReturn, Sequence, TextIO
 
 from aster.errors import PrintableFormatter, cause, describe, printable, safe_for_terminal
 from aster.files import errors_name, written_whole
@@ -28,8 +28,22 @@ _START_UP_NOISE = (r"^WARNING: All log messages before absl::InitializeLog\(\)"
 _NO_GPU_NOISE = r"|^E0000 .*failed call to cuInit"  # an error only where there is a driver
 
 
+# Arguments that may be empty: they name no single file or folder, and what is wrong with them is said elsewhere.
+_MAY_BE_EMPTY = "overrides", "input_image", "charset"
+
+
 class ArgumentParser(argparse.ArgumentParser):
-    """Names wrong arguments without their control characters: a pattern of the shell gives names of files."""
+    """Refuses empty arguments, as of a variable of the shell that is not set: they would mean the working directory, or
+    nothing. Names wrong arguments without their control characters: a pattern of the shell gives names of files."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parses arguments, by default those of the process."""
+        parsed = super().parse_args(args, namespace)
+        for name, value in vars(parsed).items():
+            if name not in _MAY_BE_EMPTY and (value == "" or isinstance(value, list) and "" in value):
+                option = f"--{name}" if f"--{name} " in self.format_usage() else name
+                self.error(f"{option} is empty; name a file or folder")
+        return parsed
 
     def error(self, message: str) -> NoReturn:
         """Ends the command with the usage, a message and status 2."""
@@ -41,15 +55,6 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="TEXT", help=(
         "change fields of the configuration for this run, e.g. --set 'train_config { num_steps: 100 }'. Give --set as "
         "often as you like; a later one wins. A list that you name, such as batch_size, replaces the file's"))
-
-
-def parse_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parses the arguments of the process. An empty one, as of a variable that is not set, is an error."""
-    arguments = parser.parse_args()
-    for name, value in vars(arguments).items():
-        if value == "" or (isinstance(value, list) and "" in value and name not in ("overrides", "input_image")):
-            parser.error(f"--{name} is empty; name a file or folder")
-    return arguments
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
@@ -208,6 +213,13 @@ def check_writable(path: str, is_folder: bool = False) -> None:
             pass
     except OSError as error:
         raise type(error)(error.errno, f"can't be written: {error.strerror}", path) from error
+
+
+def check_no_input(path: str, inputs: Iterable[str]) -> None:
+    """Raises ValueError if a file to write is one of those to read, by whatever name."""
+    for other in inputs:
+        if os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other) and os.path.isfile(path):
+            raise ValueError(f"{path}: it is also read, and would be overwritten; name another file")
 
 
 @safe_for_terminal()

@@ -74,7 +74,7 @@ def _parse_arguments() -> argparse.Namespace:
         "character"))
     parser.add_argument("--json", metavar="F", help="write the path, text and score of each image to this JSON file")
     parser.add_argument("--csv", metavar="F", help="write the path, text and score of each image to this CSV file")
-    arguments = command.parse_arguments(parser)
+    arguments = parser.parse_args()
 
     if bool(arguments.input_image) == (arguments.serve is not None):
         parser.error("give either --input_image or --serve")
@@ -94,6 +94,8 @@ def _find_images(arguments: argparse.Namespace) -> List[str]:
     if arguments.output_dir:
         command.check_writable(arguments.output_dir, is_folder=True)
     paths = list(find_images(_with_standard_input(arguments.input_image)))
+    for path in filter(None, [arguments.json, arguments.csv]):
+        command.check_no_input(path, paths + [arguments.lexicon or ""])
     if not paths:
         raise ValueError("no images: --input_image is empty, or the list on standard input is")
     return paths

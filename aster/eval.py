@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--report", metavar="OUT", help="folder for report.html, .md, .csv and .json of --datasets")
     parser.add_argument("--compare", nargs="+", metavar="E", default=[],
                         help="experiment folders that the report compares with the first; --set changes them too")
-    arguments = command.parse_arguments(parser)
+    arguments = parser.parse_args()
     if not arguments.exp_dir and not arguments.compare:
         parser.error("name an experiment folder with --exp_dir")
     if bool(arguments.datasets) != bool(arguments.report) or arguments.compare and not arguments.datasets:
@@ -82,7 +82,14 @@ def _follow(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{arguments.exp_dir}: the configuration has no eval_input_reader")
     command.start_tensorflow()
     from aster.checkpoint import DamagedCheckpoint
+    from aster.config import CONFIG_IN_EXP_DIR
+    from aster.data.records import find_record_files
     from aster.evaluation.evaluator import evaluate, summary_line
+
+    input_path = config.eval_input_reader.tf_record_input_reader.input_path
+    if arguments.json:
+        command.check_no_input(arguments.json, [os.path.join(arguments.exp_dir, CONFIG_IN_EXP_DIR)] + (
+            find_record_files(input_path, arguments.exp_dir, "eval_input_reader") if input_path else []))
 
     def write(result: Dict[str, Any]) -> None:
         try:

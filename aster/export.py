@@ -19,7 +19,7 @@ def main() -> None:
                         "that its words are preferred: larger and slower, and more accurate where the list fits")
     command.add_overrides(parser)
     command.add_trust(parser)
-    arguments = command.parse_arguments(parser)
+    arguments = parser.parse_args()
     command.read_experiment(arguments.exp_dir, arguments.overrides, trust=arguments.trust)
     if os.path.lexists(arguments.output):
         raise ValueError(f"{arguments.output} exists already; name one that does not")

@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--num_clones", type=int, default=1,
                         help="share each batch between this number of GPUs (default: 1)")
     parser.add_argument("--clone_on_cpu", action="store_true", help="put the clones on the CPU")
-    arguments = command.parse_arguments(parser)
+    arguments = parser.parse_args()
 
     config = command.read_experiment(arguments.exp_dir, arguments.overrides, arguments.num_clones,
                                      trust=arguments.trust)

@@ -258,6 +258,22 @@ def test_an_empty_name_is_refused(module, arguments, capsys):
     assert f"{name} is empty; name a file or folder" in capsys.readouterr().err
 
 
+def test_an_input_is_not_overwritten(trained, tmp_path):
+    write_config(trained)
+    image, link = tmp_path / "tea.jpg", tmp_path / "link.jpg"
+    image.write_bytes(draw_word("tea"))
+    os.symlink(str(image), str(link))
+    words = tmp_path / "words.txt"
+    words.write_text("tea")
+    for option, path in ("--json", image), ("--csv", link), ("--json", words):
+        assert "it is also read" in run(demo, "--exp_dir", trained, "--input_image", image, "--lexicon", words, option,
+                                        path)
+    assert image.read_bytes() == draw_word("tea") and words.read_text() == "tea"
+    for path in "data/words.tfrecord", "config/trainval.prototxt":
+        assert "it is also read" in run(eval_command, "--exp_dir", trained, "--norepeat", "--json",
+                                        os.path.join(trained, path))
+
+
 def test_an_evaluation_set_that_is_missing_is_told_before_training(tmp_path):
     folder = make_experiment(tmp_path, train="eval_num_examples: 5")
     assert "nosuch.tfrecord" in run(train_command, "--exp_dir", folder, "--set",

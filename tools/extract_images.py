@@ -41,11 +41,12 @@ def extract(path: str, folder: str, count: int) -> None:
       count: the number of images.
 
     Raises:
-      ValueError: a record is damaged. The images before it are saved.
+      ValueError: a record is damaged, before which the images are saved; or there is none.
       OSError: the file or the folder can't be read or written.
       OutputError: an image can't be written.
     """
     os.makedirs(folder, exist_ok=True)
+    record = None
     for record in itertools.islice(records.read_records(path), count):
         if record.error:
             raise ValueError(f"{record.where}: {record.error}")
@@ -57,6 +58,8 @@ def extract(path: str, folder: str, count: int) -> None:
         name = f"{record.number:02d}_{safe_name(sample.text)}.{extension}"
         with complete_files([os.path.join(folder, name)]) as (part,), open(part, "wb") as stream:
             stream.write(sample.encoded)
+    if record is None:
+        raise ValueError(f"{path}: there is no record in this file")
 
 
 @safe_for_terminal()

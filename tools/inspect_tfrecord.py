@@ -39,7 +39,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sheet", metavar="PNG", help="draw the first words with their key points and texts")
     parser.add_argument("--num_images", type=int, default=80, metavar="N",
                         help="how many words --sheet draws (default: 80)")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.num_images < 1:
+        parser.error("argument --num_images: must be 1 or more")
+    return arguments
 
 
 class _Counts:
@@ -138,6 +141,8 @@ def main():
             sys.exit(f"inspect_tfrecord: there is no {path}")
         paths += matches
     try:
+        if arguments.sheet:
+            command.check_no_input(arguments.sheet, paths + [arguments.charset_file or ""])
         characters = set(charset.normalize(arguments.charset or ""))
         if arguments.charset_file:
             text = charset.normalize(read_text(arguments.charset_file, "the character set"))

@@ -50,7 +50,8 @@ def test_errors_are_one_line(tfrecord, tmp_path, capsys):
         assert "argument count" in capsys.readouterr().err
 
 
-NO_TOOLS = {"find_aster.py", "quiet_tensorflow.py", "nvcc.py", "draw_readme_pictures.py", "write_config_reference.py"}
+NO_TOOLS = {"find_aster.py", "quiet_tensorflow.py", "nvcc.py", "short_prototxt.py", "draw_readme_pictures.py",
+            "write_config_reference.py"}
 
 
 @pytest.mark.parametrize("name", sorted(name for name in os.listdir(TOOLS) if name.endswith(".py")
@@ -60,3 +61,16 @@ def test_every_tool_has_help(name):
     done = subprocess.run([sys.executable, os.path.join(TOOLS, name), "--help"], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, cwd=os.path.sep, env=environment)
     assert done.returncode == 0 and done.stdout.startswith(b"usage: " + name.encode()), done
+
+
+def test_a_file_without_records_and_empty_names_are_refused(tfrecord, tmp_path, capsys):
+    empty = tmp_path / "empty.tfrecord"
+    empty.write_bytes(b"")
+    for path in str(empty), "/dev/zero":
+        with pytest.raises(SystemExit, match="there is no record in this file"):
+            tool.main([path, str(tmp_path / "images"), "3"])
+    for arguments in ["", "images", "3"], [tfrecord, "", "3"]:
+        with pytest.raises(SystemExit):
+            tool.main(arguments)
+        name = "tfrecord" if not arguments[0] else "folder"
+        assert f": error: {name} is empty; name a file or folder" in capsys.readouterr().err

@@ -98,6 +98,15 @@ def test_the_pretrained_model_packed_again_has_a_short_configuration(tmp_path, m
     assert read_config(packed) == read_config(ENGLISH)
 
 
+@pytest.mark.parametrize("arguments", [
+    ["--exp_dir", "x", "--output_dir", ""], ["--exp_dir", "x", "", "--output_dir", "x"]])
+def test_an_empty_name_is_refused(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pack_model"] + arguments)
+    with pytest.raises(SystemExit) as stop:
+        command.run(tool.main)
+    assert stop.value.code == 2 and "is empty; name a file or folder" in capsys.readouterr().err
+
+
 def test_the_mean():
     found = tool.mean([{"a": np.array([1.0, 2.0])}, {"a": np.array([3.0, 5.0])}])["a"]
     assert found.dtype == np.float16 and found.tolist() == [2.0, 3.5]
