@@ -11,6 +11,7 @@ from google.protobuf import text_format
 from google.protobuf.message import Message
 
 from aster.config_rules import find_problems
+from aster.errors import shortened
 from aster.files import read_text
 from aster.protos import pipeline_pb2
 
@@ -49,7 +50,7 @@ def read_config(path: str, overrides: Sequence[str] = ()) -> Any:
     lines = _line_numbers(_tokens(text), config.DESCRIPTOR)
     places = {field: _Place(f"{path}:{line}") for field, line in lines}
     for override in overrides:
-        place = _Place("--set", f" (in {override!r})")
+        place = _Place("--set", f" (in {shortened(override)!r})")
         change = _parse(override, place)
         _replace_lists(config, change)
         config.MergeFrom(change)
@@ -147,6 +148,7 @@ def _parse(text: str, place: _Place) -> Any:
         line, _, problem = str(error).partition(" : ")  # "line:column : problem."
         if not problem:
             line, problem = "1", str(error)
+        problem = re.sub(r"\w+", lambda word: shortened(word.group()), problem)
         raise ConfigError(f"{before}:{line}: {problem.rstrip('.')}{after}; docs/configuration.md lists the fields of "
                           "every message") from error
     except (ValueError, RecursionError) as error:

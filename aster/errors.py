@@ -10,6 +10,8 @@ from typing import Any, Iterator
 # What a terminal obeys: C0, DEL and C1, but not tabulators and ends of lines.
 _CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)] if chr(code) not in "\t\n"}
 
+_LONGEST_QUOTE = 100  # characters
+
 
 def printable(text: str) -> str:
     """Makes a text safe for a terminal: control characters of file names and labels become \\x1b and the like.
@@ -21,6 +23,18 @@ def printable(text: str) -> str:
       The text; tabulators and ends of lines stay.
     """
     return text.translate(_CONTROL)
+
+
+def shortened(text: str) -> str:
+    """Cuts a text that a message quotes: a word may be a whole file by mistake.
+
+    Args:
+      text: any text.
+
+    Returns:
+      The text, or its first 100 characters and an ellipsis.
+    """
+    return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."
 
 
 @contextlib.contextmanager

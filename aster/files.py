@@ -8,6 +8,8 @@ from typing import Iterator, List, Optional
 
 from aster.errors import cause, describe
 
+_MAX_TEXT = 200000000  # bytes; a word list of ten million words is smaller
+
 
 def find_file(path: str, base_dir: Optional[str] = None) -> str:
     """Finds a file that a configuration names.
@@ -34,13 +36,16 @@ def read_text(path: str, what: str) -> str:
       The text.
 
     Raises:
-      ValueError: the file can't be read or is not UTF-8. The message names the file, and the line.
+      ValueError: the file can't be read, has no end (a device) or is not UTF-8. The message names the file, and the
+        line.
     """
     try:
         with open(path, "rb") as stream:
-            content = stream.read()
+            content = stream.read(_MAX_TEXT + 1)
     except OSError as error:
         raise ValueError(f"{path}: can't read {what} ({error.strerror})") from error
+    if len(content) > _MAX_TEXT:
+        raise ValueError(f"{path}: {what} is larger than {_MAX_TEXT / 1e6:.0f} MB")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 import numpy as np
 
 from aster.compat import tf
+from aster.errors import shortened
 from aster.files import find_file, read_text
 
 START_LABEL = 0
@@ -75,8 +76,8 @@ def _check_characters(entries, source):
     for place, entry in entries:
         character = normalize(entry)
         if len(character) != 1:
-            raise ValueError(f"{place}: expected one character, found {entry!r} ({len(character)} code points); "
-                             "write one character per line of a text_file, or per word of a text_string")
+            raise ValueError(f"{place}: expected one character, found {shortened(entry)!r} ({len(character)} code "
+                             "points); write one character per line of a text_file, or per word of a text_string")
         if character in place_of:
             raise ValueError(f"{place}: the character {character!r} is there already ({place_of[character]}); "
                              "leave one of them out")

@@ -24,7 +24,7 @@ from aster.data.read_report import (
     ReadReport,
 )
 from aster.data.readers import OpenFile
-from aster.errors import describe
+from aster.errors import describe, shortened
 
 _CHUNK = 32  # records that are handled in one call from tf.data
 
@@ -175,8 +175,8 @@ class Source:
             return False
         unknown = set().union(*(charset.unknown(text) for charset in self._strict_charsets))
         if unknown:
-            self._reject(UNKNOWN_CHARACTERS, place, f"its text {text!r} has characters outside the character set: "
-                         + " ".join(sorted(unknown)))
+            self._reject(UNKNOWN_CHARACTERS, place, f"its text {shortened(text)!r} has characters outside the character "
+                                                    "set: " + shortened(" ".join(sorted(unknown))))
             return False
         with self._lock:
             self._delivered += 1

@@ -6,6 +6,7 @@ import os
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Union
 
 from aster.data.charset import Charset, normalize
+from aster.errors import shortened
 from aster.files import find_file, read_text
 from aster.model.prefix_tree import PrefixTree, prefix_tree
 
@@ -134,7 +135,7 @@ def spellings(words: Iterable[str], charset: Charset, max_characters: int) -> Di
     if left_out:
         _log.warning("%d of %d words of the lexicon are left out: they are longer than %d characters, or have letters "
                      "that the character set lacks; the first: %s", len(left_out), count, max_characters,
-                     ", ".join(left_out[:5]))
+                     ", ".join(map(shortened, left_out[:5])))
     if not texts:
         raise ValueError(f"the model can write none of the {count} words of the lexicon")
     return texts
