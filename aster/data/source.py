@@ -175,8 +175,9 @@ class Source:
             return False
         unknown = set().union(*(charset.unknown(text) for charset in self._strict_charsets))
         if unknown:
-            self._reject(UNKNOWN_CHARACTERS, place, f"its text {shortened(text)!r} has characters outside the character "
-                                                    "set: " + shortened(" ".join(sorted(unknown))))
+            listed = shortened(" ".join(sorted(unknown)))
+            self._reject(UNKNOWN_CHARACTERS, place,
+                         f"its text {shortened(text)!r} has characters outside the character set: {listed}")
             return False
         with self._lock:
             self._delivered += 1
