@@ -115,7 +115,8 @@ def spellings(words: Iterable[str], charset: Charset, max_characters: int) -> Di
       max_characters: the longest text that the decoder can write.
 
     Returns:
-      {text: the word that it stands for, the first of several}.
+      {text: the word that it stands for}. Of several this is the text itself, and then the first in the order of the
+      alphabet, wherever they stand.
 
     Raises:
       ValueError: a word is no string, or none can be written.
@@ -128,7 +129,7 @@ def spellings(words: Iterable[str], charset: Charset, max_characters: int) -> Di
         count += 1
         text = _spell(word, charset)
         if text and len(text) <= max_characters:
-            texts.setdefault(text, word)
+            texts[text] = min(texts.get(text, word), word, key=lambda word: (word != text, word))
         else:
             left_out.append(word)
     if left_out:

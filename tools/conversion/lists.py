@@ -166,7 +166,8 @@ def image_list(path: str, encoding: Optional[str] = None) -> list:
         if len(fields) < 4 or not fields[-2].isdigit():
             items.append(bad_line(path, number, line, expected="`path text lexicon_length word,word,...`"))
             continue
-        items.append((fields[0], " ".join(fields[1:-2]), [word for word in fields[-1].split(",") if word]))
+        lexicon = sources.alphabetical(word for word in fields[-1].split(",") if word)
+        items.append((fields[0], " ".join(fields[1:-2]), lexicon))
     return items
 
 
