@@ -45,6 +45,10 @@ def read_text(path: str, what: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[:error.start].count(b"\n") + 1
+        if error.reason == "unexpected end of data":  # the first byte of a character says how many it has
+            missing = 2 + (content[error.start] >= 0xe0) + (content[error.start] >= 0xf0) + error.start - len(content)
+            raise ValueError(f"{path}, line {line}: {what} is cut short: its last character lacks {missing} of its "
+                             "bytes; copy the file again") from error
         raise ValueError(f"{path}, line {line}: {what} is not UTF-8 text ({error.reason}); save it as UTF-8, "
                          f"e.g. with iconv") from error
 
