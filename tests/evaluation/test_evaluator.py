@@ -114,9 +114,10 @@ def test_all_protocols_at_once(evaluate_truths):
 
 def test_a_text_filter_does_not_take_letters_from_the_truth(evaluate_truths):
     """It would turn caf\u00e9 into caf, which is what was read."""
-    result, _ = evaluate_truths("--set", "eval_config { data_preprocessing_steps { string_filtering { include_charset { "
-                                         "built_in_set: LOWERCASE } } } data_preprocessing_steps { resize_image { "
-                                         "target_height: 64 target_width: 256 } } }", truths=TRUTHS[:2])
+    steps = ("string_filtering { include_charset { built_in_set: LOWERCASE } }",
+             "resize_image { target_height: 64 target_width: 256 }")
+    steps = " ".join(f"data_preprocessing_steps {{ {step} }}" for step in steps)
+    result, _ = evaluate_truths("--set", f"eval_config {{ {steps} }}", truths=TRUTHS[:2])
     assert (result["protocol"], result["count"], result["word_accuracy"]) == ("benchmark", 2, 0.5)
 
 

@@ -3,7 +3,7 @@ import csv
 import json
 import os
 import re
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from conversion import lists
 from conversion.convert import Skipped, SourceError
@@ -47,7 +47,31 @@ def read(path: str, encoding: Optional[str] = None) -> List[Any]:
         items = _READERS[ending](path, lists.read_lines(path, encoding))
     else:
         raise SourceError(f"--list {path}: expected a name ending in {', '.join(sorted([*_READERS, '.json']))}")
-    return without_detection(items)
+    return without_contradictions(without_detection(items))
+
+
+def without_contradictions(items: Sequence[Any]) -> List[Any]:
+    """Leaves out images that a list names twice with different texts, since at most one of them is right.
+
+    Args:
+      items: (image name, text, ...), or Skipped.
+
+    Returns:
+      The items, with Skipped in place of such ones. An image that is there twice with the same text stays so.
+    """
+    texts: Dict[str, List[str]] = {}
+    for item in items:
+        if not isinstance(item, Skipped):
+            known = texts.setdefault(os.path.normpath(item[0].replace("\\", "/")), [])
+            known += [item[1]] * (item[1] not in known)
+    kept = []
+    for item in items:
+        if not isinstance(item, Skipped):
+            known = texts[os.path.normpath(item[0].replace("\\", "/"))]
+            if len(known) > 1:
+                item = Skipped(item[0], "the list gives it more than one text", f": {known[0]!r} and {known[1]!r}")
+        kept.append(item)
+    return kept
 
 
 def without_detection(items: Sequence[Any]) -> List[Any]:
@@ -92,10 +116,10 @@ def _tabbed_items(path, lines):
     for number, line in lines[1:] if columns else lines:
         # Only a header says that there is a lexicon. With spaces, or a header of two columns, the rest is the text.
         fields = line.lstrip(" ").split(separator, 1 if columns == 2 or separator == " " else -1)
-        if len(fields) == 2 and _has_csv_quotes(fields[1]):
+        if len(fields) == 2 and (_has_csv_quotes(fields[1]) or re.fullmatch('".+"', fields[0])):
             raise SourceError(f"{path}, line {number}: its quotes are those of CSV, as Excel writes them; give the "
                               "list a name that ends in .csv")
-        if 2 <= len(fields) <= (columns or 2):
+        if 2 <= len(fields) <= (columns or 2) and fields[0].strip():
             items.append(_entry(*fields))
         else:
             items.append(lists.bad_line(path, number, line, expected=expected + _TOO_MANY * (len(fields) > 2)))
@@ -120,7 +144,7 @@ def _csv_items(path, lines):
     items: List[Any] = []
     for number, line in lines[1:] if columns else lines:
         fields = _csv_fields(line, separator)
-        if len(fields) == (columns or 2):
+        if len(fields) == (columns or 2) and fields[0].strip():
             items.append(_entry(*fields))
         else:
             expected = separator.join(["name", "text", LEXICON][:columns or 2])
@@ -142,7 +166,7 @@ def _two_columns(path, lines, separator):
     items: List[Any] = []
     for number, line in lines:
         fields = line.split(separator, 1) if others else _csv_fields(line, separator)
-        if len(fields) == 2:
+        if len(fields) == 2 and fields[0].strip():
             items.append(_entry(*fields))
             continue
         if items and not isinstance(items[-1], Skipped) and items[-1][1].count('"') % 2:

@@ -35,7 +35,7 @@ def _folder_inside(data_dir, folder):
     root = os.path.realpath(data_dir).rstrip(os.sep)
     path = os.path.realpath(os.path.join(root, folder))
     if path != root and not path.startswith(root + os.sep):
-        raise ValueError("names a file outside of --data_dir")
+        raise ValueError("names a file outside of --data_dir; names must lead to files in this folder")
     return path
 
 
