@@ -1,6 +1,7 @@
 """The one rule for paths that a configuration names, the one reader of text files, and how results are written."""
 import contextlib
 import errno
+import glob
 import os
 import shutil
 import tempfile
@@ -21,6 +22,24 @@ def find_file(path: str, base_dir: Optional[str] = None) -> str:
     """
     beside = os.path.join(base_dir or "", path)
     return beside if os.path.exists(beside) else path
+
+
+def find_matches(pattern: str, recursive: bool = False) -> List[str]:
+    """Finds the files that match a pattern. Its folders are patterns only as far as they do not exist as they are: a
+    folder run[1] is meant as such, and not as run1.
+
+    Args:
+      pattern: the pattern, with *, ? and [...] as the shell has them.
+      recursive: whether ** stands for any folders.
+
+    Returns:
+      The paths, in the order of their names.
+    """
+    folder, rest = os.path.dirname(pattern), os.path.basename(pattern)
+    while folder and not os.path.isdir(folder) and os.path.dirname(folder) != folder:
+        rest = os.path.join(os.path.basename(folder), rest)
+        folder = os.path.dirname(folder)
+    return sorted(glob.glob(os.path.join(glob.escape(folder), rest), recursive=recursive))
 
 
 def read_text(path: str, what: str) -> str:

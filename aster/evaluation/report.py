@@ -137,6 +137,8 @@ def find_data_sets(places: Sequence[str]) -> List[DataSet]:
             if not paths:
                 raise ValueError(f"{place}: no .tfrecord file in this folder")
         for path in paths:
+            if os.path.exists(path):  # not a file of this name in the experiment folder
+                path = os.path.abspath(path)
             pattern = re.sub(r"-\d{5}-of-(\d{5})$", r"-?????-of-\1", path)
             name = re.sub(r"\.tfrecords?", "", os.path.basename(pattern).replace("-?????-of-", "-of-"))
             names.setdefault(pattern, re.sub(r"-of-\d{5}$", "", name))

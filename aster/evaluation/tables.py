@@ -42,7 +42,7 @@ def protocol(table: Sequence[Row]) -> str:
     if _has_paper(table):
         sentences.append('The column "paper" is from Shi et al., PAMI 2018, without a lexicon, with the number of '
                          "words that it was measured on. Other papers use 857 or 1,095 words of IC13, 867 of IC03 "
-                         "and 1,811 or 2,077 of IC15.")
+                         "and 1,922 or 2,077 of IC15.")
     return " ".join(sentences)
 
 

@@ -129,7 +129,9 @@ def spellings(words: Iterable[str], charset: Charset, max_characters: int) -> Di
         count += 1
         text = _spell(word, charset)
         if text and len(text) <= max_characters:
-            texts[text] = min(texts.get(text, word), word, key=lambda word: (word != text, word))
+            known = texts.setdefault(text, word)
+            if known != word:
+                texts[text] = text if text in (known, word) else min(known, word)
         else:
             left_out.append(word)
     if left_out:

@@ -1,3 +1,4 @@
+import itertools
 import random
 import string
 
@@ -5,6 +6,7 @@ import pytest
 
 from aster.data.charset import Charset
 from aster.evaluation.metrics import PROTOCOLS, RecognitionMetrics, comparable, writable_characters
+from aster.reading.lexicon import spellings
 from aster.reading.nearest_word import nearest_word
 
 E_ACUTE = frozenset("\u00e9")
@@ -95,3 +97,12 @@ def test_the_place_of_the_truth_in_its_lexicon_has_no_influence():
         for place, lexicon in enumerate(places(truth, others)):
             right[place] += nearest_word(text, lexicon) == truth
     assert len(set(right)) == 1 and 0 < right[0] < 200
+
+
+@pytest.mark.parametrize("words, text, word", [(["It's", "its", "ITS"], "its", "its"), (["It's", "ITS"], "its", "ITS"),
+                                               (["caf\u00e9", "b-b", "bb", "B.B"], "bb", "bb")])
+def test_the_place_of_a_word_in_a_lexicon_to_read_with_has_no_influence(words, text, word):
+    """Several words can have one spelling in the characters of a model."""
+    for order in itertools.permutations(words):
+        spelled = spellings(order, Charset(string.ascii_lowercase), 10)
+        assert spelled == {text: word}

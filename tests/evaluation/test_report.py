@@ -14,6 +14,7 @@ from aster import eval as eval_command
 from aster.compat import tf
 from aster.config import read_config
 from aster.data.example import Sample, serialize
+from aster.data.records import find_record_files
 from aster.evaluation import evaluator, page, report, tables
 from aster.evaluation.comparison import compare, mcnemar
 from aster.evaluation.metrics import align, edit_distance, wilson
@@ -51,6 +52,28 @@ def test_find_data_sets(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no .tfrecord file"):
         report.find_data_sets([str(tmp_path / "empty")])
+
+
+def test_data_sets_are_those_of_the_working_directory(tmp_path, monkeypatch):
+    """Not those of the same name in the experiment folder, where paths of a configuration are looked up first."""
+    (tmp_path / "words.tfrecord").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    data_set, = report.find_data_sets(["words.tfrecord"])
+    assert (data_set.name, data_set.pattern) == ("words", str(tmp_path / "words.tfrecord"))
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a,b", "a*", "a?\\", "a b ", "\u00e9\u6f22", "a%s{0}", "it's \"a\"", "a\nb"])
+def test_shards_in_a_folder_of_any_name(tmp_path, name):
+    for folder in name, "a1", "a":
+        (tmp_path / folder).mkdir()
+        for i in range(2):
+            with tf.python_io.TFRecordWriter(str(tmp_path / folder / f"x.tfrecord-{i:05d}-of-00002")) as writer:
+                writer.write(serialize(Sample(draw_word("x"), folder)))
+    data_set, = report.find_data_sets([str(tmp_path / name)])
+    assert data_set.name == "x"
+    for pattern in data_set.pattern, os.path.join(str(tmp_path), name, "x*-of-*"), os.path.join(name, "x*"):
+        paths = find_record_files(pattern, str(tmp_path))
+        assert paths == [str(tmp_path / name / f"x.tfrecord-{i:05d}-of-00002") for i in range(2)]
 
 
 def test_subsets_are_named():
