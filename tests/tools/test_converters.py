@@ -448,3 +448,19 @@ def test_real_excerpts(convert, data_dir, name, folder, options):
     expected = {"svt": set(), "ic03": {"hills", "RESIDENTIAL"}, "ic13": {"4,000", "TOUBI'S", "Tiredness"},
                 "ic15": {'READER"', '"SCAN"', '"CARD', "36,000,000", "WE´RE", "CAFÉ", "Genaxis Theatre"}}[name]
     assert texts and expected <= texts
+
+
+@pytest.mark.parametrize("name, gt", [("ic13", "Challenge2_Test_Task3_GT.txt"),
+                                      ("ic15", "Challenge4_Test_Task3_GT.txt")])
+def test_word_lists_with_faults(convert, data_dir, name, gt):
+    rows = ['"good"', '"open', 'closed"', '"###"', '"first"', 'a###"b"', "plain", '"READER\\""', '"']
+    for i in range(len(rows)):
+        put(data_dir, f"word_{i}.png", encoded())
+    put(data_dir, gt, "".join(f"word_{i}.png, {row}\n" for i, row in enumerate(rows)) + 'word_4.png, "second"\n, "c"\n')
+    samples, output = convert(name)
+    assert [(sample.filename, sample.text) for sample in samples] == [
+        ("word_0.png", "good"), ("word_6.png", "plain"), ("word_7.png", 'READER"')]
+    for number in 2, 3, 6, 9, 11:
+        assert f"{gt}, line {number}: expected `name, " in output
+    assert "skipped word_3.png: its text is ###" in output
+    assert output.count("the list gives it more than one text: 'first' and 'second'") == 2

@@ -3,7 +3,7 @@ import csv
 import json
 import os
 import re
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 from conversion import lists
 from conversion.convert import Skipped, SourceError
@@ -47,31 +47,7 @@ def read(path: str, encoding: Optional[str] = None) -> List[Any]:
         items = _READERS[ending](path, lists.read_lines(path, encoding))
     else:
         raise SourceError(f"--list {path}: expected a name ending in {', '.join(sorted([*_READERS, '.json']))}")
-    return without_contradictions(without_detection(items))
-
-
-def without_contradictions(items: Sequence[Any]) -> List[Any]:
-    """Leaves out images that a list names twice with different texts, since at most one of them is right.
-
-    Args:
-      items: (image name, text, ...), or Skipped.
-
-    Returns:
-      The items, with Skipped in place of such ones. An image that is there twice with the same text stays so.
-    """
-    texts: Dict[str, List[str]] = {}
-    for item in items:
-        if not isinstance(item, Skipped):
-            known = texts.setdefault(os.path.normpath(item[0].replace("\\", "/")), [])
-            known += [item[1]] * (item[1] not in known)
-    kept = []
-    for item in items:
-        if not isinstance(item, Skipped):
-            known = texts[os.path.normpath(item[0].replace("\\", "/"))]
-            if len(known) > 1:
-                item = Skipped(item[0], "the list gives it more than one text", f": {known[0]!r} and {known[1]!r}")
-        kept.append(item)
-    return kept
+    return lists.without_contradictions(without_detection(items))
 
 
 def without_detection(items: Sequence[Any]) -> List[Any]:
