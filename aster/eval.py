@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--report", metavar="OUT", help="folder for report.html, .md, .csv and .json of --datasets")
     parser.add_argument("--compare", nargs="+", metavar="E", default=[],
                         help="experiment folders that the report compares with the first; --set changes them too")
-    parser.add_argument("--protocol", nargs="+", action="append", default=[], choices=_PROTOCOLS,
+    parser.add_argument("--protocol", nargs="+", action="append", default=[], choices=_PROTOCOLS, metavar="NAME",
                         help="what of the texts is compared; several give a result for each. benchmark: letters and "
                              "digits of ASCII, case ignored (the default); letters: those of every alphabet, case "
                              "ignored (the default of models that write more than ASCII); case_insensitive: every "

@@ -95,7 +95,7 @@ def summary_lines(result: Dict[str, Any]) -> List[str]:
     """
     lines = []
     for name, summary in result["protocols"].items():
-        numbers = "nothing to compare" if not summary["count"] else (
+        numbers = f"nothing to compare ({name})" if not summary["count"] else (
             f"word accuracy {100 * summary['word_accuracy']:.2f} % ({name}), "
             f"character error rate {summary['character_error_rate']:.4f}, "
             f"normalized edit distance {summary['normalized_edit_distance']:.4f}")
