@@ -192,8 +192,9 @@ def resume(session: Any, log_dir: str, variables: Sequence[Any]) -> Optional[str
                      without_optimizer)
         _restore_model(session, without_optimizer, variables)
     elif damaged:
-        raise CheckpointError(f"{damaged.problem}; no whole checkpoint is left in {log_dir}: move its checkpoints away "
-                              "to start anew") from damaged
+        raise CheckpointError(f"{damaged.problem}; no whole checkpoint is left in {log_dir}, and nothing is changed "
+                              "there: copy the damaged files again from where they came, or train in another "
+                              "experiment folder") from damaged
     return without_optimizer
 
 

@@ -19,6 +19,7 @@ OPTIMIZER = "optimizer.ckpt"
 STATE = "checkpoint"  # TensorFlow's name of the file that lists the checkpoints of a folder
 _PART = re.compile(r"\.(index|meta|data-[0-9]{5}-of-[0-9]{5})$")
 _INDEX = re.compile(r"(.+)-([0-9]+)\.index", re.DOTALL)
+_INDEX_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # the last bytes of LevelDB's tables
 # TensorFlow takes the path that it reads for a pattern, and one with a colon for a file of another machine. The last
 # are the parts of names that are not UTF-8.
 _NOT_PLAIN = re.compile(r"[*?\[\]\\:\ud800-\udfff]")
@@ -156,8 +157,21 @@ class Reader:
         """Opens it; see `open_reader`."""
         self._path = path
         with self._guard():
+            _check_end(path + ".index")
             self._reader = tf.train.NewCheckpointReader(plain_path)
             self.shapes: Dict[str, List[int]] = self._reader.get_variable_to_shape_map()
+            self._check_size(path + ".data-00000-of-00001")
+
+    def _check_size(self, file: str) -> None:
+        """Raises ValueError if a file, which has the values of all variables one behind the other, is cut short."""
+        dtypes = {name: tf.as_dtype(dtype) for name, dtype in self._reader.get_variable_to_dtype_map().items()}
+        if tf.string in dtypes.values() or not os.path.isfile(file):
+            return
+        expected = sum(dtypes[name].size * int(np.prod(shape)) for name, shape in self.shapes.items())
+        size = os.path.getsize(file)
+        if size < expected:
+            raise ValueError(f"{os.path.basename(file)} ends after {size} of {expected} bytes: {expected - size} are "
+                             "missing")
 
     def read(self, name: str) -> np.ndarray:
         """Reads a variable; float16 becomes float32.
@@ -182,6 +196,16 @@ class Reader:
         except Exception as error:  # TensorFlow 1.4 and 2 raise different types
             reason = cause(error) if exists(self._path) else "its files are gone"
             raise DamagedCheckpoint(self._path, reason) from error
+
+
+def _check_end(file: str) -> None:
+    """Raises ValueError if an index is cut short. Where it ends is in its last bytes, so nobody knows what is missing.
+    """
+    with contextlib.suppress(FileNotFoundError), open(file, "rb") as stream:  # TensorFlow's first format has no index
+        size = os.path.getsize(file)
+        stream.seek(max(0, size - len(_INDEX_END)))
+        if stream.read() != _INDEX_END:
+            raise ValueError(f"{os.path.basename(file)} has no end: it is no index, or cut short after {size} bytes")
 
 
 @contextlib.contextmanager

@@ -1,15 +1,18 @@
-"""Evaluates checkpoints: python -m aster.eval --exp_dir E [--set TEXT] [--norepeat] [--json F]
+"""Evaluates checkpoints: python -m aster.eval --exp_dir E [--set TEXT] [--protocol P...] [--norepeat] [--json F]
 or several data sets in one report: python -m aster.eval --exp_dir E --datasets DIR_OR_FILES... --report OUT"""
 import argparse
+import collections
 import functools
+import itertools
 import logging
 import os
 import time
-from typing import Any, Dict, Optional, TextIO
+from typing import Any, Dict, List, Optional, TextIO
 
 from aster import command
 
 _log = logging.getLogger(__name__)
+_PROTOCOLS = ("benchmark", "letters", "case_insensitive", "exact")  # of evaluation.metrics, which takes long to import
 
 
 def main() -> None:
@@ -27,6 +30,11 @@ def main() -> None:
     parser.add_argument("--report", metavar="OUT", help="folder for report.html, .md, .csv and .json of --datasets")
     parser.add_argument("--compare", nargs="+", metavar="E", default=[],
                         help="experiment folders that the report compares with the first; --set changes them too")
+    parser.add_argument("--protocol", nargs="+", action="append", default=[], choices=_PROTOCOLS, metavar="NAME",
+                        help="what of the texts is compared; several give a result for each. benchmark: letters and "
+                             "digits of ASCII, case ignored (the default); letters: those of every alphabet, case "
+                             "ignored (the default of models that write more than ASCII); case_insensitive: every "
+                             "character, case ignored; exact: every character")
     arguments = parser.parse_args()
     if not arguments.exp_dir and not arguments.compare:
         parser.error("name an experiment folder with --exp_dir")
@@ -39,6 +47,11 @@ def main() -> None:
         _report(arguments)
     else:
         _follow(arguments)
+
+
+def _protocols(arguments: argparse.Namespace) -> List[str]:
+    """The protocols that were asked for, each once."""
+    return list(collections.OrderedDict.fromkeys(itertools.chain(*arguments.protocol)))
 
 
 def _report(arguments: argparse.Namespace) -> None:
@@ -58,7 +71,7 @@ def _report(arguments: argparse.Namespace) -> None:
         for data_set in data_sets:
             check_data_set(data_set, options=config.eval_config, base_dir=folder)
     errors = []
-    for ending, text in make_report(folders, configs, data_sets):
+    for ending, text in make_report(folders, configs, data_sets, _protocols(arguments)):
         if ending == "md":
             command.say(text)
         try:
@@ -84,7 +97,7 @@ def _follow(arguments: argparse.Namespace) -> None:
     from aster.checkpoint import DamagedCheckpoint
     from aster.config import CONFIG_IN_EXP_DIR
     from aster.data.records import find_record_files
-    from aster.evaluation.evaluator import evaluate, summary_line
+    from aster.evaluation.evaluator import evaluate, summary_lines
 
     input_path = config.eval_input_reader.tf_record_input_reader.input_path
     if arguments.json:
@@ -96,14 +109,14 @@ def _follow(arguments: argparse.Namespace) -> None:
             if arguments.json:
                 command.write_json(arguments.json, result)
         finally:  # a full disk, say
-            command.say(summary_line(result))
+            command.say("\n".join(summary_lines(result)))
     last, count = None, 0
     while True:
         path = _newest_checkpoint(arguments.exp_dir, wait=not arguments.norepeat)
         if path and path != last:
             last, count = path, count + 1
             try:
-                evaluate(config, arguments.exp_dir, path, on_result=write)
+                evaluate(config, arguments.exp_dir, path, protocols=_protocols(arguments), on_result=write)
             except DamagedCheckpoint as error:  # or gone: training keeps the latest only
                 if arguments.norepeat:
                     raise

@@ -1,6 +1,7 @@
 """The one rule for paths that a configuration names, the one reader of text files, and how results are written."""
 import contextlib
 import errno
+import glob
 import os
 import shutil
 import tempfile
@@ -23,6 +24,24 @@ def find_file(path: str, base_dir: Optional[str] = None) -> str:
     """
     beside = os.path.join(base_dir or "", path)
     return beside if os.path.exists(beside) else path
+
+
+def find_matches(pattern: str, recursive: bool = False) -> List[str]:
+    """Finds the files that match a pattern. Its folders are patterns only as far as they do not exist as they are: a
+    folder run[1] is meant as such, and not as run1.
+
+    Args:
+      pattern: the pattern, with *, ? and [...] as the shell has them.
+      recursive: whether ** stands for any folders.
+
+    Returns:
+      The paths, in the order of their names.
+    """
+    folder, rest = os.path.dirname(pattern), os.path.basename(pattern)
+    while folder and not os.path.isdir(folder) and os.path.dirname(folder) != folder:
+        rest = os.path.join(os.path.basename(folder), rest)
+        folder = os.path.dirname(folder)
+    return sorted(glob.glob(os.path.join(glob.escape(folder), rest), recursive=recursive))
 
 
 def read_text(path: str, what: str) -> str:
@@ -50,6 +69,10 @@ def read_text(path: str, what: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[:error.start].count(b"\n") + 1
+        if error.reason == "unexpected end of data":  # the first byte of a character says how many it has
+            missing = 2 + (content[error.start] >= 0xe0) + (content[error.start] >= 0xf0) + error.start - len(content)
+            raise ValueError(f"{path}, line {line}: {what} is cut short: its last character lacks {missing} of its "
+                             "bytes; copy the file again") from error
         raise ValueError(f"{path}, line {line}: {what} is not UTF-8 text ({error.reason}); save it as UTF-8, "
                          f"e.g. with iconv") from error
 

@@ -42,7 +42,7 @@ def _evaluation(config: Any, exp_dir: str) -> Optional[Callable[[str], Optional[
         return None
     from aster.compat import tf
     from aster.data.dataset import check_inputs
-    from aster.evaluation.evaluator import evaluate, summary_line
+    from aster.evaluation.evaluator import evaluate, summary_lines
     shortened = type(config)()
     shortened.CopyFrom(config)
     shortened.eval_config.num_examples = config.train_config.eval_num_examples
@@ -57,7 +57,7 @@ def _evaluation(config: Any, exp_dir: str) -> Optional[Callable[[str], Optional[
         except (OSError, ValueError) as error:
             _log.error("can't evaluate %s: %s; training goes on", path, error)
             return None
-        _log.info("%s", summary_line(result))
+        _log.info("%s", "\n".join(summary_lines(result)))
         return result["word_accuracy"]
     return word_accuracy
 

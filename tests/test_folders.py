@@ -13,6 +13,7 @@ from aster import checkpoint, command, demo, export
 from aster import eval as eval_command
 from aster import train as train_command
 from aster.evaluation import evaluator
+from aster.files import find_matches
 from aster.training.lock import only_training
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
@@ -155,3 +156,15 @@ def test_a_packed_model_overwrites_no_experiment(copied, tmp_path):
         assert run(pack_model, "--exp_dir", copied, "--output_dir", empty) is None
     write_config(str(empty))  # somebody trains it further
     assert "not a packed model" in run(pack_model, "--exp_dir", copied, "--output_dir", empty)
+
+
+def test_a_pattern_in_a_folder_with_brackets_does_not_find_its_neighbours_files(tmp_path):
+    for folder in "run[1]", "run1":
+        (tmp_path / folder / "sub").mkdir(parents=True)
+        (tmp_path / folder / "sub" / "a.jpg").write_bytes(b"")
+    for pattern in "*.jpg", "?.jpg", "[a-c].jpg":
+        assert find_matches(str(tmp_path / "run[1]" / "sub" / pattern)) == [str(tmp_path / "run[1]" / "sub" / "a.jpg")]
+    assert find_matches(str(tmp_path / "run[1]" / "**" / "*.jpg"), recursive=True) == [
+        str(tmp_path / "run[1]" / "sub" / "a.jpg")]
+    assert find_matches(str(tmp_path / "run[0-9]" / "s*" / "*")) == [str(tmp_path / "run1" / "sub" / "a.jpg")]
+    assert find_matches(str(tmp_path / "none" / "*")) == [] == find_matches("no such file")

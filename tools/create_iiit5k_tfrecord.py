@@ -3,9 +3,9 @@
 
     python tools/create_iiit5k_tfrecord.py --data_dir IIIT5K --output_path data/iiit5k_50.tfrecord --lexicon 50 --check
 
-Images are copied as they are. If there is a trainCharBound.mat, words of the training split have key points: curves
-through the tops and the bottoms of their characters. The published converter crashes on the training split, which has
-no lexicons.
+Images are copied as they are. Lexicons are in alphabetical order. If there is a trainCharBound.mat, words of the
+training split have key points: curves through the tops and the bottoms of their characters. The published converter
+crashes on the training split, which has no lexicons.
 """
 import argparse
 import functools
@@ -43,7 +43,7 @@ def load(arguments: argparse.Namespace) -> DataSet:
     items = []
     for entry in entries:
         name = text_of(entry["ImgName"])
-        lexicon = [text_of(word) for word in entry[field].flat] if field else []
+        lexicon = sources.alphabetical(text_of(word) for word in entry[field].flat) if field else []
         items.append((name, text_of(entry["GroundTruth"]), lexicon, curves.get(name)))
     return DataSet(items, functools.partial(sources.read_word_image, arguments.data_dir), EXPECTED[arguments.split])
 

@@ -3,8 +3,9 @@
 
     python tools/create_svt_perspective_tfrecord.py --data_dir svt-p --output_path data/svtp.tfrecord --check
 
-The lines of imagelist.txt are `path text lexicon_length word,word,...`. Images are copied as they are. The published
-converter converted texts and lexicons to lower case; use --lower_case for the same texts.
+The lines of imagelist.txt are `path text lexicon_length word,word,...`. Images are copied as they are. Lexicons
+are in alphabetical order. The published converter converted texts and lexicons to lower case; use --lower_case for the
+same texts.
 """
 import argparse
 import functools

@@ -3,8 +3,8 @@
 
     python tools/create_svt_tfrecord.py --data_dir svt1 --output_path data/svt_test.tfrecord --check
 
-Each word is cropped with a margin and gets the lexicon of its photo (about 50 words). The texts of the set are in upper
-case. The published converter converted them to lower case; use --lower_case for the same texts.
+Each word is cropped with a margin and gets the lexicon of its photo (about 50 words), in alphabetical order. The texts
+of the set are in upper case. The published converter converted them to lower case; use --lower_case for the same texts.
 """
 import argparse
 import functools

@@ -7,7 +7,6 @@ The status is 1 if a record is damaged.
 """
 import argparse
 import collections
-import glob
 import os
 import sys
 from typing import Collection, Iterable, List, Tuple
@@ -19,6 +18,7 @@ from conversion.output import OutputError, complete_files
 
 from aster import command
 from aster.errors import safe_for_terminal
+from aster.files import find_matches
 
 _MOST_NAMED = 20  # damaged records
 
@@ -136,7 +136,7 @@ def main():
     arguments = parse_arguments()
     paths = []
     for path in arguments.paths:
-        matches = [path] if os.path.exists(path) else sorted(glob.glob(path))
+        matches = [path] if os.path.exists(path) else find_matches(path)
         if not matches:
             sys.exit(f"inspect_tfrecord: there is no {path}")
         paths += matches

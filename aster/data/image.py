@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from aster.data.truncation import missing_bytes
+from aster.files import find_matches
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -153,7 +154,7 @@ def find_images(images: Iterable[Any]) -> Iterator[Any]:
         if isinstance(image, str) and os.path.isdir(image):
             paths = [os.path.join(image, name) for name in sorted(os.listdir(image))]
         elif isinstance(image, str) and glob.has_magic(image) and not os.path.exists(image):
-            paths = sorted(glob.glob(image, recursive=True))
+            paths = find_matches(image, recursive=True)
         else:
             yield image
             continue

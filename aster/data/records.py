@@ -5,7 +5,6 @@ payload, masked CRC-32C of the payload. A damaged payload costs one record. Afte
 a damaged length nothing says where the next record starts, so the rest of the
 file is given up.
 """
-import glob
 import itertools
 import os
 import random
@@ -13,7 +12,7 @@ import struct
 from typing import BinaryIO, Iterable, Iterator, List, NamedTuple, Optional, TypeVar
 
 from aster.c_ops.ops import masked_crc32c
-from aster.files import find_file
+from aster.files import find_file, find_matches
 
 Item = TypeVar("Item")
 
@@ -109,9 +108,10 @@ def find_record_files(input_path: str, base_dir: Optional[str] = None, field: st
     """
     if not input_path.strip(" ,"):
         raise ValueError(f"{field} is empty; it must name a TFRecord file")
-    # A path that exists is meant as it is, even if it contains a comma or a star.
-    whole = find_file(input_path, base_dir)
-    names = [whole] if os.path.exists(whole) else [name.strip() for name in input_path.split(",")]
+    # A path that exists is meant as it is, even if it contains a comma or a star; and so is a folder.
+    whole, folder = find_file(input_path, base_dir), os.path.dirname(input_path)
+    is_one = os.path.exists(whole) or "," in folder and os.path.isdir(find_file(folder, base_dir))
+    names = [input_path] if is_one else [name.strip() for name in input_path.split(",")]
     paths = []
     for name in filter(None, names):
         matches = _find_matches(name, base_dir)
@@ -129,7 +129,7 @@ def _find_matches(name: str, base_dir: Optional[str]) -> List[str]:
     path = find_file(name, base_dir)
     if os.path.exists(path):
         return [path]
-    return sorted(glob.glob(os.path.join(glob.escape(base_dir or ""), name))) or sorted(glob.glob(name))
+    return find_matches(os.path.join(base_dir or "", name)) or find_matches(name)
 
 
 def _check_record_file(path, field):

@@ -48,6 +48,7 @@ def compare(first: Result, second: Result) -> Comparison:
     if len(first.words) != len(second.words) or any(a.truth != b.truth for a, b in pairs):
         raise ValueError(f"{first.data_set}: {first.experiment} and {second.experiment} did not read the same words; "
                          "do their preprocessing steps differ?")
+    pairs = [(a, b) for a, b in pairs if a.right is not None and b.right is not None]  # without empty truths
     counts = collections.Counter((a.right, b.right) for a, b in pairs)
     return Comparison(first.data_set, first.experiment, second.experiment, counts[True, True], counts[True, False],
                       counts[False, True], counts[False, False], mcnemar(counts[True, False], counts[False, True]),

@@ -1,4 +1,5 @@
 """Evaluating a checkpoint of an experiment on its eval_input_reader."""
+import collections
 import gc
 import itertools
 import logging
@@ -12,7 +13,7 @@ from aster import checkpoint
 from aster.compat import session_config, tf
 from aster.data.dataset import check_inputs, make_dataset
 from aster.errors import describe
-from aster.evaluation.metrics import RecognitionMetrics
+from aster.evaluation.metrics import PROTOCOLS, RecognitionMetrics, writable_characters
 from aster.reading.nearest_word import nearest_word
 from aster.reading.pictures import draw_reading, encode
 from aster.reading.recognizer import Reading, Recognizer
@@ -31,7 +32,12 @@ class EvaluatedSample(NamedTuple):
     reading: Reading
 
 
-def evaluate(config: Any, exp_dir: str, checkpoint_path: str, *,
+def default_protocol(recognizer: Recognizer) -> str:
+    """Returns the protocol of a model for which none is named: that of the benchmarks if it writes ASCII only."""
+    return "benchmark" if recognizer.ascii_only else "letters"
+
+
+def evaluate(config: Any, exp_dir: str, checkpoint_path: str, *, protocols: Sequence[str] = (),
              on_result: Optional[Callable[[Dict[str, Any]], None]] = None) -> Dict[str, Any]:
     """Evaluates a checkpoint on the first `num_examples` words of the eval_input_reader.
 
@@ -41,23 +47,25 @@ def evaluate(config: Any, exp_dir: str, checkpoint_path: str, *,
       config: a TrainEvalPipelineConfig.
       exp_dir: the experiment folder.
       checkpoint_path: the path of the checkpoint, without an ending.
+      protocols: keys of metrics.PROTOCOLS; none stands for `default_protocol`.
       on_result: a function of the result that is called as soon as there is one: before the pictures.
 
     Returns:
-      "dataset", "count" (of words), "word_accuracy" (0..1), "normalized_edit_distance", "with_lexicon" (whether each
-      text was replaced by the nearest word of its lexicon), "skipped" (records) and "global_step".
+      "dataset"; "protocol", the first of them, and what `RecognitionMetrics.summary` returns for it; "protocols", which
+      has the same for each of them; "texts_from_lexicons", how many texts were replaced by the nearest word of their
+      record's lexicon, and "with_lexicon", whether any was; "skipped" (records) and "global_step".
 
     Raises:
       CheckpointError: the checkpoint is damaged or of another model.
-      ValueError: the data can't be used.
+      ValueError: the data can't be used, or no truth has anything that one of the protocols compares.
     """
     try:
-        return _evaluate(config, exp_dir, checkpoint_path, on_result)
+        return _evaluate(config, exp_dir, checkpoint_path, protocols, on_result)
     finally:  # graphs are cycles: training would hold the parameters of several until Python happens to collect them
         gc.collect()
 
 
-def _evaluate(config, exp_dir, checkpoint_path, on_result):
+def _evaluate(config, exp_dir, checkpoint_path, protocols, on_result):
     """See `evaluate`, which also frees the graphs that are made here."""
     options, global_step = config.eval_config, checkpoint.global_step(checkpoint_path)  # it may be gone at the end
     to_draw: List[Tuple[EvaluatedSample, Optional[str]]] = []  # with the word of its lexicon, where that is another
@@ -65,36 +73,46 @@ def _evaluate(config, exp_dir, checkpoint_path, on_result):
         report, samples = recognize_records(
             recognizer, config.eval_input_reader, options.data_preprocessing_steps, base_dir=exp_dir,
             details=options.num_visualizations > 0)
-        metrics = RecognitionMetrics(recognizer.ascii_only)
-        started = time.time()
+        default, writable = default_protocol(recognizer), writable_characters(recognizer.charsets)
+        metrics = collections.OrderedDict((name, RecognitionMetrics(name, writable)) for name in protocols or [default])
+        first, from_lexicons, started = next(iter(metrics)), 0, time.time()
         for sample in itertools.islice(samples, options.num_examples):
             text = sample.reading.text or ""
             corrected = nearest_word(text, sample.lexicon) if options.eval_with_lexicon else text
-            is_right = metrics.update(corrected, sample.truth)
-            if len(to_draw) < options.num_visualizations and not (is_right and options.only_visualize_incorrect):
+            from_lexicons += bool(options.eval_with_lexicon and sample.lexicon)
+            is_right = {name: metric.update(corrected, sample.truth) for name, metric in metrics.items()}[first]
+            if len(to_draw) < options.num_visualizations and not (is_right is not False
+                                                                  and options.only_visualize_incorrect):
                 to_draw.append((sample, corrected if corrected != text else None))
         seconds = time.time() - started
-    result = _result(config, metrics, report, global_step)
+    result = _result(config, metrics, from_lexicons=from_lexicons, skipped=report.skipped, global_step=global_step)
     if on_result:
         on_result(result)
-    _log.info("%s; %.1f images/s", report, result["count"] / seconds)
-    _write_summary(os.path.join(exp_dir, "log", "eval"), result, to_draw)
+    _log.info("%s; %.1f images/s", report, (result["count"] + result["empty_truths"]) / seconds)
+    _write_summary(os.path.join(exp_dir, "log", "eval"), result, default, to_draw)
     return result
 
 
-def summary_line(result: Dict[str, Any]) -> str:
-    """Says in one line what `evaluate` returned.
+def summary_lines(result: Dict[str, Any]) -> List[str]:
+    """Says in a line for each protocol what `evaluate` returned.
 
     Args:
       result: what `evaluate` returned.
 
     Returns:
-      The line, without a line break.
+      The lines, without line breaks.
     """
-    return (f"{result['dataset']} at step {result['global_step']}: "
-            f"word accuracy {100 * result['word_accuracy']:.2f} %, "
-            f"normalized edit distance {result['normalized_edit_distance']:.4f}, {result['count']} words, "
-            f"{result['skipped']} skipped")
+    lines = []
+    for name, summary in result["protocols"].items():
+        numbers = f"nothing to compare ({name})" if not summary["count"] else (
+            f"word accuracy {100 * summary['word_accuracy']:.2f} % ({name}), "
+            f"character error rate {summary['character_error_rate']:.4f}, "
+            f"normalized edit distance {summary['normalized_edit_distance']:.4f}")
+        lexicon = f"{result['texts_from_lexicons']} texts taken from lexicons, " if result["with_lexicon"] else ""
+        empty = f"{summary['empty_truths']} empty truths left out, " if summary["empty_truths"] else ""
+        lines.append(f"{result['dataset']} at step {result['global_step']}: {numbers}, {lexicon}{empty}"
+                     f"{summary['count']} words, {result['skipped']} skipped")
+    return lines
 
 
 def recognize_records(recognizer: Recognizer, reader: Any, steps: Sequence[Any], *, base_dir: str,
@@ -105,7 +123,8 @@ def recognize_records(recognizer: Recognizer, reader: Any, steps: Sequence[Any],
     Args:
       recognizer: an open Recognizer.
       reader: an InputReader message.
-      steps: PreprocessingStep messages. Truths are the records' texts as these leave them.
+      steps: PreprocessingStep messages. A string_filtering among them is left out: truths are the records' own texts,
+        and the protocol says what of them is compared.
       base_dir: the experiment folder, in which relative paths are looked up first.
       field: the reader's name in the configuration, for messages.
       details: whether the Readings have details.
@@ -117,6 +136,7 @@ def recognize_records(recognizer: Recognizer, reader: Any, steps: Sequence[Any],
       ValueError: the data can't be used; see `check_inputs`.
     """
     graph = tf.Graph()
+    steps = [step for step in steps if not step.HasField("string_filtering")]
     with graph.as_default():
         check_inputs([reader], steps, recognizer.charsets, base_dir=base_dir, field=field, is_training=False,
                      max_characters=recognizer.max_characters)
@@ -154,22 +174,30 @@ def _samples(graph: Any, stream: Any) -> Iterator[Tuple[np.ndarray, bytes, bytes
             yield from zip(*columns)
 
 
-def _result(config: Any, metrics: RecognitionMetrics, report: Any, global_step: int) -> Dict[str, Any]:
-    summary, reader = metrics.summary(), config.eval_input_reader
-    return {"dataset": reader.tf_record_input_reader.input_path or reader.custom.factory, "count": summary["count"],
-            "word_accuracy": summary["word_accuracy"],
-            "normalized_edit_distance": summary["normalized_edit_distance"],
-            "with_lexicon": config.eval_config.eval_with_lexicon, "skipped": report.skipped,
-            "global_step": global_step}
+def _result(config: Any, metrics: Dict[str, RecognitionMetrics], *, from_lexicons: int, skipped: int,
+            global_step: int) -> Dict[str, Any]:
+    reader, first = config.eval_input_reader, next(iter(metrics))
+    result = {"dataset": reader.tf_record_input_reader.input_path or reader.custom.factory, "protocol": first}
+    result.update(metrics[first].summary())
+    result.update(protocols={name: metric.summary() for name, metric in metrics.items()},
+                  with_lexicon=from_lexicons > 0, texts_from_lexicons=from_lexicons, skipped=skipped,
+                  global_step=global_step)
+    if not any(metric.count for metric in metrics.values()):
+        raise ValueError(f"{result['dataset']}: none of the {metrics[first].empty_truths} texts has what the protocol "
+                         f"{first} compares ({PROTOCOLS[first]}); name another one with --protocol")
+    return result
 
 
-def _write_summary(folder: str, result: Dict[str, Any],
+def _write_summary(folder: str, result: Dict[str, Any], default: str,
                    to_draw: Sequence[Tuple[EvaluatedSample, Optional[str]]]) -> None:
     """Writes an event file with the numbers, and with pictures of the samples. The result is there already, so nothing
-    that goes wrong here is more than a line in the log."""
+    that goes wrong here is more than a line in the log. A curve has one protocol: that of the default has no name."""
     summary = tf.Summary()
-    for name in ("word_accuracy", "normalized_edit_distance"):
-        summary.value.add(tag="eval/" + name, simple_value=result[name])
+    for protocol, numbers in result["protocols"].items():
+        prefix = "eval/" if protocol == default else f"eval/{protocol}/"
+        for name in ("word_accuracy", "character_error_rate", "normalized_edit_distance"):
+            if numbers["count"]:
+                summary.value.add(tag=prefix + name, simple_value=numbers[name])
     for i, (sample, corrected) in enumerate(to_draw):
         try:
             picture = draw_reading(sample.reading, sample.truth, corrected=corrected, width=_PICTURE_WIDTH)

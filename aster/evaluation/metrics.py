@@ -1,31 +1,69 @@
-"""Word accuracy with its interval, and normalized edit distance, as text-recognition papers report them."""
+"""Word accuracy with its interval, character error rate and normalized edit distance, by a named protocol."""
+import collections
 import math
 import string
 import unicodedata
-from typing import Dict, List, Optional, Tuple
+from typing import AbstractSet, Any, Dict, FrozenSet, Iterable, List, Optional, Tuple
 
 import editdistance
 
-from aster.data.charset import normalize
+from aster.data.charset import Charset, normalize
 
-_ASCII_ALPHANUMERIC = frozenset(string.digits + string.ascii_letters)
+# What each protocol compares, after NFC normalization.
+PROTOCOLS: Dict[str, str] = collections.OrderedDict([
+    ("benchmark", "letters and digits of ASCII, case ignored"),
+    ("letters", "letters, marks and digits of every alphabet, case ignored"),
+    ("case_insensitive", "every character, also signs and spaces, case ignored"),
+    ("exact", "every character")])
+
+_ASCII_ALPHANUMERIC = frozenset(string.digits + string.ascii_lowercase)
 
 
-def comparable(text: str, ascii_only: bool = True) -> str:
-    """Leaves of a text what accuracy compares: letters and digits in lower case, after NFC normalisation.
+def writable_characters(charsets: Iterable[Charset]) -> FrozenSet[str]:
+    """Collects what a model can write, for `comparable`.
+
+    Args:
+      charsets: the Charset of each predictor.
+
+    Returns:
+      The characters of all charsets, with their case folded.
+    """
+    return frozenset(_fold(character) for charset in charsets for character in charset.characters)
+
+
+def comparable(text: str, protocol: str = "benchmark", writable: AbstractSet[str] = frozenset()) -> str:
+    """Leaves of a text what a protocol compares, after NFC normalization.
+
+    The protocol of the benchmarks drops what is no letter or digit of ASCII. If it dropped a letter that the model
+    can't write, "caf" would be right where the truth is "caf\u00e9". So it keeps such letters.
 
     Args:
       text: any text.
-      ascii_only: keep only 0-9, a-z and A-Z, as the protocol of the benchmarks does; otherwise keep letters, marks and
-        digits of any alphabet.
+      protocol: a key of PROTOCOLS.
+      writable: what `writable_characters` returns for the model. Characters of ASCII needn't be in it.
 
     Returns:
       The comparable text.
     """
     text = normalize(text)
-    if ascii_only:
-        return "".join(c for c in text if c in _ASCII_ALPHANUMERIC).lower()
-    return "".join(c for c in text.lower() if unicodedata.category(c)[0] in "LMN")
+    if protocol == "exact":
+        return text
+    text = "".join(map(_fold, text))
+    if protocol == "case_insensitive":
+        return text
+    if protocol == "letters":
+        return "".join(c for c in text if unicodedata.category(c)[0] in "LMN")
+    return "".join(c for c in text if c in _ASCII_ALPHANUMERIC
+                   or c not in writable and (c.isalnum() or unicodedata.combining(c)) and c > "\x7f")
+
+
+def _fold(character: str) -> str:
+    """Takes the case off a character. One character stays one, and a letter beyond ASCII stays beyond ASCII: \u00df is
+    not ss, and the long s is not s, since a model that writes only these can't write the others."""
+    folded = character.casefold()
+    if len(folded) == 1 and (folded > "\x7f" or character <= "\x7f"):
+        return folded
+    return character.lower() if len(character.lower()) == 1 else character
 
 
 def edit_distance(a: str, b: str) -> int:
@@ -65,15 +103,16 @@ def align(truth: str, text: str) -> List[Tuple[str, str]]:
 
 
 class RecognitionMetrics:
-    """Counts the texts that are right, and sums up their normalized edit distances."""
+    """Counts the texts that are right by a protocol, and sums up their edit distances."""
 
-    def __init__(self, ascii_only: bool = True) -> None:
-        """Starts at zero; `ascii_only` is that of `comparable`."""
-        self._ascii_only = ascii_only
-        self.count = self._correct = 0
+    def __init__(self, protocol: str = "benchmark", writable: AbstractSet[str] = frozenset()) -> None:
+        """Starts at zero; `protocol` and `writable` are those of `comparable`."""
+        self._protocol = protocol
+        self._writable = writable
+        self.count = self.empty_truths = self._correct = self._edits = self._characters = 0
         self._normalized = 0.0
 
-    def update(self, predicted: str, truth: str) -> bool:
+    def update(self, predicted: str, truth: str) -> Optional[bool]:
         """Counts one text.
 
         Args:
@@ -81,25 +120,35 @@ class RecognitionMetrics:
           truth: the true text.
 
         Returns:
-          Whether the text is right.
+          Whether the text is right; None where the truth has nothing that the protocol compares. Such a word is
+          counted as an empty truth, and has no part in the other figures.
         """
-        predicted, truth = (comparable(text, self._ascii_only) for text in (predicted, truth))
+        predicted, truth = (comparable(text, self._protocol, self._writable) for text in (predicted, truth))
+        if not truth:
+            self.empty_truths += 1
+            return None
+        edits = edit_distance(predicted, truth)
         self.count += 1
         self._correct += predicted == truth
-        self._normalized += edit_distance(predicted, truth) / max(1, len(truth))
+        self._edits += edits
+        self._characters += len(truth)
+        self._normalized += edits / len(truth)
         return predicted == truth
 
-    def summary(self) -> Dict[str, Optional[float]]:
+    def summary(self) -> Dict[str, Any]:
         """Sums up what was counted.
 
         Returns:
-          "count"; "word_accuracy", 0..1; and "normalized_edit_distance", the mean over words of the edit distance
-          divided by the length of the truth. Both means are None if nothing was counted.
+          "count", of the words that were compared; "word_accuracy", 0..1; "character_error_rate", all edits divided by
+          all characters of the truths; "normalized_edit_distance", the mean over words of the edit distance divided by
+          the length of the truth; and "empty_truths", how many words had nothing to compare. The three shares are None
+          if nothing was compared. A text longer than its truth can take the last two of them above 1.
         """
-        if not self.count:
-            return {"count": 0, "word_accuracy": None, "normalized_edit_distance": None}
-        return {"count": self.count, "word_accuracy": self._correct / self.count,
-                "normalized_edit_distance": self._normalized / self.count}
+        count = self.count
+        return {"count": count, "word_accuracy": self._correct / count if count else None,
+                "character_error_rate": self._edits / self._characters if count else None,
+                "normalized_edit_distance": self._normalized / count if count else None,
+                "empty_truths": self.empty_truths}
 
 
 def wilson(right: int, count: int, z: float = 1.959964) -> Tuple[float, float]:

@@ -1,16 +1,18 @@
 """The benchmark report as one HTML page that needs nothing else: charts are SVG, pictures are inside."""
 import base64
 import collections
+import functools
 import html
 import logging
 import math
 import os
-from typing import Any, Counter, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Counter, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from aster import checkpoint
 from aster.errors import describe
 from aster.evaluation import report, tables
 from aster.evaluation.comparison import Comparison, compare
+from aster.evaluation.evaluator import default_protocol
 from aster.evaluation.metrics import align, comparable, wilson
 from aster.reading.pictures import draw_reading, encode
 from aster.reading.recognizer import Recognizer
@@ -29,14 +31,16 @@ _NUM_DIFFERENT = 60
 _PICTURE_WIDTH = 800  # pixels
 
 
-def make_report(folders: Sequence[str], configs: Sequence[Any], data_sets: Sequence[report.DataSet]
-                ) -> Iterator[Tuple[str, str]]:
+def make_report(folders: Sequence[str], configs: Sequence[Any], data_sets: Sequence[report.DataSet],
+                protocols: Sequence[str] = ()) -> Iterator[Tuple[str, str]]:
     """Recognizes all data sets with the latest checkpoint of each experiment.
 
     Args:
       folders: the experiment folders.
       configs: the TrainEvalPipelineConfig of each.
       data_sets: the test sets.
+      protocols: keys of metrics.PROTOCOLS. The first is that of comparisons and charts. None stands for "benchmark", or
+        for "letters" where a model writes characters beyond ASCII.
 
     Yields:
       (format, text of the report in it) for json, csv, md and html, in this order: numbers first. If an error or Ctrl-C
@@ -47,52 +51,53 @@ def make_report(folders: Sequence[str], configs: Sequence[Any], data_sets: Seque
       ValueError: the data can't be used.
     """
     results: List[List[report.Result]] = [[] for _ in folders]  # per experiment, per data set
-    ascii_only: List[bool] = []
+    defaults: List[str] = []
     failure: Optional[BaseException] = None
     try:
-        for result in _evaluate_all(folders, configs, data_sets, ascii_only):
-            results[len(ascii_only) - 1].append(result)
+        for result in _evaluate_all(folders, configs, data_sets, protocols, defaults):
+            results[len(defaults) - 1].append(result)
     except (Exception, KeyboardInterrupt) as error:
         if not results[0]:
             raise
         _log.error("the report has only what was read before this error")
         failure = error
-    is_ascii = all(ascii_only)
+    protocols = protocols or [max(defaults)]  # "letters" is what all of them can be compared by
     flat = [result for own in results for result in own]
-    table = [row for result in flat for row in report.rows(result, is_ascii)]
+    table = [row for result in flat for row in report.rows(result, protocols)]
     comparisons = [compare(a, b) for others in results[1:] for a, b in zip(results[0], others)]
     yield "json", tables.json_table(table, comparisons)
     yield "csv", tables.csv_table(table)
     yield "md", tables.markdown(table, comparisons)
-    yield "html", render(flat, table, comparisons, ascii_only=is_ascii)
+    yield "html", render(flat, table, comparisons, protocol=protocols[0])
     if failure:
         raise failure
 
 
 def _evaluate_all(folders: Sequence[str], configs: Sequence[Any], data_sets: Sequence[report.DataSet],
-                  ascii_only: List[bool]) -> Iterator[report.Result]:
-    """Yields the result of each experiment on each data set. `ascii_only` gets the value of each experiment."""
+                  protocols: Sequence[str], defaults: List[str]) -> Iterator[report.Result]:
+    """Yields the result of each experiment on each data set. `defaults` gets the default protocol of each experiment.
+    """
     names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
     if len(set(names)) < len(names):
         names = list(folders)
     for name, folder, config in zip(names, folders, configs):
         path = checkpoint.find_checkpoint(os.path.join(folder, "log"))
         with Recognizer(config, path, folder) as recognizer:
-            ascii_only.append(recognizer.ascii_only)
+            defaults.append(default_protocol(recognizer))
             for data_set in data_sets:
                 yield report.evaluate_data_set(recognizer, name, data_set, options=config.eval_config, base_dir=folder,
-                                               thumbnails=len(folders) > 1)
+                                               protocol=protocols[0] if protocols else "", thumbnails=len(folders) > 1)
 
 
 def render(results: Sequence[report.Result], table: Sequence[report.Row], comparisons: Sequence[Comparison], *,
-           ascii_only: bool = True) -> str:
+           protocol: str = "benchmark") -> str:
     """Writes the page.
 
     Args:
       results: the results of all experiments.
       table: their rows.
       comparisons: the comparisons of pairs of experiments.
-      ascii_only: see `comparable`.
+      protocol: by which the words of the results are right or wrong.
 
     Returns:
       The page's text.
@@ -106,20 +111,22 @@ def render(results: Sequence[report.Result], table: Sequence[report.Row], compar
     for result in results:
         by_model.setdefault(result.experiment, []).append(result)
     for name, own in by_model.items():
-        sections += _model_sections(name, own, ascii_only)
+        sections += _model_sections(name, own, protocol)
     body = "\n".join(sections)
     return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>ASTER benchmark report</title>'
             f"<style>{_STYLE}</style></head><body>\n{body}\n</body></html>\n")
 
 
-def _model_sections(name: str, results: Sequence[report.Result], ascii_only: bool) -> List[str]:
-    words = [word for result in results for word in result.words]
+def _model_sections(name: str, results: Sequence[report.Result], protocol: str) -> List[str]:
+    words = [word for result in results for word in result.words if word.right is not None]
+    texts = functools.partial(comparable, protocol=protocol, writable=results[0].writable)
     sections = [
         f"<h2>{html.escape(name)}</h2>",
-        "<h3>Accuracy by test set</h3>",
-        _bars([(result.data_set, [word.right for word in result.words]) for result in results]),
-        "<h3>Accuracy by length of the word</h3>", _bars(_by_length(words, ascii_only)),
-        "<h3>Characters taken for others</h3>", _confusions(words, ascii_only),
+        f"<h3>Accuracy by test set (protocol {protocol})</h3>",
+        _bars([(result.data_set, [word.right for word in result.words if word.right is not None])
+               for result in results]),
+        "<h3>Accuracy by length of the word</h3>", _bars(_by_length(words, texts)),
+        "<h3>Characters taken for others</h3>", _confusions(words, texts),
         "<h3>Calibration: how often a text with this probability is right</h3>", _bars(_calibration(words))]
     for result in results:
         if result.failures:
@@ -152,25 +159,25 @@ def _bars(groups: Sequence[Tuple[str, List[bool]]]) -> str:
     return f'<svg width="{len(groups) * step + 20}" height="{height + 60}">{"".join(shapes)}</svg>'
 
 
-def _by_length(words: Sequence[report.Word], ascii_only: bool) -> List[Tuple[str, List[bool]]]:
+def _by_length(words: Sequence[report.Word], texts: Callable[[str], str]) -> List[Tuple[str, List[bool]]]:
     groups: Dict[int, List[bool]] = collections.defaultdict(list)
     for word in words:
-        groups[len(comparable(word.truth, ascii_only))].append(word.right)
+        groups[len(texts(word.truth))].append(bool(word.right))
     return [(str(length), groups[length]) for length in sorted(groups)]
 
 
 def _calibration(words: Sequence[report.Word]) -> List[Tuple[str, List[bool]]]:
     groups: List[List[bool]] = [[] for _ in range(10)]
     for word in words:
-        groups[min(int(10 * math.exp(word.score)), 9)].append(word.right)
+        groups[min(int(10 * math.exp(word.score)), 9)].append(bool(word.right))
     return [(f"{10 * i}-{10 * i + 10} %", values) for i, values in enumerate(groups)]
 
 
-def _confusions(words: Sequence[report.Word], ascii_only: bool) -> str:
+def _confusions(words: Sequence[report.Word], texts: Callable[[str], str]) -> str:
     times: Counter[Tuple[str, str]] = collections.Counter()
     for word in words:
         if not word.right:
-            pairs = align(comparable(word.truth, ascii_only), comparable(word.text, ascii_only))
+            pairs = align(texts(word.truth), texts(word.text))
             times.update(pair for pair in pairs if pair[0] != pair[1])
     return _table(["truth", "read as", "times"], [[a or "(nothing)", b or "(nothing)", count]
                                                   for (a, b), count in times.most_common(_NUM_CONFUSIONS)])

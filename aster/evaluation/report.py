@@ -8,12 +8,13 @@ import itertools
 import logging
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 from aster.compat import tf
 from aster.data.dataset import check_inputs
-from aster.evaluation.evaluator import EvaluatedSample, recognize_records
-from aster.evaluation.metrics import RecognitionMetrics, comparable, wilson
+from aster.evaluation.evaluator import EvaluatedSample, default_protocol, recognize_records
+from aster.evaluation.metrics import RecognitionMetrics, wilson, writable_characters
+from aster.evaluation.published import paper_figure
 from aster.protos import input_reader_pb2
 from aster.reading.nearest_word import nearest_word
 from aster.reading.pictures import thumbnail
@@ -22,10 +23,6 @@ from aster.reading.recognizer import Reading, Recognizer
 _log = logging.getLogger(__name__)
 NUM_FAILURES = 24  # pictures in the page
 _FIELD = "--datasets"  # for messages
-# A pattern of the file's name; what the paper reports for this test set without a lexicon; on how many words.
-_PAPER = ((r"iiit5k.*test|iiit5k(?!.*train)", 0.934, 3000), (r"svt_?p|perspective", 0.785, 645),
-          (r"svt(?!.*train)", 0.895, 647), (r"ic03(?!.*train)", 0.945, 860), (r"ic13(?!.*train)", 0.918, 1015),
-          (r"ic15(?!.*train)", 0.761, 1922), (r"cute", 0.795, 288))
 
 
 class DataSet(NamedTuple):
@@ -41,7 +38,8 @@ class Word(NamedTuple):
       truth: the true text.
       text: the text read.
       score: the text's summed log-probability.
-      right: whether the text is right, by the metric's rules.
+      right: whether the text is right, by the first protocol of the report; None where the truth has nothing that this
+        protocol compares.
       filename: the name of the image file.
       lexicon_size: words in the record's own lexicon; 0 if it has none.
       corrected: the word of this lexicon that is nearest to the text; None without a lexicon.
@@ -50,7 +48,7 @@ class Word(NamedTuple):
     truth: str
     text: str
     score: float
-    right: bool
+    right: Optional[bool]
     filename: str
     lexicon_size: int
     corrected: Optional[str]
@@ -67,6 +65,7 @@ class Result(NamedTuple):
       failures: those of the wrong texts that have the highest scores, highest first, as (Word, Reading with details).
       skipped: records that could not be used.
       preferred_words: size of the model's own word list; 0 if it has none.
+      writable: the characters that the model can write, see `metrics.comparable`.
     """
     experiment: str
     data_set: str
@@ -74,34 +73,44 @@ class Result(NamedTuple):
     failures: Tuple[Tuple[Word, Reading], ...]
     skipped: int
     preferred_words: int = 0
+    writable: FrozenSet[str] = frozenset()
 
 
 class Row(NamedTuple):
     """A row of the table: the accuracy of one model on one subset of a data set, with or without the lexicons.
+
+    Shares are None in a row without words.
 
     Attributes:
       experiment: the model's name.
       data_set: the data set's name.
       subset: "all", or which of its words these are.
       lexicon: which words the texts were limited to, or "none".
+      protocol: what of the texts was compared, a key of metrics.PROTOCOLS.
       count: words in this row.
+      empty_truths: further words, which are left out since the protocol compares nothing of their truths.
       accuracy: word accuracy, 0..1.
       low: lower end of its 95 % interval.
       high: upper end of its 95 % interval.
-      ned: mean normalized edit distance.
+      cer: character error rate, all edits divided by all characters of the truths.
+      ned: mean normalized edit distance, of the edits divided by the characters of the truth.
       paper: the accuracy without a lexicon that the ASTER paper reports for this data set, 0..1. It stands in the row
         with as many words as the paper's figure is of. If no row has so many, it stands in the data set's first row.
+        It is by the protocol "benchmark".
       paper_words: the words that the paper's figure is of.
     """
     experiment: str
     data_set: str
     subset: str
     lexicon: str
+    protocol: str
     count: int  # type: ignore[assignment]
-    accuracy: float
+    empty_truths: int
+    accuracy: Optional[float]
     low: float
     high: float
-    ned: float
+    cer: Optional[float]
+    ned: Optional[float]
     paper: Optional[float] = None
     paper_words: Optional[int] = None
 
@@ -128,6 +137,8 @@ def find_data_sets(places: Sequence[str]) -> List[DataSet]:
             if not paths:
                 raise ValueError(f"{place}: no .tfrecord file in this folder")
         for path in paths:
+            if os.path.exists(path):  # not a file of this name in the experiment folder
+                path = os.path.abspath(path)
             pattern = re.sub(r"-\d{5}-of-(\d{5})$", r"-?????-of-\1", path)
             name = re.sub(r"\.tfrecords?", "", os.path.basename(pattern).replace("-?????-of-", "-of-"))
             names.setdefault(pattern, re.sub(r"-of-\d{5}$", "", name))
@@ -156,12 +167,11 @@ def _reader_and_steps(data_set: DataSet, options: Any) -> Tuple[Any, List[Any]]:
     """The InputReader of a data set, and the steps by which a model preprocesses it."""
     reader = input_reader_pb2.InputReader(shuffle=False, num_epochs=1)
     reader.tf_record_input_reader.input_path = data_set.pattern
-    # without the configuration's text filters, so that all models get the same words, those of the literature
-    return reader, [step for step in options.data_preprocessing_steps if not step.HasField("string_filtering")]
+    return reader, list(options.data_preprocessing_steps)
 
 
 def evaluate_data_set(recognizer: Recognizer, experiment: str, data_set: DataSet, *, options: Any, base_dir: str,
-                      thumbnails: bool = False) -> Result:
+                      protocol: str = "", thumbnails: bool = False) -> Result:
     """Recognizes all words of a data set.
 
     Args:
@@ -170,6 +180,7 @@ def evaluate_data_set(recognizer: Recognizer, experiment: str, data_set: DataSet
       data_set: the data set.
       options: the model's EvalConfig message.
       base_dir: the experiment folder.
+      protocol: by which `right` of a Word is; "" stands for the model's default.
       thumbnails: whether each Word has a small picture.
 
     Returns:
@@ -183,51 +194,56 @@ def evaluate_data_set(recognizer: Recognizer, experiment: str, data_set: DataSet
     words: List[Word] = []
     failures: List[Tuple[float, int, Word, Reading]] = []  # a heap, on top of it the one with the lowest score
     order = itertools.count()  # tells failures of equal scores apart: Readings have no order
+    protocol, writable = protocol or default_protocol(recognizer), writable_characters(recognizer.charsets)
     for sample in samples:
-        word = _word(sample, recognizer.ascii_only, thumbnails)
+        word = _word(sample, protocol, writable, thumbnails)
         words.append(word)
-        if not word.right:
+        if word.right is False:
             heapq.heappush(failures, (word.score, next(order), word, sample.reading))
             if len(failures) > NUM_FAILURES:
                 heapq.heappop(failures)
     failures.sort(reverse=True, key=lambda failure: failure[:2])
     _log.info("%s: %s", data_set.name, report)
     return Result(experiment, data_set.name, tuple(words), tuple(failure[2:] for failure in failures), report.skipped,
-                  recognizer.num_preferred_words)
+                  recognizer.num_preferred_words, writable)
 
 
-def _word(sample: EvaluatedSample, ascii_only: bool, with_thumbnail: bool) -> Word:
+def _word(sample: EvaluatedSample, protocol: str, writable: FrozenSet[str], with_thumbnail: bool) -> Word:
     reading, text = sample.reading, sample.reading.text or ""
     return Word(sample.truth, text, reading.score or 0.0,
-                comparable(text, ascii_only) == comparable(sample.truth, ascii_only), sample.filename,
+                RecognitionMetrics(protocol, writable).update(text, sample.truth), sample.filename,
                 len(sample.lexicon), nearest_word(text, sample.lexicon) if sample.lexicon else None,
                 thumbnail(reading.image) if with_thumbnail and reading.image is not None else b"")
 
 
-def rows(result: Result, ascii_only: bool = True) -> List[Row]:
-    """Makes the rows of a result: for each subset one without lexicons, and one with them if the records have any.
+def rows(result: Result, protocols: Sequence[str] = ("benchmark",)) -> List[Row]:
+    """Makes the rows of a result: for each protocol and each subset one without lexicons, and one with them if the
+    records have any.
 
     Args:
       result: the Result.
-      ascii_only: see `comparable`.
+      protocols: keys of metrics.PROTOCOLS.
 
     Returns:
       The rows.
     """
+    return [row for protocol in protocols for row in _rows(result, protocol)]
+
+
+def _rows(result: Result, protocol: str) -> List[Row]:
     table = []
     none = f"none, {result.preferred_words} words preferred" if result.preferred_words else "none"
     for subset, words in _subsets(result.words):
-        table.append(_row(result, subset, none, [(word.text, word.truth) for word in words], ascii_only))
+        table.append(_row(result, subset, none, protocol, [(word.text, word.truth) for word in words]))
         with_lexicon = [word for word in words if word.corrected is not None]
         if with_lexicon:
             sizes = sorted(word.lexicon_size for word in with_lexicon)
-            table.append(_row(result, subset, f"{sizes[len(sizes) // 2]} words",
-                              [(word.corrected or "", word.truth) for word in with_lexicon], ascii_only))
-    for pattern, paper, count in _PAPER:
-        if re.search(pattern, result.data_set.lower()):
-            places = [i for i, row in enumerate(table) if row.lexicon == none and row.count == count] or [0]
-            table[places[0]] = table[places[0]]._replace(paper=paper, paper_words=count)
-            break
+            table.append(_row(result, subset, f"{sizes[len(sizes) // 2]} words", protocol,
+                              [(word.corrected or "", word.truth) for word in with_lexicon]))
+    figure = paper_figure(result.data_set) if protocol == "benchmark" else None
+    if figure:
+        places = [i for i, row in enumerate(table) if row.lexicon == none and row.count == figure.num_words] or [0]
+        table[places[0]] = table[places[0]]._replace(paper=figure.accuracy, paper_words=figure.num_words)
     return table
 
 
@@ -241,11 +257,12 @@ def _subsets(words: Sequence[Word]) -> List[Tuple[str, Sequence[Word]]]:
     return subsets
 
 
-def _row(result: Result, subset: str, lexicon: str, pairs: Sequence[Tuple[str, str]], ascii_only: bool) -> Row:
+def _row(result: Result, subset: str, lexicon: str, protocol: str, pairs: Sequence[Tuple[str, str]]) -> Row:
     """The row of (text, truth) pairs."""
-    metrics = RecognitionMetrics(ascii_only)
-    num_right = sum([metrics.update(text, truth) for text, truth in pairs])
-    summary: Dict[str, Any] = metrics.summary()
-    low, high = wilson(num_right, len(pairs))
-    return Row(result.experiment, result.data_set, subset, lexicon, summary["count"], summary["word_accuracy"], low,
-               high, summary["normalized_edit_distance"])
+    metrics = RecognitionMetrics(protocol, result.writable)
+    num_right = sum(bool(metrics.update(text, truth)) for text, truth in pairs)
+    low, high = wilson(num_right, metrics.count)
+    summary = metrics.summary()
+    return Row(result.experiment, result.data_set, subset, lexicon, protocol, metrics.count, metrics.empty_truths,
+               summary["word_accuracy"], low, high, summary["character_error_rate"],
+               summary["normalized_edit_distance"])

@@ -5,6 +5,7 @@ import json
 from typing import Any, List, Sequence
 
 from aster.evaluation.comparison import Comparison
+from aster.evaluation.metrics import PROTOCOLS
 from aster.evaluation.report import Row
 
 COMPARISON_HEAD = ["test set", "A", "B", "both right", "only A", "only B", "neither", "p (McNemar)"]
@@ -19,11 +20,19 @@ def protocol(table: Sequence[Row]) -> str:
     Returns:
       A paragraph.
     """
-    sentences = [
-        "Word accuracy is the share of words whose letters and digits are all right. Case and punctuation are "
-        "ignored. The 95 % interval is Wilson's. NED is the normalized edit distance: the edit distance divided by "
-        "the length of the truth, averaged over the words. Every row names its subset, because rows of different "
-        "subsets can't be compared."]
+    names = [name for name in PROTOCOLS if any(row.protocol == name for row in table)]
+    sentences = ["Word accuracy is the share of words of which all that the row's protocol compares is right."]
+    sentences += [f"{name}: {PROTOCOLS[name]}." for name in names]
+    if "benchmark" in names:
+        sentences.append("A truth with a letter that the model can't write is wrong in any case.")
+    if any(row.empty_truths for row in table):
+        sentences.append('Words whose truth has nothing that the protocol compares, such as "---", are left out, and '
+                         "their number follows that of the words.")
+    sentences.append(
+        "The 95 % interval is Wilson's. CER is the character error rate: all edits divided by all characters of the "
+        "truths. NED is the normalized edit distance: the edits divided by the characters of the truth, averaged over "
+        "the words; 0 is best, and it is not the 1-NED of competitions, which divides by the longer of both texts and "
+        "is best at 1. Every row names its subset, because rows of different subsets can't be compared.")
     if any(row.lexicon.endswith("words") for row in table):
         sentences.append("In rows with a lexicon, each text is replaced by the nearest word, by edit distance, of the "
                          "lexicon that its record brings.")
@@ -33,21 +42,32 @@ def protocol(table: Sequence[Row]) -> str:
     if _has_paper(table):
         sentences.append('The column "paper" is from Shi et al., PAMI 2018, without a lexicon, with the number of '
                          "words that it was measured on. Other papers use 857 or 1,095 words of IC13, 867 of IC03 "
-                         "and 1,811 or 2,077 of IC15.")
+                         "and 1,922 or 2,077 of IC15.")
     return " ".join(sentences)
 
 
 def head(table: Sequence[Row]) -> List[str]:
     """Returns the names of the columns. There is one for the paper if a row has a figure of it."""
-    return (["model", "test set", "subset", "words", "lexicon", "accuracy, %", "95 % interval", "NED"]
+    return (["model", "test set", "subset", "words", "lexicon", "protocol", "accuracy, %", "95 % interval", "CER",
+             "NED"]
             + ["paper"] * _has_paper(table))
 
 
 def cells(table: Sequence[Row]) -> List[List[str]]:
     """Returns the texts of the cells of each row."""
-    return [[row.experiment, row.data_set, row.subset, str(row.count), row.lexicon, f"{100 * row.accuracy:.1f}",
-             f"{100 * row.low:.1f} to {100 * row.high:.1f}", f"{row.ned:.4f}"] + [paper_text(row)] * _has_paper(table)
-            for row in table]
+    return [[row.experiment, row.data_set, row.subset, _count_text(row), row.lexicon, row.protocol, *_figures(row)]
+            + [paper_text(row)] * _has_paper(table) for row in table]
+
+
+def _count_text(row: Row) -> str:
+    return f"{row.count} ({row.empty_truths} left out)" if row.empty_truths else str(row.count)
+
+
+def _figures(row: Row) -> List[str]:
+    if row.accuracy is None:  # no word
+        return [""] * 4
+    return [f"{100 * row.accuracy:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}", f"{row.cer:.4f}",
+            f"{row.ned:.4f}"]
 
 
 def comparison_cells(comparisons: Sequence[Comparison]) -> List[List[str]]:

@@ -116,7 +116,8 @@ def spellings(words: Iterable[str], charset: Charset, max_characters: int) -> Di
       max_characters: the longest text that the decoder can write.
 
     Returns:
-      {text: the word that it stands for, the first of several}.
+      {text: the word that it stands for}. Of several this is the text itself, and then the first in the order of the
+      alphabet, wherever they stand.
 
     Raises:
       ValueError: a word is no string, or none can be written.
@@ -129,7 +130,9 @@ def spellings(words: Iterable[str], charset: Charset, max_characters: int) -> Di
         count += 1
         text = _spell(word, charset)
         if text and len(text) <= max_characters:
-            texts.setdefault(text, word)
+            known = texts.setdefault(text, word)
+            if known != word:
+                texts[text] = text if text in (known, word) else min(known, word)
         else:
             left_out.append(word)
     if left_out:

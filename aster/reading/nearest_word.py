@@ -12,10 +12,14 @@ def nearest_word(text: str, lexicon: Sequence[str]) -> str:
       lexicon: words.
 
     Returns:
-      The word with the smallest edit distance to the text, capitals ignored; of several equals the first. The text
-      itself if the lexicon is empty.
+      The word with the smallest edit distance to the text, capitals ignored. Of several words this is the first in the
+      order of the alphabet, and of several spellings of one the nearest. So the order of the lexicon, where the true
+      word may come first, has no influence. The text itself if the lexicon is empty.
     """
     if not lexicon:
         return text
-    text = text.lower()
-    return min(lexicon, key=lambda word: editdistance.eval(text, word.lower()))
+    lower = text.lower()
+    distances = [editdistance.eval(lower, word.lower()) for word in lexicon]
+    smallest = min(distances)
+    return min((word for word, distance in zip(lexicon, distances) if distance == smallest),
+               key=lambda word: (word.lower(), editdistance.eval(text, word), word))

@@ -14,6 +14,7 @@ from aster import eval as eval_command
 from aster.compat import tf
 from aster.config import read_config
 from aster.data.example import Sample, serialize
+from aster.data.records import find_record_files
 from aster.evaluation import evaluator, page, report, tables
 from aster.evaluation.comparison import compare, mcnemar
 from aster.evaluation.metrics import align, edit_distance, wilson
@@ -53,6 +54,28 @@ def test_find_data_sets(tmp_path):
         report.find_data_sets([str(tmp_path / "empty")])
 
 
+def test_data_sets_are_those_of_the_working_directory(tmp_path, monkeypatch):
+    """Not those of the same name in the experiment folder, where paths of a configuration are looked up first."""
+    (tmp_path / "words.tfrecord").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    data_set, = report.find_data_sets(["words.tfrecord"])
+    assert (data_set.name, data_set.pattern) == ("words", str(tmp_path / "words.tfrecord"))
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a,b", "a*", "a?\\", "a b ", "\u00e9\u6f22", "a%s{0}", "it's \"a\"", "a\nb"])
+def test_shards_in_a_folder_of_any_name(tmp_path, name):
+    for folder in name, "a1", "a":
+        (tmp_path / folder).mkdir()
+        for i in range(2):
+            with tf.python_io.TFRecordWriter(str(tmp_path / folder / f"x.tfrecord-{i:05d}-of-00002")) as writer:
+                writer.write(serialize(Sample(draw_word("x"), folder)))
+    data_set, = report.find_data_sets([str(tmp_path / name)])
+    assert data_set.name == "x"
+    for pattern in data_set.pattern, os.path.join(str(tmp_path), name, "x*-of-*"), os.path.join(name, "x*"):
+        paths = find_record_files(pattern, str(tmp_path))
+        assert paths == [str(tmp_path / name / f"x.tfrecord-{i:05d}-of-00002") for i in range(2)]
+
+
 def test_subsets_are_named():
     words = [report.Word(truth, "", 0.0, False, "", 0, None) for truth in ("a-b", "abc", "x", "longer")]
     rows = report.rows(report.Result("E", "ic13_test", tuple(words), (), 0))
@@ -64,10 +87,48 @@ def test_subsets_are_named():
 
 @pytest.mark.parametrize("name, paper", [("svt_test", 0.895), ("svt_train", None), ("own", None),
                                          ("svt_perspective_test", 0.785), ("iiit5k_test", 0.934),
-                                         ("iiit5k_train", None), ("cute80", 0.795)])
+                                         ("iiit5k_train", None), ("cute80", 0.795), ("SVT", 0.895), ("SVTP", 0.785),
+                                         ("IIIT5k_3000", 0.934), ("IIIT5K-Words", 0.934), ("ic15_2077", 0.761),
+                                         ("/a/svt.tfrecord", 0.895), ("icdar2013_test", 0.918), ("iiit5k_50", 0.934),
+                                         ("my_svt_crops", None), ("svt_rotated", None), ("svtrain", None),
+                                         ("not_ic15", None), ("ic150", None), ("persecutes", None), ("cute_cats", None),
+                                         ("perspective", None), ("svt2", None), ("ic13_blurred_test", None)])
 def test_published_figures_stand_beside_their_sets(name, paper):
     word = report.Word("a", "a", 0.0, True, "", 0, None)
     assert report.rows(report.Result("E", name, (word,), (), 0))[0].paper == paper
+
+
+def test_the_figure_of_ic15_is_of_1811_words():
+    words = (report.Word("a", "a", 0.0, True, "", 0, None),) * 1811 + (report.Word("a-b", "", 0.0, False, "", 0, None),)
+    assert [(row.count, row.paper) for row in report.rows(report.Result("E", "ic15", words, (), 0))] == [
+        (1812, None), (1811, 0.761)]
+
+
+def test_each_row_names_its_protocol():
+    words = tuple(report.Word(truth, text, 0.0, None, "", 0, None) for truth, text in [
+        ("Ab!", "ab"), ("---", "x"), ("caf\u00e9", "caf"), ("Xy", "Xy")])
+    table = report.rows(report.Result("E", "svt", words, (), 0), ["benchmark", "exact", "case_insensitive"])
+    assert [(row.protocol, row.count, row.empty_truths, round(row.accuracy, 4)) for row in table
+            if row.subset == "all"] == [("benchmark", 3, 1, 0.6667), ("exact", 4, 0, 0.25),
+                                        ("case_insensitive", 4, 0, 0.25)]
+    assert [row.paper for row in table if row.subset == "all"] == [0.895, None, None]
+    text = tables.markdown(table)
+    assert "| 3 (1 left out) | none | benchmark | 66.7 |" in text and "| 4 | none | exact | 25.0 |" in text
+    for said in "benchmark: ", "exact: ", "case_insensitive: ", "are left out", "CER", "1-NED":
+        assert said in tables.protocol(table)
+    assert "letters: " not in tables.protocol(table)
+    assert "are left out" not in tables.protocol(table[-1:]) and "benchmark" not in tables.protocol(table[-1:])
+
+
+def test_a_row_without_a_word():
+    words = (report.Word("---", "x", 0.0, None, "", 0, None),)
+    result = report.Result("E", "own", words, (), 0)
+    table = report.rows(result)
+    assert (table[0].count, table[0].empty_truths, table[0].accuracy) == (0, 1, None)
+    assert "| 0 (1 left out) | none | benchmark |  |" in tables.markdown(table)
+    assert json.loads(tables.json_table(table))["rows"][0]["accuracy"] is None
+    assert "0 (1 left out)" in page.render([result], table, [compare(result, result)])
+    assert sum(compare(result, result)[3:7]) == 0
 
 
 def test_rows_say_that_words_are_preferred():
@@ -101,8 +162,8 @@ def test_a_table_without_a_paper_has_no_column_for_it():
     word = report.Word("a", "a", 0.0, True, "", 0, None)
     table = report.rows(report.Result("E", "own", (word,), (), 0))
     lines = tables.markdown(table).splitlines()[:3]
-    assert lines[2] == "| E | own | all | 1 | none | 100.0 | 20.7 to 100.0 | 0.0000 |"
-    assert {line.count("|") for line in lines} == {9}
+    assert lines[2] == "| E | own | all | 1 | none | benchmark | 100.0 | 20.7 to 100.0 | 0.0000 | 0.0000 |"
+    assert {line.count("|") for line in lines} == {11}
     assert "95 % interval" in page.render([], table, []) and "paper" not in page.render([], table, [])
 
 

@@ -52,12 +52,12 @@ def test_svt(convert, data_dir):
                                           ("img/1.jpg", "", boxes[:1]), ("../out.jpg", "", boxes[:1])]))
     samples, output = convert("svt")
     assert [sample.text for sample in samples] == ["HOTEL", "CAFÉ", "HOTEL"]
-    assert samples[0].lexicon == ("HOTEL", "CAFÉ") and samples[2].lexicon == ()
+    assert samples[0].lexicon == ("CAFÉ", "HOTEL") and samples[2].lexicon == ()
     assert samples[0].encoded == independent_crop(photos[0], -5, 20, 60, 21, 0.05)
     assert samples[1].encoded == independent_crop(photos[0], 100, 50, 500, 30, 0.05)
     assert "5 skipped" in output and "img/gone.jpg" in output and "outside of --data_dir" in output
     lower, output = convert("svt", "--lower_case", "--check", status=1)
-    assert lower[1].text == "café" and lower[0].lexicon == ("hotel", "café")
+    assert lower[1].text == "café" and lower[0].lexicon == ("café", "hotel")
     assert "3 words were written, expected 647" in output
 
 
@@ -152,7 +152,7 @@ def test_ic15_photos(convert, data_dir):
     assert samples[0].keypoints.tolist() == [[0, 0], [40, 2], [0, 18], [40, 20]]
 
 
-@pytest.mark.parametrize("name, lexicon", [("cute80", ()), ("svt_perspective", ("HOTEL", "Bar"))])
+@pytest.mark.parametrize("name, lexicon", [("cute80", ()), ("svt_perspective", ("Bar", "HOTEL"))])
 def test_image_lists(convert, data_dir, name, lexicon):
     put(data_dir, "pics/a.jpg", encoded(kind="JPEG"))
     put(data_dir, "imagelist.txt", "pics/a.jpg HOTEL 2 HOTEL,Bar\nodd line\n")
@@ -184,7 +184,7 @@ def test_iiit5k(convert, data_dir):
         put(data_dir, name, encoded())
     io_.savemat(str(data_dir / "testdata.mat"), {"testdata": structures(
         ImgName=["test/1_1.png", "test/gone.png"], GroundTruth=["2012", "GONE"],
-        smallLexi=[cells(["2012", "PRIVATE"])] * 2, mediumLexi=[cells(["2012", "MORE", "WORDS"])] * 2)})
+        smallLexi=[cells(["PRIVATE", "2012"])] * 2, mediumLexi=[cells(["WORDS", "2012", "more"])] * 2)})
     io_.savemat(str(data_dir / "traindata.mat"), {"traindata": structures(
         ImgName=["train/2_1.png"], GroundTruth=["You"])})
     io_.savemat(str(data_dir / "trainCharBound.mat"), {"trainCharBound": structures(
@@ -192,7 +192,7 @@ def test_iiit5k(convert, data_dir):
         charBB=[np.array([[1, 2, 10, 12], [12, 2, 10, 12], [23, 2, 9, 12]])])})
     samples, output = convert("iiit5k", "--lexicon", "50")
     assert [sample[:3] for sample in samples] == [(encoded(), "2012", ("2012", "PRIVATE"))] and "gone.png" in output
-    assert convert("iiit5k", "--lexicon", "1k")[0][0].lexicon == ("2012", "MORE", "WORDS")
+    assert convert("iiit5k", "--lexicon", "1k")[0][0].lexicon == ("2012", "more", "WORDS")
     sample, = convert("iiit5k", "--split", "train")[0]
     assert sample.text == "You" and sample.keypoints.shape == (128, 2)
     np.testing.assert_allclose(sample.keypoints[[0, 63, 64, 127]], [[1, 2], [32, 2], [1, 14], [32, 14]], atol=1e-4)
@@ -448,3 +448,19 @@ def test_real_excerpts(convert, data_dir, name, folder, options):
     expected = {"svt": set(), "ic03": {"hills", "RESIDENTIAL"}, "ic13": {"4,000", "TOUBI'S", "Tiredness"},
                 "ic15": {'READER"', '"SCAN"', '"CARD', "36,000,000", "WE´RE", "CAFÉ", "Genaxis Theatre"}}[name]
     assert texts and expected <= texts
+
+
+@pytest.mark.parametrize("name, gt", [("ic13", "Challenge2_Test_Task3_GT.txt"),
+                                      ("ic15", "Challenge4_Test_Task3_GT.txt")])
+def test_word_lists_with_faults(convert, data_dir, name, gt):
+    rows = ['"good"', '"open', 'closed"', '"###"', '"first"', 'a###"b"', "plain", '"READER\\""', '"']
+    for i in range(len(rows)):
+        put(data_dir, f"word_{i}.png", encoded())
+    put(data_dir, gt, "".join(f"word_{i}.png, {row}\n" for i, row in enumerate(rows)) + 'word_4.png, "second"\n, "c"\n')
+    samples, output = convert(name)
+    assert [(sample.filename, sample.text) for sample in samples] == [
+        ("word_0.png", "good"), ("word_6.png", "plain"), ("word_7.png", 'READER"')]
+    for number in 2, 3, 6, 9, 11:
+        assert f"{gt}, line {number}: expected `name, " in output
+    assert "skipped word_3.png: its text is ###" in output
+    assert output.count("the list gives it more than one text: 'first' and 'second'") == 2

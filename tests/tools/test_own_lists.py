@@ -195,3 +195,45 @@ def test_lists_of_reports(convert, name, right):
         samples, _ = convert("folder", "--data_dir", os.path.join(folder, "images"), "--list",
                              os.path.join(folder, name), "--encoding", "gbk")
         assert [sample.text for sample in samples] == ["菜肴", "你好", "plain"]
+
+
+@pytest.mark.parametrize("name, content", [
+    ("list.tsv", "1.png\ta\n2.png\tb\n1.png\tc\n1.png\ta\n"),
+    ("list.csv", "name,text\n1.png,a\n2.png,b\n.\\1.png,c\n"),
+    ("list.jsonl", '{"name": "1.png", "text": "a"}\n{"name": "2.png", "text": "b"}\n'
+                   '{"name": "./1.png", "text": "c"}\n'),
+    ("list.json", '{"1.png": "a", "2.png": "b", "./1.png": "c"}')])
+def test_an_image_with_two_texts_is_left_out(texts_of, name, content):
+    texts, _, output = texts_of(name, content)
+    assert texts == ["b"] and "the list gives it more than one text: 'a' and 'c'" in output
+
+
+def test_an_image_that_is_listed_twice_with_one_text_stays(texts_of):
+    assert texts_of("list.tsv", "1.png\ta\n2.png\tb\n1.png\ta\n")[0] == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize("text, reason", [
+    ("a\x1b[31mb", "its text has the control character U+001B"), ("a\u2028b", "U+2028"), ("a\x85b", "U+0085"),
+    ("a\x0bb", "U+000B"), ("\u200b", "empty, but for characters that can't be seen"),
+    ("\u200b \ufeff", "can't be seen")])
+def test_a_text_that_no_image_can_show_is_left_out(texts_of, text, reason):
+    texts, _, output = texts_of("list.tsv", f"1.png\t{text}\n2.png\tb\n3.png\tक्\u200dष\n")
+    assert texts == ["b", "क्\u200dष"] and reason in output and "skipped 1.png" in output
+
+
+def test_a_word_of_a_lexicon_with_a_tab_is_no_two_words(texts_of):
+    texts, lexicons, output = texts_of("list.jsonl", '{"name": "1.png", "text": "a", "lexicon": ["a\\tb", "c"]}\n'
+                                                     '{"name": "2.png", "text": "c", "lexicon": ["a b", "c"]}\n')
+    assert texts == ["c"] and lexicons == [["a b", "c"]] and "a word of its lexicon has a tab" in output
+
+
+@pytest.mark.parametrize("name, line", [("list.tsv", "\ta"), ("list.csv", ",a"), ("list.txt", "\ta")])
+def test_a_line_without_a_name_is_named(texts_of, name, line):
+    texts, _, output = texts_of(name, lines("1.png" + line[0] + "b", line))
+    assert texts == ["b"] and f"{name}, line 2: expected name" in output
+
+
+def test_names_in_quotes_of_csv(texts_of):
+    content = lines('"1.png"\t"a"', '"2.png"\t"b"')
+    assert "list.tsv, line 1: its quotes are those of CSV" in texts_of("list.tsv", content, status=1)[2]
+    assert texts_of("list.csv", content)[0] == ["a", "b"]

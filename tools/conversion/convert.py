@@ -15,6 +15,7 @@ import os
 import sys
 import time
 import traceback
+import unicodedata
 from typing import Any, Callable, Iterable, NamedTuple, Optional
 
 import find_aster  # noqa: F401
@@ -276,12 +277,22 @@ def _name(item):
     return str(item if isinstance(item, str) else item[0])[:200]
 
 
+def _check_texts(sample):
+    """Raises ValueError if a text is empty, or has what nobody can see in an image."""
+    if all(character.isspace() or unicodedata.category(character) == "Cf" for character in sample.text):
+        raise ValueError("its text is empty" + ", but for characters that can't be seen" * bool(sample.text))
+    for character in sample.text:
+        if character != "\t" and unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+            raise ValueError(f"its text has the control character U+{ord(character):04X}")
+    if any("\t" in word for word in sample.lexicon):
+        raise ValueError("a word of its lexicon has a tab")
+
+
 def _serialize(sample, lower_case):
     """Sample -> bytes; raises ValueError unless its image decodes and it has a text."""
     from aster.data import example, image
     width, height = image.check_image(sample.encoded)
-    if not sample.text:
-        raise ValueError("its text is empty")
+    _check_texts(sample)
     if lower_case:
         sample = sample._replace(text=sample.text.lower(), lexicon=[word.lower() for word in sample.lexicon])
     return example.serialize(sample, width, height)

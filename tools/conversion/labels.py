@@ -47,7 +47,7 @@ def read(path: str, encoding: Optional[str] = None) -> List[Any]:
         items = _READERS[ending](path, lists.read_lines(path, encoding))
     else:
         raise SourceError(f"--list {path}: expected a name ending in {', '.join(sorted([*_READERS, '.json']))}")
-    return without_detection(items)
+    return lists.without_contradictions(without_detection(items))
 
 
 def without_detection(items: Sequence[Any]) -> List[Any]:
@@ -92,10 +92,10 @@ def _tabbed_items(path, lines):
     for number, line in lines[1:] if columns else lines:
         # Only a header says that there is a lexicon. With spaces, or a header of two columns, the rest is the text.
         fields = line.lstrip(" ").split(separator, 1 if columns == 2 or separator == " " else -1)
-        if len(fields) == 2 and _has_csv_quotes(fields[1]):
+        if len(fields) == 2 and (_has_csv_quotes(fields[1]) or re.fullmatch('".+"', fields[0])):
             raise SourceError(f"{path}, line {number}: its quotes are those of CSV, as Excel writes them; give the "
                               "list a name that ends in .csv")
-        if 2 <= len(fields) <= (columns or 2):
+        if 2 <= len(fields) <= (columns or 2) and fields[0].strip():
             items.append(_entry(*fields))
         else:
             items.append(lists.bad_line(path, number, line, expected=expected + _TOO_MANY * (len(fields) > 2)))
@@ -120,7 +120,7 @@ def _csv_items(path, lines):
     items: List[Any] = []
     for number, line in lines[1:] if columns else lines:
         fields = _csv_fields(line, separator)
-        if len(fields) == (columns or 2):
+        if len(fields) == (columns or 2) and fields[0].strip():
             items.append(_entry(*fields))
         else:
             expected = separator.join(["name", "text", LEXICON][:columns or 2])
@@ -142,7 +142,7 @@ def _two_columns(path, lines, separator):
     items: List[Any] = []
     for number, line in lines:
         fields = line.split(separator, 1) if others else _csv_fields(line, separator)
-        if len(fields) == 2:
+        if len(fields) == 2 and fields[0].strip():
             items.append(_entry(*fields))
             continue
         if items and not isinstance(items[-1], Skipped) and items[-1][1].count('"') % 2:

@@ -1,9 +1,10 @@
 """Reads the lists of words that data sets come with."""
 import argparse
 import codecs
+import os
 import re
 import sys
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from conversion import sources
 from conversion.convert import Skipped, SourceError
@@ -125,12 +126,16 @@ def quoted_list(path: str, encoding: Optional[str] = None) -> list:
     """
     items: List[Any] = []
     for number, line in read_lines(path, encoding, or_latin_1=True):
-        name, comma, text = line.partition(",")
-        text = text.strip()
-        if comma and len(text) >= 2 and text[0] == text[-1] == '"':
-            text = unescape(text[1:-1])
-        items.append((name.strip(), text) if comma else bad_line(path, number, line, expected='`name, "text"`'))
-    return items
+        name, _, text = line.partition(",")
+        name, text = name.strip(), text.strip()
+        quotes = text.startswith('"') + text.endswith('"') if len(text) > 1 else text.count('"')
+        if not name or "," not in line or quotes == 1:  # a quote at one end only
+            items.append(bad_line(path, number, line, expected='`name, "text"`'))
+            continue
+        text = unescape(text[1:-1]) if quotes else text
+        items.append((name, text) if text != "###" else
+                     Skipped(name, "its text is ###, which says that nobody can read it"))
+    return without_contradictions(items)
 
 
 def read_pairs(path: str, encoding: Optional[str] = None) -> list:
@@ -147,7 +152,7 @@ def read_pairs(path: str, encoding: Optional[str] = None) -> list:
     for number, line in read_lines(path, encoding):
         name, space, text = line.lstrip().partition(" ")
         items.append((name, text) if space else bad_line(path, number, line, expected="`path text`"))
-    return items
+    return without_contradictions(items)
 
 
 def image_list(path: str, encoding: Optional[str] = None) -> list:
@@ -166,8 +171,33 @@ def image_list(path: str, encoding: Optional[str] = None) -> list:
         if len(fields) < 4 or not fields[-2].isdigit():
             items.append(bad_line(path, number, line, expected="`path text lexicon_length word,word,...`"))
             continue
-        items.append((fields[0], " ".join(fields[1:-2]), [word for word in fields[-1].split(",") if word]))
-    return items
+        lexicon = sources.alphabetical(word for word in fields[-1].split(",") if word)
+        items.append((fields[0], " ".join(fields[1:-2]), lexicon))
+    return without_contradictions(items)
+
+
+def without_contradictions(items: Sequence[Any]) -> List[Any]:
+    """Leaves out images that a list names twice with different texts, since at most one of them is right.
+
+    Args:
+      items: (image name, text, ...), or Skipped.
+
+    Returns:
+      The items, with Skipped in place of such ones. An image that is there twice with the same text stays so.
+    """
+    texts: Dict[str, List[str]] = {}
+    for item in items:
+        if not isinstance(item, Skipped):
+            known = texts.setdefault(os.path.normpath(item[0].replace("\\", "/")), [])
+            known += [item[1]] * (item[1] not in known)
+    kept = []
+    for item in items:
+        if not isinstance(item, Skipped):
+            known = texts[os.path.normpath(item[0].replace("\\", "/"))]
+            if len(known) > 1:
+                item = Skipped(item[0], "the list gives it more than one text", f": {known[0]!r} and {known[1]!r}")
+        kept.append(item)
+    return kept
 
 
 def filtered(items: Sequence, keep: Callable[[str], bool]) -> list:

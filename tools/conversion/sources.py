@@ -2,7 +2,7 @@
 import functools
 import io
 import os
-from typing import Iterator, List
+from typing import Iterable, Iterator, List
 from xml.etree.ElementTree import Element
 
 from conversion.convert import SourceError
@@ -35,7 +35,7 @@ def _folder_inside(data_dir, folder):
     root = os.path.realpath(data_dir).rstrip(os.sep)
     path = os.path.realpath(os.path.join(root, folder))
     if path != root and not path.startswith(root + os.sep):
-        raise ValueError("names a file outside of --data_dir")
+        raise ValueError("names a file outside of --data_dir; names must lead to files in this folder")
     return path
 
 
@@ -136,6 +136,18 @@ def read_xml(path: str) -> Element:
         raise SourceError(f"{path} is no XML: {error}") from error
 
 
+def alphabetical(words: Iterable[str]) -> List[str]:
+    """Sorts a lexicon, so that nothing in its order tells which word is the right one.
+
+    Args:
+      words: the words. Published sets often have the right one first.
+
+    Returns:
+      The words in alphabetical order, case ignored.
+    """
+    return sorted(words, key=lambda word: (word.lower(), word))
+
+
 def tagged_images(path: str) -> List[tuple]:
     """Reads the XML file of SVT or IC03.
 
@@ -159,7 +171,7 @@ def tagged_images(path: str) -> List[tuple]:
                 except (TypeError, ValueError):
                     sides.append(float("nan"))
             words.append(tuple(sides) + ((rectangle.findtext("tag") or "").strip(),))
-        lexicon = [word for word in (node.findtext("lex") or "").split(",") if word]
+        lexicon = alphabetical(word for word in (node.findtext("lex") or "").split(",") if word)
         images.append(((node.findtext("imageName") or "").strip(), lexicon, words))
     return images
 
