@@ -23,6 +23,18 @@ def find_file(path: str, base_dir: Optional[str] = None) -> str:
     return beside if os.path.exists(beside) else path
 
 
+def module_folders(base_dir: Optional[str]) -> List[str]:
+    """Returns where modules that a configuration names are looked up before Python's path: by the rule of `find_file`.
+
+    Args:
+      base_dir: the experiment folder, if there is one.
+
+    Returns:
+      Absolute paths.
+    """
+    return [os.path.abspath(base_dir), os.getcwd()] if base_dir else []
+
+
 def read_text(path: str, what: str) -> str:
     """Reads a UTF-8 text file, with or without a byte order mark.
 

@@ -109,9 +109,9 @@ def find_record_files(input_path: str, base_dir: Optional[str] = None, field: st
     """
     if not input_path.strip(" ,"):
         raise ValueError(f"{field} is empty; it must name a TFRecord file")
-    # A path that exists is meant as it is, even if it contains a comma or a star.
-    whole = find_file(input_path, base_dir)
-    names = [whole] if os.path.exists(whole) else [name.strip() for name in input_path.split(",")]
+    # A path that exists is meant as it is, even if it contains a comma.
+    is_one = os.path.exists(find_file(input_path, base_dir))
+    names = [input_path] if is_one else [name.strip() for name in input_path.split(",")]
     paths = []
     for name in filter(None, names):
         matches = _find_matches(name, base_dir)
@@ -126,10 +126,12 @@ def find_record_files(input_path: str, base_dir: Optional[str] = None, field: st
 
 def _find_matches(name: str, base_dir: Optional[str]) -> List[str]:
     """The file of a name, or the files that match a pattern, by the same rule as files.find_file."""
-    path = find_file(name, base_dir)
-    if os.path.exists(path):
-        return [path]
-    return sorted(glob.glob(os.path.join(glob.escape(base_dir or ""), name))) or sorted(glob.glob(name))
+    beside, beside_pattern = os.path.join(base_dir or "", name), os.path.join(glob.escape(base_dir or ""), name)
+    for path, pattern in (beside, beside_pattern), (name, name):
+        matches = [path] if os.path.exists(path) else sorted(glob.glob(pattern))
+        if matches:
+            return matches
+    return []
 
 
 def _check_record_file(path, field):
