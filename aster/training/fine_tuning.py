@@ -53,7 +53,7 @@ def start_from(session: Any, path: str, model: RecognitionModel) -> None:
               "; these variables are not in it, and start anew: " + ", ".join(left_out) if left_out else "")
     if stored is None and left_out:
         _log.warning("%s: its character sets are not stored, so what its decoders know of common characters can't be "
-                     "carried over; if you know them, write them to %s (docs/configuration.md, Character sets)",
+                     "carried over; if you know them, write them to %s (docs/configuration.md has its form)",
                      path, character_sets.path_beside(path))
 
 
