@@ -2,8 +2,9 @@
 import contextlib
 import logging
 import os
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from aster import character_sets
 from aster.checkpoint_files import (
     OPTIMIZER,
     CheckpointError,
@@ -34,9 +35,9 @@ def find_checkpoint(path: str, base_dir: Optional[str] = None) -> str:
     Raises:
       CheckpointError: there is none.
     """
-    if base_dir is not None:
-        file_or_folder = find_file(path, base_dir)
-        path = file_or_folder if os.path.exists(file_or_folder) else find_file(path + ".index", base_dir)
+    if base_dir is not None:  # a file beside the experiment comes before a folder elsewhere
+        beside = os.path.join(base_dir, path)
+        path = beside if os.path.isdir(beside) or exists(beside) else find_file(path, base_dir)
     if os.path.isdir(path):
         paths = list_checkpoints(path)
         if not paths:
@@ -154,7 +155,8 @@ def warm_start(session: Any, path: str, variables: Sequence[Any]) -> List[str]:
     return sorted(v.op.name for v in variables if v.op.name not in restored)
 
 
-def resume(session: Any, log_dir: str, variables: Sequence[Any]) -> Optional[str]:
+def resume(session: Any, log_dir: str, variables: Sequence[Any],
+           characters: Optional[Mapping[str, str]] = None) -> Optional[str]:
     """Restores variables from the newest checkpoint in a folder that is whole.
 
     The model's variables must be in it. Those of the optimizer may be missing, because it may be another optimizer
@@ -164,17 +166,19 @@ def resume(session: Any, log_dir: str, variables: Sequence[Any]) -> Optional[str
       session: a session of the variables' graph.
       log_dir: the folder.
       variables: the model's and the optimizer's variables, and the global step.
+      characters: the character sets of the configuration, {name of a predictor: its characters}.
 
     Returns:
       The checkpoint's path; None if the folder has no checkpoint.
 
     Raises:
-      CheckpointError: the checkpoint is of another model, or all are damaged.
+      CheckpointError: the checkpoint is of another model or has other character sets, or all are damaged.
     """
     damaged, without_optimizer = None, None
     for path in reversed(list_checkpoints(log_dir)):
         if without_optimizer and not exists(optimizer_path(path)):
             break  # an older one would be no better
+        character_sets.check(path, characters or {})
         try:
             _restore_model(session, path, variables)
         except DamagedCheckpoint as error:
@@ -244,11 +248,14 @@ def is_optimizer_state(variable: Any) -> bool:
 
 
 def _restore(session: Any, reader: Reader, named: Dict[str, Any]) -> None:
-    """Restores {name in the checkpoint: variable}. Values are fed to the initializers, so that the graph doesn't grow.
-    """
-    values = [(variable.initializer, reader.read(name)) for name, variable in named.items()]
-    session.run([initializer for initializer, _ in values],
-                {initializer.inputs[1]: value for initializer, value in values})
+    """Restores {name in the checkpoint: variable}."""
+    assign(session, [(variable, reader.read(name)) for name, variable in named.items()])
+
+
+def assign(session: Any, values: Sequence[Tuple[Any, Any]]) -> None:
+    """Gives values to variables, pairs of both. They are fed to the initializers, so that the graph doesn't grow."""
+    session.run([variable.initializer for variable, _ in values],
+                {variable.initializer.inputs[1]: value for variable, value in values})
 
 
 def _average_name(name: str, shapes: Dict[str, List[int]]) -> str:

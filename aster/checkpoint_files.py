@@ -16,8 +16,9 @@ _log = logging.getLogger(__name__)
 
 MODEL = "model.ckpt"
 OPTIMIZER = "optimizer.ckpt"
+CHARACTERS = ".characters.json"  # follows the path of a checkpoint; see character_sets.py
 STATE = "checkpoint"  # TensorFlow's name of the file that lists the checkpoints of a folder
-_PART = re.compile(r"\.(index|meta|data-[0-9]{5}-of-[0-9]{5})$")
+_PART = re.compile(r"\.(index|meta|data-[0-9]{5}-of-[0-9]{5}|characters\.json)$")
 _INDEX = re.compile(r"(.+)-([0-9]+)\.index", re.DOTALL)
 _INDEX_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # the last bytes of LevelDB's tables
 # TensorFlow takes the path that it reads for a pattern, and one with a colon for a file of another machine. The last

@@ -9,11 +9,14 @@ import os
 import sys
 import traceback
 from importlib.machinery import PathFinder
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Set
 
 from aster.compat import tf, without_autograph
 from aster.errors import cause
+from aster.files import module_folders
 from aster.protos import custom_pb2
+
+_imported_here: Set[str] = set()  # names of modules that a configuration was the first to import
 
 # Beginnings of the paths of code that is ours or Python's.
 _NOT_THE_USERS = tuple(os.path.join(os.path.dirname(os.path.abspath(path)), "")
@@ -26,7 +29,8 @@ def build(config: custom_pb2.Custom, base_dir: Optional[str] = None, **extra_arg
 
     Args:
       config: names the function and its arguments.
-      base_dir: the experiment folder. The function's module is looked up there first, then as Python imports.
+      base_dir: the experiment folder. The function's module is looked up there first, then in the working
+        directory, then as Python imports.
       extra_arguments: go to the function too.
 
     Returns:
@@ -143,28 +147,33 @@ def _place_of_function(function: Callable) -> str:
 def _import_function(factory, base_dir):
     module_name, _, function_name = factory.partition(":")
     with _first_on_path(base_dir):
-        _unload_other_experiments_module(module_name.partition(".")[0], base_dir)
+        name = module_name.partition(".")[0]
+        _unload_other_experiments_module(name, base_dir)
+        if name not in sys.modules:
+            _imported_here.add(name)
         module = importlib.import_module(module_name)
     return getattr(module, function_name)
 
 
-def _unload_other_experiments_module(name, folder):
-    """Python keeps modules by name: that of another experiment must not stand for the one in `folder`."""
-    if not folder or name not in sys.modules:
+def _unload_other_experiments_module(name, base_dir):
+    """Python keeps modules by name: that of another experiment must not stand for the one that is found now."""
+    if not base_dir or name not in sys.modules:
         return
-    spec = PathFinder.find_spec(name, [os.path.abspath(folder)])
-    if spec is not None and spec.origin != getattr(sys.modules[name], "__file__", None):
+    loaded = getattr(sys.modules[name], "__file__", None)
+    spec = PathFinder.find_spec(name, [os.path.abspath(base_dir)])
+    if spec is None and name in _imported_here:
+        spec = PathFinder.find_spec(name, module_folders(base_dir) + sys.path)
+    if spec is not None and spec.origin != loaded:
         for key in [key for key in sys.modules if key == name or key.startswith(name + ".")]:
             del sys.modules[key]
 
 
 @contextlib.contextmanager
-def _first_on_path(folder):
-    if not folder:
-        yield
-        return
-    sys.path.insert(0, os.path.abspath(folder))
+def _first_on_path(base_dir):
+    folders = module_folders(base_dir)
+    sys.path[:0] = folders
     try:
         yield
     finally:
-        sys.path.remove(os.path.abspath(folder))
+        for folder in folders:
+            sys.path.remove(folder)

@@ -42,6 +42,16 @@ def find_matches(pattern: str, recursive: bool = False) -> List[str]:
         rest = os.path.join(os.path.basename(folder), rest)
         folder = os.path.dirname(folder)
     return sorted(glob.glob(os.path.join(glob.escape(folder), rest), recursive=recursive))
+def module_folders(base_dir: Optional[str]) -> List[str]:
+    """Returns where modules that a configuration names are looked up before Python's path: by the rule of `find_file`.
+
+    Args:
+      base_dir: the experiment folder, if there is one.
+
+    Returns:
+      Absolute paths.
+    """
+    return [os.path.abspath(base_dir), os.getcwd()] if base_dir else []
 
 
 def read_text(path: str, what: str) -> str:

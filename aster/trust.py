@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional
 from google.protobuf.message import Message
 
 from aster.config import walk
+from aster.files import module_folders
 from aster.protos import custom_pb2
 
 
@@ -50,7 +51,7 @@ def _is_in_working_directory(folder: str) -> bool:
 def _find(name: str, exp_dir: str) -> List[str]:
     """The places where custom.py, that is Python, would find a module or package."""
     try:
-        return _places(PathFinder.find_spec(name, [os.path.abspath(exp_dir)] + sys.path)
+        return _places(PathFinder.find_spec(name, module_folders(exp_dir) + sys.path)
                        or importlib.util.find_spec(name))
     except ValueError:  # it is loaded, and does not know where from
         return ["loaded already"]

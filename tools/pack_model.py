@@ -21,7 +21,7 @@ import quiet_tensorflow  # noqa: F401
 from google.protobuf import message
 from short_prototxt import short_prototxt
 
-from aster import checkpoint, command
+from aster import character_sets, checkpoint, command
 from aster.compat import session_config, tf
 from aster.config import CONFIG_IN_EXP_DIR, read_config
 from aster.data.preprocess import preprocessed_shape
@@ -59,7 +59,8 @@ def main():
         copy_text_files(config, exp_dir, folder, copied={})
         command.write_text(os.path.join(folder, CONFIG_IN_EXP_DIR),
                            lambda stream: stream.write(FIRST_LINE + short_prototxt(config)))
-        saved = save(parameters, os.path.join(folder, "log"), sum(map(checkpoint.global_step, paths)))
+        saved = save(parameters, os.path.join(folder, "log"), sum(map(checkpoint.global_step, paths)),
+                     build_model(config.model, folder).characters)
     saved = os.path.join(output_dir, "log", os.path.basename(saved))
     for old in checkpoint.list_checkpoints(os.path.dirname(saved)):  # of earlier runs of this tool
         if old != saved:
@@ -123,7 +124,9 @@ def read_parameters(config: message.Message, path: str, exp_dir: str) -> Dict[st
     """
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         shape = preprocessed_shape(config.eval_config.data_preprocessing_steps, exp_dir)
-        build_model(config.model, exp_dir).recognize(tf.placeholder(tf.float32, [1] + shape))
+        model = build_model(config.model, exp_dir)
+        character_sets.check(path, model.characters)
+        model.recognize(tf.placeholder(tf.float32, [1] + shape))
         variables = tf.global_variables()
         checkpoint.restore(session, path, variables, use_moving_averages=config.eval_config.use_moving_averages)
         return {variable.op.name: array for variable, array in zip(variables, session.run(variables))}
@@ -173,13 +176,14 @@ def copy_text_files(config: Any, exp_dir: str, output_dir: str, *, copied: Dict[
                 copy_text_files(inner, exp_dir, output_dir, copied=copied)
 
 
-def save(parameters: Dict[str, np.ndarray], folder: str, step: int) -> str:
+def save(parameters: Dict[str, np.ndarray], folder: str, step: int, characters: Dict[str, str]) -> str:
     """Writes a checkpoint.
 
     Args:
       parameters: {name: array}.
       folder: where to write.
       step: the global step that the checkpoint shall have.
+      characters: the character sets, {name of a predictor: its characters}.
 
     Returns:
       The path of the checkpoint, without the endings of its files.
@@ -190,6 +194,8 @@ def save(parameters: Dict[str, np.ndarray], folder: str, step: int) -> str:
         session.run(tf.global_variables_initializer())
         path = tf.train.Saver(variables).save(session, os.path.join(folder, f"model.ckpt-{step}"),
                                               write_meta_graph=False, write_state=False)
+    command.write_text(character_sets.path_beside(path),
+                       lambda stream: stream.write(character_sets.to_text(characters)))
     # TensorFlow would write where the folder is on this machine.
     command.write_text(os.path.join(folder, "checkpoint"), lambda stream: stream.write(
         f'model_checkpoint_path: "{os.path.basename(path)}"\n'))

@@ -26,7 +26,13 @@ folder. `experiments/` has examples to start from.
   file, line and field.
 - **Paths.** A relative path is looked up in the experiment folder first, then in the working directory.
 - **Characters.** Name them once, in the `character_set` of the model. Label maps and text filters use it unless they
-  name their own.
+  name their own. A `text_file` has one character in each line, or all of them in one line; dictionaries of PaddleOCR
+  and MMOCR work. Texts and characters are compared in NFC. Characters that are equal in NFC are one character, and the
+  log names them.
+- **Characters of a checkpoint.** Beside each checkpoint, `model.ckpt-N.characters.json` has the characters of each
+  predictor, in the order of their labels. Every command compares them with the configuration's, and stops if they
+  differ. Checkpoints of version 0.1 and of the published system have no such file and are not compared. If you know
+  their characters, you can write the file: `{"Forward": "0123...", "Backward": "0123..."}`.
 - **Changes on the command line.** `--set 'train_config { num_steps: 100 }'` changes the fields that it names, for
   train, eval, demo and export. You may give `--set` as often as you like; a later one wins. A repeated field that it
   names, such as `batch_size`, `predictor` or `data_augmentation_options`, replaces the whole list of the file. Of

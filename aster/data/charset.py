@@ -4,6 +4,8 @@ Label 0 is start, label 1 is end, and the characters follow in the order of the
 set. A character is one Unicode code point of NFC-normalized text, so that a
 letter typed with a combining accent equals the same letter in one code point.
 """
+import functools
+import logging
 import string
 import unicodedata
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
@@ -13,6 +15,11 @@ import numpy as np
 from aster.compat import tf
 from aster.errors import shortened
 from aster.files import find_file, read_text
+
+_log = logging.getLogger(__name__)
+_MAX_LISTED = 100  # of what a message names
+
+Entries = List[Tuple[str, str]]  # the place of each for messages, and what stands there
 
 START_LABEL = 0
 END_LABEL = 1
@@ -33,6 +40,8 @@ def normalize(text: str) -> str:
 def load_characters(character_set: Any, base_dir: Optional[str] = None) -> Tuple[str, ...]:
     """Reads the characters of a CharacterSet message.
 
+    The log says which entries are equal in NFC, and are therefore one character; and which ones NFC splits.
+
     Args:
       character_set: a CharacterSet message (protos/label_map.proto).
       base_dir: the experiment folder. A relative `text_file` is looked up there first, then in the working directory.
@@ -41,8 +50,8 @@ def load_characters(character_set: Any, base_dir: Optional[str] = None) -> Tuple
       The characters in the order of their labels.
 
     Raises:
-      ValueError: the set is not given, can't be read or is empty, or one of its entries is not one new character. The
-        message names the file and the line, or the field and the entry.
+      ValueError: the set is not given, can't be read or is empty, or some of its entries are no characters. The message
+        names the file and all such lines, or the field and all such entries.
     """
     source = character_set.WhichOneof("source_oneof")
     if source is None:
@@ -50,41 +59,75 @@ def load_characters(character_set: Any, base_dir: Optional[str] = None) -> Tuple
     if source == "built_in_set":
         return tuple(_BUILT_IN_SETS[character_set.built_in_set])
     if source == "text_string":
-        entries = character_set.text_string.split()
-        return _check_characters([(f"character_set.text_string, entry {number}", entry)
-                                  for number, entry in enumerate(entries, 1)], "character_set.text_string")
+        words = character_set.text_string.split()
+        if len(words) == 1:
+            words = list(normalize(words[0]))
+        return _unite([(f"entry {number}", word) for number, word in enumerate(words, 1)], "character_set.text_string")
     path = find_file(character_set.text_file, base_dir)
     try:
         text = read_text(path, "the character set")
     except ValueError as error:
         raise ValueError(f"{error}; character_set.text_file must name a UTF-8 file with one character per "
                          "line") from error
+    return _unite(_read_lines(text), path)
+
+
+def _read_lines(text: str) -> Entries:
+    """The entries of a file with one character a line, or with all of them in one line."""
+    text = text.replace("\r\n", "\n")
     # str.splitlines would also split at characters such as U+2028, which a character set may contain.
-    lines = [_strip_line(line) for line in text.split("\n")]
-    return _check_characters([(f"{path}, line {number}", line) for number, line in enumerate(lines, 1) if line], path)
+    lines = [(number, line) for number, line in enumerate(text.split("\n" if "\n" in text else "\r"), 1) if line]
+    if len(lines) == 1 and len(normalize(lines[0][1].strip())) > 1:
+        number, line = lines[0]
+        words = line.split()
+        one_each = all(len(normalize(word)) == 1 for word in words)  # otherwise a space is one of the characters
+        return [(f"line {number}", character) for character in (words if one_each else normalize(line))]
+    # white space around the character of a line is none of it; a lone space is a character itself
+    return [(f"line {number}", line.strip() or line) for number, line in lines]
 
 
-def _strip_line(line):
-    """Removes the white space around the character of a line; a lone space is a character itself."""
-    line = line[:-1] if line.endswith("\r") else line
-    return line.strip() or line
-
-
-def _check_characters(entries, source):
-    """[(place, entry)] -> characters. Raises ValueError unless each entry is one character and comes once."""
-    place_of: Dict[str, str] = {}  # keeps the order of the set, also on Python 3.6
+def _unite(entries: Entries, source: str) -> Tuple[str, ...]:
+    """The characters of entries, each of them once. Raises ValueError if there are none, or entries that are none."""
+    entry_of: Dict[str, str] = {}  # keeps the order of the set, also on Python 3.6
+    wrong, equal, split = [], [], []
     for place, entry in entries:
-        character = normalize(entry)
-        if len(character) != 1:
-            raise ValueError(f"{place}: expected one character, found {shortened(entry)!r} ({len(character)} code "
-                             "points); write one character per line of a text_file, or per word of a text_string")
-        if character in place_of:
-            raise ValueError(f"{place}: the character {character!r} is there already ({place_of[character]}); "
-                             "leave one of them out")
-        place_of[character] = place
-    if not place_of:
+        parts = normalize(entry)
+        if len(parts) > 1:
+            # a letter with marks that no code point has in one
+            if len(entry) > 1 and not all(unicodedata.category(part)[0] in "MC" for part in parts[1:]):
+                wrong.append(f"{place}: {shortened(entry)!r} ({len(parts)} code points)")
+                continue
+            split.append(f"{_code_points(entry)} {entry!r} into {_code_points(parts)}")
+        elif parts in entry_of:
+            first = entry_of[parts]
+            equal.append(f"{_code_points(entry)} {parts!r} "
+                         + ("twice" if entry == first else f"with {_code_points(first)}"))
+        for part in parts:
+            entry_of.setdefault(part, entry)
+    if wrong:
+        raise ValueError(f"{source}, {_shorten(wrong, '; ')}: expected one character each; write one character per "
+                         "line of a text_file, or per word of a text_string")
+    if not entry_of:
         raise ValueError(f"{source}: the character set is empty")
-    return tuple(place_of)
+    if equal:
+        _warn_once(f"{source}: characters that are equal in NFC are one character: {_shorten(equal, ', ')}")
+    if split:
+        _warn_once(f"{source}: NFC splits some characters, whose parts are read one by one: {_shorten(split, ', ')}")
+    return tuple(entry_of)
+
+
+def _code_points(text: str) -> str:
+    return " ".join(f"U+{ord(character):04X}" for character in text)
+
+
+def _shorten(items: List[str], separator: str) -> str:
+    more = f"{separator}and {len(items) - _MAX_LISTED} more" if len(items) > _MAX_LISTED else ""
+    return separator.join(items[:_MAX_LISTED]) + more
+
+
+@functools.lru_cache(maxsize=None)
+def _warn_once(text: str) -> None:
+    _log.warning("%s", text)  # every predictor and filter of a configuration reads the file
 
 
 class Charset:

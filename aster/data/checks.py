@@ -5,6 +5,7 @@ from typing import Any, Callable, Counter, List, Optional, Sequence, Set
 
 from aster.data import example, records
 from aster.data.charset import Charset
+from aster.data.filtering import report_filtering
 from aster.data.image import decode_image
 from aster.data.preprocess import text_preprocessor
 from aster.data.readers import OpenFile, find_files, named_readers
@@ -17,7 +18,7 @@ _OPEN_FILES = 16  # at a time, so that the texts come from many files
 def check_inputs(readers: Sequence[Any], steps: Sequence[Any] = (), charsets: Sequence[Charset] = (), *,
                  base_dir: Optional[str] = None, field: str = "train_input_reader", is_training: bool = True,
                  max_characters: Optional[int] = None, needs_keypoints: bool = False) -> Counter[str]:
-    """Looks at the data, and logs which characters the charsets lack and how many texts are too long.
+    """Looks at the data, and logs which characters are filtered out or unknown, and how many texts are too long.
 
     It reads the texts of the first records of each reader, and goes on until one of them has an image that can be
     decoded.
@@ -28,8 +29,9 @@ def check_inputs(readers: Sequence[Any], steps: Sequence[Any] = (), charsets: Se
       charsets: the Charset of each decoder.
       base_dir: the experiment folder, in which relative paths are looked up first.
       field: the configuration's name of the readers, for messages.
-      is_training: True counts every character that a charset lacks. False counts only letters and digits that a charset
-        has neither in upper nor in lower case, because evaluation compares nothing else.
+      is_training: True logs what string_filtering takes out, and counts every character that a charset lacks. False
+        counts only letters and digits that a charset has neither in upper nor in lower case, because evaluation
+        compares nothing else.
       max_characters: length of the longest text that the model can learn; None: any.
       needs_keypoints: True logs how many records have no key points, which keypoint_supervision needs.
 
@@ -44,6 +46,9 @@ def check_inputs(readers: Sequence[Any], steps: Sequence[Any] = (), charsets: Se
     unknown: Counter[str] = collections.Counter()
     for name, reader in named_readers(readers, field):
         samples = _first_samples(find_files(reader, base_dir, name), name)
+        if is_training:
+            report_filtering(name, [sample.text for sample in samples], steps, base_dir=base_dir,
+                             is_sample=len(samples) >= _MAX_TEXTS)
         texts = [preprocess_text(sample.text) for sample in samples]
         if needs_keypoints:
             _report_missing_keypoints(name, samples)

@@ -1,5 +1,5 @@
 """Does the PreprocessingSteps of a configuration, in their order, to images and to texts."""
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, FrozenSet, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from aster.compat import tf
 from aster.data.charset import load_characters
@@ -63,14 +63,41 @@ def text_preprocessor(steps: Sequence[Any], base_dir: Optional[str] = None) -> C
     Raises:
       ValueError: a step can't be done. The message tells its number and name.
     """
-    filters = [(frozenset(_call(place, load_characters, config.include_charset, base_dir)), config.lower_case)
-               for place, name, config in _named_steps(steps) if name == "string_filtering"]
+    filters = text_filters(steps, base_dir)
 
     def preprocess(text: str) -> str:
-        for characters, lower_case in filters:
-            text = filter_text(text, characters, lower_case)
+        for text_filter in filters:
+            text = text_filter.apply(text)
         return text
     return preprocess
+
+
+class TextFilter(NamedTuple):
+    """A string_filtering: its index among the steps, the characters that it keeps, whether it lower-cases first."""
+    step: int
+    characters: FrozenSet[str]
+    lower_case: bool
+
+    def apply(self, text: str) -> str:
+        """Returns what the filter leaves of a text."""
+        return filter_text(text, self.characters, self.lower_case)
+
+
+def text_filters(steps: Sequence[Any], base_dir: Optional[str] = None) -> List[TextFilter]:
+    """Makes the filters of texts among steps.
+
+    Args:
+      steps: PreprocessingStep messages.
+      base_dir: the experiment folder, in which the files of character sets are looked up first.
+
+    Returns:
+      A TextFilter for each string_filtering, in the order of the steps.
+
+    Raises:
+      ValueError: a step can't be done. The message tells its number and name.
+    """
+    return [TextFilter(i, frozenset(_call(place, load_characters, config.include_charset, base_dir)), config.lower_case)
+            for i, (place, name, config) in enumerate(_named_steps(steps)) if name == "string_filtering"]
 
 
 def filter_text(text: str, characters: Any = (), lower_case: bool = False) -> str:

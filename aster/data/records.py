@@ -126,10 +126,11 @@ def find_record_files(input_path: str, base_dir: Optional[str] = None, field: st
 
 def _find_matches(name: str, base_dir: Optional[str]) -> List[str]:
     """The file of a name, or the files that match a pattern, by the same rule as files.find_file."""
-    path = find_file(name, base_dir)
-    if os.path.exists(path):
-        return [path]
-    return find_matches(os.path.join(base_dir or "", name)) or find_matches(name)
+    for path in os.path.join(base_dir or "", name), name:
+        matches = [path] if os.path.exists(path) else find_matches(path)
+        if matches:
+            return matches
+    return []
 
 
 def _check_record_file(path, field):

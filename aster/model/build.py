@@ -146,6 +146,8 @@ def _custom_decoder(config, name, num_labels, base_dir):
             raise ValueError(f"factory {config.custom.factory!r} must return a decoder, but {decoder} has no {member}; "
                              "docs/extending.md shows one")
         members[member] = custom.naming_factory(config.custom.factory, value) if callable(value) else value
+    if hasattr(decoder, "label_axes"):  # optional
+        members["label_axes"] = custom.naming_factory(config.custom.factory, decoder.label_axes)
     return types.SimpleNamespace(**members)
 
 

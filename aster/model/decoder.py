@@ -1,5 +1,5 @@
 """The attention decoder: feature sequences -> labels (ASTER section 3.2.2)."""
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from aster.c_ops import ops
 from aster.compat import num_gpus, tf
@@ -89,6 +89,21 @@ class AttentionDecoder:
         """Characters of the longest text that fits; its end label takes a step too."""
         return self._max_num_steps - 1
 
+    def label_axes(self) -> Dict[str, int]:
+        """Tells where labels have parameters of their own, so that these can follow their characters to other labels.
+
+        Returns:
+          {name of a variable: its axis that begins with one place for each label}.
+        """
+        scope = "/".join(filter(None, (self.name, "Predictor", "decoder")))
+        kernels = {f"{scope}/{self._wrapper}/{kernel}": 0 for kernel in self._cell.INPUT_KERNELS}
+        return dict(kernels, **{f"{scope}/dense/kernel": 1, f"{scope}/dense/bias": 0})
+
+    @property
+    def _wrapper(self):
+        """The published name of the scope of cell and attention."""
+        return "sync_attention_wrapper" if self._sync else "attention_wrapper"
+
     def teacher_force(self, sequences: List[tf.Tensor], labels: tf.Tensor, lengths: tf.Tensor) -> TeacherForced:
         """Makes the pass for training: the input of each step is the true label of the step before.
 
@@ -166,12 +181,11 @@ class AttentionDecoder:
         memories = sequences if self._multi_attention else [tf.concat(sequences, 1)]
         units, glimpse_size = self._num_attention_units, sum(layers.static_size(m, 2) for m in memories)
         suffixes = [""] + [f"_{i}" for i in range(1, len(memories))]
-        wrapper = "sync_attention_wrapper" if self._sync else "attention_wrapper"
         with tf.variable_scope(self.name), tf.variable_scope("Predictor"):
             keys = [attention.keys(memory, units, "memory_layer" + suffix)
                     for memory, suffix in zip(memories, suffixes)]
             with tf.variable_scope("decoder"):
-                with tf.variable_scope(wrapper):
+                with tf.variable_scope(self._wrapper):
                     kernels = [attention.weights(self._cell.num_units, units, "bahdanau_attention" + suffix)
                                for suffix in suffixes]
                     cell = self._cell.weights(self._num_labels + glimpse_size)

@@ -1,6 +1,6 @@
 """The whole model: images -> text, and the losses that train it."""
 from collections import OrderedDict
-from typing import Callable, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional
 
 from aster import losses
 from aster.compat import tf
@@ -87,6 +87,11 @@ class RecognitionModel:
         self._encoder = encoder
         self.predictors = predictors
         self._keypoint_loss_weight = keypoint_loss_weight
+
+    @property
+    def characters(self) -> Dict[str, str]:
+        """The character set of each predictor, {its name: the characters in the order of their labels}."""
+        return {predictor.decoder.name: "".join(predictor.charset.characters) for predictor in self.predictors}
 
     def recognize(self, images: tf.Tensor) -> Recognition:
         """Reads images as they are: `encode`, then `decode`.

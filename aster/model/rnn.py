@@ -62,6 +62,8 @@ class LstmCell:
       regularizer: a function of the kernel that returns a penalty, or None.
     """
 
+    INPUT_KERNELS = ("lstm_cell/kernel",)  # the variables whose first rows belong to the inputs
+
     def __init__(self, num_units: int, *, forget_bias: float = 1.0, use_peepholes: bool = False,
                  initializer: Optional[Callable] = None, regularizer: Optional[Callable] = None) -> None:
         self.num_units = num_units
@@ -119,6 +121,8 @@ class GruCell:
       initializer: the initializer of the kernels; None: TensorFlow's default.
       regularizer: a function of a kernel that returns a penalty, or None.
     """
+
+    INPUT_KERNELS = ("gru_cell/gates/kernel", "gru_cell/candidate/kernel")  # as those of LstmCell
 
     def __init__(self, num_units: int, *, initializer: Optional[Callable] = None,
                  regularizer: Optional[Callable] = None) -> None:

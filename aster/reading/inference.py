@@ -4,7 +4,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from aster import checkpoint
+from aster import character_sets, checkpoint
 from aster.compat import num_gpus, session_config, tf
 from aster.data.charset import Charset
 from aster.data.preprocess import preprocess_image
@@ -70,6 +70,7 @@ class Inference:
             self._images = tf.placeholder(tf.float32, [None] + self._preprocessed.shape.as_list())
             with checkpoint.constants(checkpoint_path, options.use_moving_averages):
                 self._model = build_model(config.model, base_dir)
+                character_sets.check(checkpoint_path, self._model.characters)
                 encoded = self._model.encode(self._images)
                 words = None
                 if lexicon is None:

@@ -5,7 +5,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from aster import checkpoint
+from aster import character_sets, checkpoint
 from aster.compat import CAN_EXPORT_ONNX, claim_process, session_config, tf
 from aster.config import read_config
 from aster.data.charset import NUM_SPECIAL_LABELS
@@ -76,7 +76,7 @@ def export_saved_model(exp_dir: str, output: str, greedy: bool = False, *, word_
             return preprocess_image(steps, image, exp_dir)
 
         with checkpoint.constants(path, config.eval_config.use_moving_averages):
-            model, words, rules = _build(config, exp_dir, word_list)
+            model, words, rules = _build(config, exp_dir, path, word_list)
 
             def recognize(images):
                 result = recognize_by_policy(model, images, rules, words)
@@ -128,7 +128,7 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
     def recognize(images):
         # a scope, since the converter mixes up names inside of loops with names outside
         with tf.name_scope("aster"), checkpoint.constants(path, config.eval_config.use_moving_averages):
-            model, words, rules = _build(config, exp_dir, word_list)
+            model, words, rules = _build(config, exp_dir, path, word_list)
             if len({predictor.charset.characters for predictor in model.predictors}) > 1:
                 raise ValueError("the predictors have different character sets, which one ONNX file can't have")
             characters.extend(model.predictors[0].charset.characters)
@@ -185,9 +185,10 @@ def recognize_by_policy(model: RecognitionModel, images: tf.Tensor, rules: Readi
     return _select(wins, word, best)
 
 
-def _build(config, exp_dir, with_words) -> Tuple[RecognitionModel, Optional[Lexicon], ReadingPolicy]:
+def _build(config, exp_dir, path, with_words) -> Tuple[RecognitionModel, Optional[Lexicon], ReadingPolicy]:
     """-> the model of standard operations, its word list or None, and its policy."""
     model = build_model(config.model, exp_dir, fused=False)
+    character_sets.check(path, model.characters)
     model_config = config.model.multi_predictors_recognition_model
     words = load_word_list(model_config, model.predictors, exp_dir) if with_words else None
     if with_words and not words:

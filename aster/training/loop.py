@@ -9,8 +9,10 @@ from aster.compat import session_config, tf
 from aster.data.dataset import check_inputs, make_dataset
 from aster.memory import check_memory
 from aster.model.build import build_model
+from aster.model.recognition import RecognitionModel
 from aster.training.clones import Clones, build_clones, clone_devices
 from aster.training.divergence import share_far_outside
+from aster.training.fine_tuning import start_from
 from aster.training.lock import only_training
 from aster.training.optimizer import apply_gradients, transform_gradients
 from aster.training.stepper import Stepper, TrainingGraph
@@ -52,7 +54,7 @@ def train(config: Any, exp_dir: str, *, num_clones: int = 1, clone_on_cpu: bool 
         options = session_config(num_clones, bfloat16=config.train_config.bfloat16)
         with tf.Session(config=options) as session:
             _log.info("%s parameters to train, on %s", f"{_num_parameters():,}", ", ".join(devices))
-            _initialize(session, config.train_config, exp_dir)
+            _initialize(session, graph.model, config.train_config, exp_dir)
             first_step = int(session.run(graph.global_step))
             if 0 < config.train_config.num_steps <= first_step:
                 _log.info("%s", _finished(exp_dir, config.train_config.num_steps, first_step))
@@ -86,7 +88,7 @@ def _build(config: Any, exp_dir: str, devices: Sequence[str]) -> TrainingGraph:
     with tf.control_dependencies([update]):
         step = tuple(map(tf.identity, (clones.total_loss, global_step, learning_rate, far)))
     return TrainingGraph(step, stream, _summary(clones, learning_rate, stream.batch), global_step,
-                         sum(train_config.batch_size))
+                         sum(train_config.batch_size), model)
 
 
 def train_op(clones: Clones, config: Any, global_step: Any) -> Tuple[Any, Any]:
@@ -144,17 +146,14 @@ def _summary(clones: Clones, learning_rate: Any, batch: Any) -> Any:
     return tf.summary.merge_all()
 
 
-def _initialize(session: Any, config: Any, exp_dir: str) -> None:
+def _initialize(session: Any, model: RecognitionModel, config: Any, exp_dir: str) -> None:
     """Initializes all variables, then restores those of the latest checkpoint that is whole, or of a warm start."""
     session.run(tf.global_variables_initializer())
-    resumed = checkpoint.resume(session, os.path.join(exp_dir, "log"), tf.global_variables())
+    resumed = checkpoint.resume(session, os.path.join(exp_dir, "log"), tf.global_variables(), model.characters)
     if resumed:
         _log.info("resumed from %s", resumed)
     elif config.fine_tune_checkpoint:
-        path = checkpoint.find_checkpoint(config.fine_tune_checkpoint, exp_dir)
-        left_out = checkpoint.warm_start(session, path, checkpoint.model_variables())
-        _log.info("started from %s%s", path,
-                  "; these variables are not in it: " + ", ".join(left_out) if left_out else "")
+        start_from(session, checkpoint.find_checkpoint(config.fine_tune_checkpoint, exp_dir), model)
 
 
 def _num_parameters() -> int:

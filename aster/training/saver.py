@@ -4,9 +4,9 @@ import logging
 import os
 import re
 import time
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
-from aster import checkpoint, checkpoint_files
+from aster import character_sets, checkpoint, checkpoint_files
 from aster.checkpoint import CheckpointError
 from aster.compat import tf
 from aster.errors import cause
@@ -19,21 +19,24 @@ class Saver:
     """Saves the current graph's variables as log_dir/model.ckpt-<step>.
 
     It keeps the latest five checkpoints, and one more every few hours. The optimizer's variables, which only resuming
-    needs, go to log_dir/optimizer.ckpt-<step>, of which it keeps the latest two.
+    needs, go to log_dir/optimizer.ckpt-<step>, of which it keeps the latest two. The character sets, which tell what
+    the labels stand for, go to log_dir/model.ckpt-<step>.characters.json.
 
     Wherever the process or the machine stops, a whole checkpoint is left, and the next one counts what lies there:
     TensorFlow writes to a temporary name and renames. The new checkpoint is on the disk before an old one is deleted.
     Only then does the file `checkpoint` name it. Only files in log_dir are ever deleted.
     """
 
-    def __init__(self, log_dir: str, keep_every_n_hours: float) -> None:
+    def __init__(self, log_dir: str, keep_every_n_hours: float, characters: Optional[Mapping[str, str]] = None) -> None:
         """Prepares to save.
 
         Args:
           log_dir: the folder. Checkpoints that are in it already count among the latest.
           keep_every_n_hours: how often a checkpoint is kept for good.
+          characters: the character sets, {name of a predictor: its characters}. Without any, none are stored.
         """
         self._log_dir = log_dir
+        self._characters = characters
         optimizer = [v for v in tf.global_variables() if checkpoint.is_optimizer_state(v) and not _is_average(v)]
         optimizer_names = {v.op.name for v in optimizer}
         self._model_saver = tf.train.Saver([v for v in tf.global_variables() if v.op.name not in optimizer_names])
@@ -65,6 +68,8 @@ class Saver:
                 raise CheckpointError(f"step {step}: a variable is infinite or not a number; not saved")
             if self._optimizer_saver:  # first, so that a checkpoint is never without
                 _write(self._optimizer_saver, session, checkpoint.optimizer_path(path))
+            if self._characters:
+                _write_text(character_sets.path_beside(path), character_sets.to_text(self._characters))
             _write(self._model_saver, session, path)
             self._latest = [latest for latest in self._latest if latest != path] + [path]
             self._delete_old()
@@ -100,15 +105,19 @@ def _write(saver: Any, session: Any, path: str) -> None:
 
 def _write_list(paths: Sequence[str]) -> None:
     """Writes the file `checkpoint`, whole or not at all. It holds names, so that the folder can be moved or copied."""
-    folder, names = os.path.dirname(paths[-1]), [os.path.basename(path) for path in paths]
-    file = os.path.join(folder, checkpoint_files.STATE)
+    names = [os.path.basename(path) for path in paths]
+    lines = [f'model_checkpoint_path: "{names[-1]}"\n'] + [f'all_model_checkpoint_paths: "{name}"\n' for name in names]
+    _write_text(os.path.join(os.path.dirname(paths[-1]), checkpoint_files.STATE), "".join(lines))
+
+
+def _write_text(file: str, text: str) -> None:
+    """Writes a text file whole or not at all, and waits until it is on the disk."""
     with open(file + ".tmp", "w", encoding="utf-8") as stream:
-        stream.write(f'model_checkpoint_path: "{names[-1]}"\n')
-        stream.writelines(f'all_model_checkpoint_paths: "{name}"\n' for name in names)
+        stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
     os.rename(file + ".tmp", file)
-    _sync_folder(folder)
+    _sync_folder(os.path.dirname(file))
 
 
 def _sync_folder(folder: str) -> None:
@@ -123,7 +132,7 @@ def _sync_folder(folder: str) -> None:
 def _files_of(path: str) -> List[str]:
     """The files of a checkpoint, its index last: a deletion that is interrupted leaves a checkpoint that is known."""
     folder, name = os.path.split(path)
-    pattern = re.compile(re.escape(name) + r"(\.(index|meta|data-[0-9]{5}-of-[0-9]{5}))?")
+    pattern = re.compile(re.escape(name) + r"(\.(index|meta|data-[0-9]{5}-of-[0-9]{5}|characters\.json))?")
     files = [file for file in os.listdir(folder) if pattern.fullmatch(file)]
     return [os.path.join(folder, file) for file in sorted(files, key=lambda file: (file.endswith(".index"), file))]
 
@@ -154,8 +163,9 @@ def remove_leftovers(log_dir: str, after_a_kill: bool) -> None:
         too. Otherwise they are somebody else's, who may be copying it just now.
     """
     name = f"({re.escape(checkpoint_files.MODEL)}|{re.escape(checkpoint_files.OPTIMIZER)})-([0-9]+)"
-    half = re.compile(name + r"\.(index|data-[0-9]{5}-of-[0-9]{5})")
-    temporary = re.compile(f"{half.pattern}\\.tempstate[0-9]*|(optimizer_)?{checkpoint_files.STATE}\\.tmp[0-9a-f]*")
+    half = re.compile(name + r"\.(index|data-[0-9]{5}-of-[0-9]{5}|characters\.json)")
+    temporary = re.compile(f"{half.pattern}\\.(tempstate[0-9]*|tmp)|"
+                           f"(optimizer_)?{checkpoint_files.STATE}\\.tmp[0-9a-f]*")
     files = set(os.listdir(log_dir))
     steps = set(map(checkpoint_files.step_of, checkpoint.list_checkpoints(log_dir)))
 

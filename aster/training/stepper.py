@@ -8,6 +8,7 @@ from aster import checkpoint
 from aster.checkpoint import CheckpointError
 from aster.compat import tf
 from aster.errors import describe
+from aster.model.recognition import RecognitionModel
 from aster.training import TrainingStopped
 from aster.training.divergence import CURES, CheckpointKeeper, DivergenceWatch
 from aster.training.progress import Progress
@@ -27,12 +28,14 @@ class TrainingGraph(NamedTuple):
       summary: for TensorBoard, a scalar string.
       global_step: the variable that counts steps.
       batch_size: images per step.
+      model: the RecognitionModel that is trained.
     """
     step: Any
     stream: Any
     summary: Any
     global_step: Any
     batch_size: int
+    model: RecognitionModel
 
 
 class Stepper:
@@ -52,7 +55,7 @@ class Stepper:
         """
         self._session, self._graph, self._config, self._log_dir = session, graph, config, log_dir
         self._first_step, self._evaluate = first_step, evaluate
-        self._saver = Saver(log_dir, config.keep_checkpoint_every_n_hours)
+        self._saver = Saver(log_dir, config.keep_checkpoint_every_n_hours, graph.model.characters)
         self._progress = Progress(log_dir, num_steps=config.num_steps, batch_size=graph.batch_size,
                                   graph=session.graph)
         self._keeper = CheckpointKeeper(log_dir)

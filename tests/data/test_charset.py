@@ -18,6 +18,7 @@ def character_set(text):
     ("built_in_set: ALLCASES_SYMBOLS", "0123456789ab", 94),
     ("text_string: 'x  y\\n z'", "xyz", 3),
     ("text_string: '\u4f60 \u597d'", "\u4f60\u597d", 2),
+    ("text_string: 'xe\u0301y'", "x\u00e9y", 3),  # without white space
 ])
 def test_sets(text, start, size):
     characters = load_characters(character_set(text))
@@ -37,6 +38,16 @@ def test_symbols_are_in_code_point_order():
     ("e\u0301\n", "\u00e9"),  # NFD becomes NFC
     ("a\n \nb \n", "a b"),  # a lone space is a character
     ("\u2028\na\n", "\u2028a"),  # a line separator is no end of line here
+    ("a\rb\r", "ab"),  # ends of line of old Macs
+    ("\u3000\np\t\n", "\u3000p"),  # white space that is a character, and white space beside one
+    ("abe\u0301\n", "ab\u00e9"),  # all in one line
+    ("\ufeffab c~ \r\n", "ab c~"),  # of which the space is one
+    ("a b c\n", "abc"),  # here it stands between all of them
+    ("a\nb\na\n", "ab"),  # written twice
+    ("e\u0301\n\u00e9\n", "\u00e9"),
+    ("\uf92c\nx\n\u90ce\n", "\u90cex"),  # equal in NFC, as in the dictionaries of other programs
+    ("\u0958\n\u0916\n\u0959\n", "\u0915\u093c\u0916"),  # NFC splits them
+    ("q\u0303\nx\n", "q\u0303x"),  # a letter and its mark, which no code point has in one
 ])
 def test_text_file(tmp_path, content, expected):
     (tmp_path / "chars.txt").write_bytes(content.encode("utf-8"))
@@ -57,11 +68,11 @@ def test_the_experiment_folder_comes_first(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content, words", [
     (b"a\nbc\n", ["chars.txt, line 2", "'bc'"]),
-    (b"a\nb\na\n", ["chars.txt, line 3", "chars.txt, line 1"]),
+    (b"a\nbc\nd\nefg\n", ["chars.txt, line 2: 'bc' (2 code points); line 4: 'efg' (3 code points)"]),
+    (b"a\nbc\nd e\n", ["line 2: 'bc'", "line 3: 'd e'"]),
     (b"a\n\xff\n", ["chars.txt, line 2", "UTF-8"]),
     (b"\n\n", ["chars.txt", "empty"]),
     (b"", ["chars.txt", "empty"]),
-    ("e\u0301\n\u00e9\n".encode("utf-8"), ["line 2", "there already"]),
     (None, ["chars.txt", "can't read", "one character per line"]),
 ])
 def test_wrong_text_file(tmp_path, content, words):
@@ -70,6 +81,28 @@ def test_wrong_text_file(tmp_path, content, words):
     with pytest.raises(ValueError) as error:
         load_characters(character_set(f"text_file: '{tmp_path / 'chars.txt'}'"))
     assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize("content, words", [
+    ("\uf92c\n\uf979\nx\n\u90ce\n\u51c9\nx\n", [
+        "characters that are equal in NFC are one character: U+90CE '\u90ce' with U+F92C, U+51C9 '\u51c9' with U+F979, "
+        "U+0078 'x' twice"]),
+    ("\u0958\nx\n\u095b\n", ["U+0958 '\u0958' into U+0915 U+093C, U+095B '\u095b' into U+091C U+093C"]),
+    ("x\ny\n", []),
+])
+def test_what_is_merged_is_named_once(tmp_path, caplog, content, words):
+    (tmp_path / "chars.txt").write_bytes(content.encode("utf-8"))
+    for _ in range(3):  # predictors and filters
+        load_characters(character_set(f"text_file: '{tmp_path / 'chars.txt'}'"))
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == len(words) and all(word in text for word, text in zip(words, messages))
+
+
+def test_the_labels_of_texts_are_those_of_merged_characters(tmp_path):
+    (tmp_path / "chars.txt").write_bytes("\u0958\n\uf92c\n\u90ce\nx\n".encode("utf-8"))
+    charset = Charset(load_characters(character_set(f"text_file: '{tmp_path / 'chars.txt'}'")))
+    assert charset.encode("x\uf92c\u0958") == charset.encode("x\u90ce\u0915\u093c") == [5, 4, 2, 3]
+    assert charset.decode([4, 2, 3]) == "\u90ce\u0915\u093c"
 
 
 @pytest.mark.parametrize("text, words", [

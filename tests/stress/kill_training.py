@@ -174,8 +174,8 @@ def _train(folder, writing, steps, at, save_all):
     def tell(kind, value):
         os.write(writing, f"{kind} {value}\n".encode())
 
-    def resume(session, log_dir, variables, original=checkpoint.resume):
-        path = original(session, log_dir, variables)
+    def resume(*arguments, original=checkpoint.resume):
+        path, log_dir = original(*arguments), arguments[1]
         for name in filter(LEFTOVER.search, os.listdir(log_dir)):
             tell("left", name)
         tell("resumed", checkpoint.global_step(path) if path else 0)

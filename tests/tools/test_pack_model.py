@@ -67,7 +67,7 @@ def test_character_sets_come_along_and_old_checkpoints_go(tmp_path, monkeypatch)
     with Recognizer.from_experiment(packed) as recognizer:
         assert list(recognizer.recognize([draw_word("one")]))[0].text is not None
     assert sorted(os.listdir(os.path.join(packed, "log"))) == [
-        "checkpoint", "model.ckpt-6.data-00000-of-00001", "model.ckpt-6.index"]
+        "checkpoint", "model.ckpt-6.characters.json", "model.ckpt-6.data-00000-of-00001", "model.ckpt-6.index"]
 
     two = str(tmp_path / "two")
     shutil.copytree(packed, two)
