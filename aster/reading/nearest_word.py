@@ -13,9 +13,9 @@ def nearest_word(text: str, lexicon: Sequence[str]) -> str:
 
     Returns:
       The word with the smallest edit distance to the text, capitals ignored; of several equals the first. The text
-      itself if the lexicon is empty.
+      itself if it or the lexicon is empty: where nothing was read, no word is meant.
     """
-    if not lexicon:
+    if not text or not lexicon:
         return text
     text = text.lower()
     return min(lexicon, key=lambda word: editdistance.eval(text, word.lower()))

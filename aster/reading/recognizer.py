@@ -151,7 +151,8 @@ class Recognizer:
                     continue
                 candidates = [next(readings)._replace(orientation=image.degrees,
                                                       original=image.pixels if details else None) for image in result]
-                yield policy.best_orientation(candidates, orientations)
+                best = policy.best_orientation(candidates, orientations)
+                yield best._replace(hint=policy.hint(*result[0].pixels.shape[:2], doubtful=best.doubtful))
             count += len(batch)
 
     def _check_usable(self):
