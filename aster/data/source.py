@@ -170,7 +170,7 @@ class Source:
                               _utf8(sample.filename), points, mask)
 
     def _accept(self, given: str, text: str, place: bytes) -> bool:
-        """Whether a sample is used, of the text that its record gives and as the steps leave it; counts it either way."""
+        """Whether a sample of this text, as its record gives it and as the steps leave it, is used; counts it."""
         if self._is_training and not text and (given or not self._allow_empty_text):
             self._reject(EMPTY_TEXT, place, "its text is empty after string_filtering" if given else
                          "its text is empty; allow_empty_text of the reader trains on such images, too")

@@ -152,7 +152,8 @@ class Recognizer:
                 candidates = [next(readings)._replace(orientation=image.degrees,
                                                       original=image.pixels if details else None) for image in result]
                 best = policy.best_orientation(candidates, orientations)
-                yield best._replace(hint=policy.hint(*result[0].pixels.shape[:2], doubtful=best.doubtful))
+                height, width = result[0].pixels.shape[:2]
+                yield best._replace(hint=policy.hint(height, width, best.doubtful))
             count += len(batch)
 
     def _check_usable(self):

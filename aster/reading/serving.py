@@ -90,7 +90,8 @@ def export_saved_model(exp_dir: str, output: str, greedy: bool = False, *, word_
         _save_model(session, output, encoded, texts, scores)
     return Export("image_bytes string [B] -> text string [B], score float [B]",
                   _left_out(config, words) + [
-        "EXIF orientation is ignored, and so is transparency, except that of PNG files.", "One damaged image fails its whole batch."])
+        "EXIF orientation is ignored, and so is transparency, except that of PNG files.",
+        "One damaged image fails its whole batch."])
 
 
 def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: bool = False,

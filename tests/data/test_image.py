@@ -52,14 +52,16 @@ def in_every_format(pixels):
     gray16 = pixels[..., 0].astype(np.uint16) * 257
     hidden = tuple(int(value) for value in pixels[0, 0, :3])
     return {
-        "RGBA": encode_image(rgba), "LA": encode_image(rgba.convert("LA")), "palette": encode_image(palette,
-        transparency=0), "palette with alphas": encode_image(palette, transparency=bytes([0, 255])),
+        "RGBA": encode_image(rgba), "LA": encode_image(rgba.convert("LA")),
+        "palette": encode_image(palette, transparency=0),
+        "palette with alphas": encode_image(palette, transparency=bytes([0, 255])),
         "GIF": encode_image(palette, "GIF", transparency=0),
         "WEBP": encode_image(rgba, "WEBP", lossless=True, exact=True),
         "TIFF": encode_image(rgba, "TIFF"), "a color": encode_image(rgba.convert("RGB"), transparency=hidden),
         "a gray": encode_image(rgba.convert("RGB").convert("L"), transparency=hidden[0]),
-        "16 bits": encode_png16(gray16, hidden[0] * 257), "16 bits RGB": encode_png16(np.dstack([gray16] * 3),
-        *[hidden[0] * 257] * 3), "16 bits and alpha": encode_png16(np.dstack([gray16, pixels[..., 3] * np.uint16(257)])),
+        "16 bits": encode_png16(gray16, hidden[0] * 257),
+        "16 bits RGB": encode_png16(np.dstack([gray16] * 3), *[hidden[0] * 257] * 3),
+        "16 bits and alpha": encode_png16(np.dstack([gray16, pixels[..., 3] * np.uint16(257)])),
         "array": pixels, "PIL": rgba, "PIL with premultiplied alpha": rgba.convert("RGBa")}
 
 

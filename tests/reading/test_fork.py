@@ -70,7 +70,13 @@ in_fork(lambda: attempt("new_after_close", read))
 """
 EXPORTED = START + """
 export_saved_model(ENGLISH, sys.argv[1])
-in_fork(lambda: attempt("new_after_export", read))
+
+def work():
+    attempt("new_after_export", read)
+    sys.stdout.flush()
+    os._exit(0)  # as multiprocessing does; TensorFlow may wait at an ordinary end for threads that it has not
+
+in_fork(work)
 """
 BEFORE = START + """
 in_fork(lambda: print(read()))

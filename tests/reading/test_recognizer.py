@@ -286,7 +286,8 @@ def test_which_texts_give_way_to_words(folder, tmp_path, monkeypatch):
                 for reading, (text, score) in zip(readings, pairs)], sequences
 
     monkeypatch.setattr(Inference, "search", search_made_up)
-    with changed(copy, 'also_negatives: true word_list { text_file: "words.txt" } reading { min_contrast: 0 }') as recognizer:
+    with changed(copy, 'also_negatives: true word_list { text_file: "words.txt" } '
+                 'reading { min_contrast: 0 }') as recognizer:
         def read(*found):
             """Texts of an image and of its inverted image, words of both -> what is read."""
             made_up.update(zip(((True, True), (True, False), (False, True), (False, False)), found))
