@@ -126,6 +126,8 @@ RANGES: Dict[str, Range] = {
     "ReadingPolicy.certain_probability": Range(0, 1, excluded=(0,)),
     "ReadingPolicy.tall_ratio": Range(1, _NO_END, excluded=(1,)),
     "ReadingPolicy.number_share": _SHARE,
+    "ReadingPolicy.doubtful_probability": _SHARE,
+    "ReadingPolicy.min_contrast": Range(0, 256),
     "WordList.bonus_per_character": Range(0, 1000),
     "LabelMap.unk_label": Range(0, 0x110000 + 2),  # the characters of Unicode, start and end
 

@@ -15,6 +15,7 @@ from aster.pretrained import ENGLISH
 from aster.serve import PORT, serve
 
 _log = logging.getLogger(__name__)
+_COLUMNS = ["path", "text", "score", "doubtful", "hint"]  # of --json and --csv
 
 
 def main() -> None:
@@ -39,6 +40,8 @@ def main() -> None:
                     _log.error("%s", reading.error)
                     continue
                 _print_reading(path, reading, width=min(max(map(len, paths)), 60))
+                if reading.hint:
+                    _log.warning("%s: %s", path, reading.hint)
                 if arguments.output_dir:
                     _save_picture(arguments.output_dir, number, path, reading)
                 results.append(_result(path, reading, arguments))
@@ -72,8 +75,10 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output_dir", metavar="D", help=(
         "save a picture for each image: its control points, the rectified image, and the attention for each "
         "character"))
-    parser.add_argument("--json", metavar="F", help="write the path, text and score of each image to this JSON file")
-    parser.add_argument("--csv", metavar="F", help="write the path, text and score of each image to this CSV file")
+    parser.add_argument("--json", metavar="F", help=(
+        "write the path, text and score of each image to this JSON file, whether the text is doubtful, and what may be "
+        "wrong with the image"))
+    parser.add_argument("--csv", metavar="F", help="write the same to this CSV file")
     arguments = parser.parse_args()
 
     if bool(arguments.input_image) == (arguments.serve is not None):
@@ -112,13 +117,15 @@ def _with_standard_input(paths: Sequence[str]) -> Iterator[str]:
 
 def _print_reading(path: str, reading: Any, width: int) -> None:
     turned = f"  turned by {reading.orientation}" if reading.orientation else ""
-    line = f"{path:<{width}}  {reading.text:<20}  {reading.score:8.3f}{turned}"
+    doubtful = "  (doubtful)" if reading.doubtful else ""
+    line = f"{path:<{width}}  {reading.text:<20}  {reading.score:8.3f}{turned}{doubtful}"
     command.say(line.replace("\n", "\\n"))  # a name with an end of line is one image, too
 
 
 def _result(path: str, reading: Any, arguments: argparse.Namespace) -> Dict[str, Any]:
     """What --json and --csv say of a reading."""
-    result = {"path": path, "text": reading.text, "score": reading.score}
+    result = {"path": path, "text": reading.text, "score": reading.score, "doubtful": reading.doubtful,
+              "hint": reading.hint}
     if arguments.orientations:
         result["orientation"] = reading.orientation
     return result
@@ -132,7 +139,7 @@ def _write_results(results: List[Dict[str, Any]], arguments: argparse.Namespace)
 
 
 def _write_table(stream: TextIO, results: List[Dict[str, Any]]) -> None:
-    writer = csv.DictWriter(stream, list(results[0]) if results else ["path", "text", "score"], lineterminator="\n")
+    writer = csv.DictWriter(stream, list(results[0]) if results else _COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(results)
 

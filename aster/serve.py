@@ -212,8 +212,8 @@ def recognize(recognizer: Any, encoded: bytes) -> Dict[str, Any]:
       encoded: the bytes of an image file.
 
     Returns:
-      What the page shows: text, score, texts of each predictor by name, characters with their probabilities, and
-      picture, a data URL.
+      What the page shows: text, score, doubtful, hint (or None), texts of each predictor by name, characters with their
+      probabilities, and picture, a data URL.
 
     Raises:
       ValueError: the bytes are not an image.
@@ -223,8 +223,8 @@ def recognize(recognizer: Any, encoded: bytes) -> Dict[str, Any]:
     if reading.error:
         raise ValueError(reading.error.partition(": ")[2])
     picture = base64.b64encode(encode(draw_reading(reading))).decode("ascii")
-    return {"text": reading.text, "score": reading.score, "texts": reading.texts,
-            "characters": list(zip(reading.text, reading.probabilities)),
+    return {"text": reading.text, "score": reading.score, "doubtful": reading.doubtful, "hint": reading.hint,
+            "texts": reading.texts, "characters": list(zip(reading.text, reading.probabilities)),
             "picture": "data:image/png;base64," + picture}
 
 

@@ -64,8 +64,8 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
       steps: PreprocessingStep messages. They must give all images one size, or at least one height. Widths should be
         few, since a batch waits until it has enough images of one width.
       is_training: True draws records in random order where the reader says `shuffle`, for `num_epochs` (0: forever). It
-        leaves out samples with an empty text or, where a charset says so, unknown characters, and gives full batches
-        only. False reads every record once, in the order of the files.
+        leaves out samples with an empty text (unless the reader has allow_empty_text) or, where a charset says so,
+        unknown characters, and gives full batches only. False reads every record once, in the order of the files.
       num_control_points: K, which asks for `control_points` and `keypoint_mask`. The first K/2 points are spread evenly
         by arc length along the top curve, the others along the bottom curve.
       charsets: the Charset of each decoder.

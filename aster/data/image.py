@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterable, Iterator, List, Tuple, TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
+from aster.data.pixels import to_rgb, to_rgba
 from aster.data.truncation import missing_bytes
 from aster.files import find_matches
 
@@ -65,8 +66,8 @@ _pixels_in_flight = Budget(MAX_PIXELS, LARGE_PIXELS)
 def decode_image(encoded: bytes, apply_exif: bool = False) -> np.ndarray:
     """Decodes an image file.
 
-    Transparent pixels are laid over white, as a page shows them. 16 bits per channel are reduced to 8, gray is repeated
-    in all channels, and an animation gives its first frame.
+    A transparent image is laid over black or white, whichever contrasts with it; `pixels.to_rgb` has the rule. 16 bits
+    per channel are reduced to 8, gray is repeated in all channels, and an animation gives its first frame.
 
     Args:
       encoded: the bytes of the file.
@@ -79,7 +80,7 @@ def decode_image(encoded: bytes, apply_exif: bool = False) -> np.ndarray:
     Raises:
       ValueError: the image can't be decoded. The message says what is wrong.
     """
-    return _decode(encoded, lambda image: np.array(_to_rgb(_turned(image) if apply_exif else image)))
+    return _decode(encoded, lambda image: np.array(to_rgb(_turned(image) if apply_exif else image)))
 
 
 def load_image(source: Any) -> np.ndarray:
@@ -251,7 +252,7 @@ def upright(encoded: bytes) -> bytes:
             return encoded
         turned = _turned(image)
         stream = io.BytesIO()
-        (turned if turned.mode in _PNG_MODES else _to_rgb(turned)).save(stream, "PNG", exif=b"")
+        (turned if turned.mode in _PNG_MODES else to_rgb(turned)).save(stream, "PNG", exif=b"")
         return stream.getvalue()
     return _decode(encoded, turn)
 
@@ -316,36 +317,20 @@ def _known_formats() -> List[str]:
 
 def _to_array(image):
     """Any PIL image -> uint8 [H, W, 3], upright and not larger than needed."""
-    return np.array(_to_rgb(_turned(_reduced(image))))
+    return np.array(to_rgb(_turned(_reduced(image))))
 
 
 def _reduced(image):
-    """A large image made smaller, before it is copied to turn it, to lay it over white and to make it RGB."""
+    """A large image made smaller, before it is copied to turn it, to lay it over a ground and to make it RGB."""
     factor = math.ceil(math.sqrt(image.width * image.height / LARGE_PIXELS))
     if factor <= 1:
         return image
     orientation = _orientation_of(image)  # an old Pillow finds it before `load` only
     image.load()  # a TIFF file is turned here, which changes its size
     if image.mode in ("1", "P", "PA") or "transparency" in image.info:  # means of such values say nothing
-        image = image.convert("RGBA")
+        image = to_rgba(image)
     elif image.mode.startswith("I;"):  # Pillow can't reduce 16 bits
         image = image.convert("I")
     image = image.reduce(factor)
     image.getexif()[_ORIENTATION] = orientation  # some formats keep it where `reduce` does not look
     return image
-
-
-def _to_rgb(image):
-    """Any PIL image -> one of mode RGB."""
-    if image.mode.startswith("I"):  # 16 bits per pixel; Pillow keeps some of them in 32
-        values = np.clip(np.array(image), 0, 65535) // 256
-        image = Image.fromarray(values.astype(np.uint8))
-    elif image.mode == "F":
-        values = np.nan_to_num(np.array(image))
-        # Programs write floats from 0 to 1 as well as from 0 to 255.
-        image = Image.fromarray(np.clip(values if values.max() > 1 else 255 * values, 0, 255).astype(np.uint8))
-    if image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        page = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(page, image).convert("RGB")
-    return image.convert("RGB")

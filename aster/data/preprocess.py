@@ -1,7 +1,9 @@
 """Does the PreprocessingSteps of a configuration, in their order, to images and to texts."""
 from typing import Any, Callable, FrozenSet, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from aster.compat import tf
+import numpy as np
+
+from aster.compat import session_config, tf
 from aster.data.charset import load_characters
 from aster.data.image_steps import IMAGE_STEPS, StepImage, custom_step
 
@@ -48,6 +50,27 @@ def preprocessed_shape(steps: Sequence[Any], base_dir: Optional[str] = None) -> 
     with tf.Graph().as_default():
         image = tf.placeholder(tf.uint8, [None, None, 3])
         return preprocess_image(steps, image, base_dir).shape.as_list()
+
+
+def gray_level(steps: Sequence[Any], base_dir: Optional[str] = None) -> float:
+    """Measures what steps make of one gray level of 0..255: 1 unless a step scales pixel values.
+
+    Args:
+      steps: PreprocessingStep messages.
+      base_dir: the experiment folder.
+
+    Returns:
+      The distance of a black image and a white one after the steps, divided by 255. 0 or NaN where a step of one's own
+      makes them alike.
+
+    Raises:
+      ValueError: as preprocess_image.
+    """
+    with tf.Graph().as_default() as graph:
+        both = [preprocess_image(steps, tf.fill([32, 128, 3], value), base_dir) for value in (0.0, 255.0)]
+        with tf.Session(graph=graph, config=session_config()) as session:
+            black, white = session.run(both)
+    return float(np.abs(white - black).max()) / 255
 
 
 def text_preprocessor(steps: Sequence[Any], base_dir: Optional[str] = None) -> Callable[[str], str]:

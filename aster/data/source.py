@@ -53,8 +53,8 @@ class Source:
           files: as `readers.find_files` returns them.
           name: the configuration's name of the reader, for messages.
           batch_size: samples that a batch takes from this source. Training needs at least that many.
-          is_training: whether records are shuffled and repeated as the reader says, and samples with an empty text or
-            characters that a charset wants dropped are left out.
+          is_training: whether records are shuffled and repeated as the reader says, and samples with an empty text
+            (unless the reader allows it) or characters that a charset wants dropped are left out.
           preprocess_text: a function that does the steps which change texts.
           report: counts what is read.
           num_control_points: K.
@@ -64,6 +64,7 @@ class Source:
         self._files = files
         self._name = name
         self._is_training = is_training
+        self._allow_empty_text = reader.allow_empty_text
         self._preprocess_text = preprocess_text
         self._num_control_points = num_control_points
         self._shuffle = is_training and reader.shuffle
@@ -162,16 +163,17 @@ class Source:
             self._reject(reason, place, str(error))
             return None
         text = self._preprocess_text(sample.text)
-        if not self._accept(text, place):
+        if not self._accept(sample.text, text, place):
             return None
         points, mask = control_points(sample.keypoints, image.shape[:2], self._num_control_points)
         return DecodedRecords(image.tobytes(), image.shape[:2], _utf8(text), _utf8("\t".join(sample.lexicon)),
                               _utf8(sample.filename), points, mask)
 
-    def _accept(self, text: str, place: bytes) -> bool:
-        """Whether a sample of this text is used; counts it either way."""
-        if self._is_training and not text:
-            self._reject(EMPTY_TEXT, place, "its text is empty, or empty after string_filtering")
+    def _accept(self, given: str, text: str, place: bytes) -> bool:
+        """Whether a sample of this text, as its record gives it and as the steps leave it, is used; counts it."""
+        if self._is_training and not text and (given or not self._allow_empty_text):
+            self._reject(EMPTY_TEXT, place, "its text is empty after string_filtering" if given else
+                         "its text is empty; allow_empty_text of the reader trains on such images, too")
             return False
         unknown = set().union(*(charset.unknown(text) for charset in self._strict_charsets))
         if unknown:

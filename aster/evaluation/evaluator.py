@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 import numpy as np
 
 from aster import checkpoint
-from aster.compat import session_config, tf
+from aster.compat import check_not_forked, session_config, tf
 from aster.data.dataset import check_inputs, make_dataset
 from aster.errors import describe
 from aster.evaluation.metrics import PROTOCOLS, RecognitionMetrics, writable_characters
@@ -133,8 +133,10 @@ def recognize_records(recognizer: Recognizer, reader: Any, steps: Sequence[Any],
       A ReadReport, which is complete once all samples are read; and an iterator of EvaluatedSample.
 
     Raises:
-      ValueError: the data can't be used; see `check_inputs`.
+      ValueError: the data can't be used, see `check_inputs`; or this process was forked from one that had used
+        TensorFlow.
     """
+    check_not_forked()
     graph = tf.Graph()
     steps = [step for step in steps if not step.HasField("string_filtering")]
     with graph.as_default():

@@ -7,7 +7,7 @@ import numpy as np
 from aster import character_sets, checkpoint
 from aster.compat import num_gpus, session_config, tf
 from aster.data.charset import Charset
-from aster.data.preprocess import preprocess_image
+from aster.data.preprocess import gray_level, preprocess_image
 from aster.memory import check_memory
 from aster.model.build import build_model
 from aster.reading.lexicon import Lexicon, load_word_list, make_lexicon, read_lexicon
@@ -19,11 +19,13 @@ class Reading(NamedTuple):
     """The result for one image. Of an image that can't be read, only `error` is set.
 
     Attributes:
-      text: what was read.
+      text: what was read; empty if the image is of one color.
       score: log-probability of the text.
       probabilities: the probability of each character of the text, 0..1.
       orientation: by how many degrees counterclockwise the image was turned to be read.
       error: why the image can't be read.
+      doubtful: whether the text is less likely than the policy's `doubtful_probability`.
+      hint: what may be wrong with the image: it looks like a whole photo. None where it does not.
 
     The rest is None unless details are asked for.
       texts: {name of the predictor: its text}.
@@ -45,6 +47,8 @@ class Reading(NamedTuple):
     control_points: Optional[np.ndarray] = None
     rectified: Optional[np.ndarray] = None
     attention: Optional[np.ndarray] = None
+    doubtful: bool = False  # here, so that the other fields keep their places
+    hint: Optional[str] = None
 
 
 class _Search(NamedTuple):
@@ -59,11 +63,15 @@ class Inference:
 
     `search` decodes images freely, or within the lexicon where one is given. Given feature sequences, it decodes them
     once more, within the configuration's word list.
+
+    Attributes:
+      gray_level: what one gray level of 0..255 has become by the preprocessing steps.
     """
 
     def __init__(self, config: Any, checkpoint_path: str, base_dir: Optional[str] = None,
                  lexicon: Union[None, str, os.PathLike, Iterable[str]] = None) -> None:
         options, model_config = config.eval_config, config.model.multi_predictors_recognition_model
+        self.gray_level = gray_level(options.data_preprocessing_steps, base_dir)
         with tf.Graph().as_default() as graph:
             self._pixels = tf.placeholder(tf.uint8, [None, None, 3])
             self._preprocessed = preprocess_image(options.data_preprocessing_steps, self._pixels, base_dir)

@@ -14,9 +14,10 @@ def nearest_word(text: str, lexicon: Sequence[str]) -> str:
     Returns:
       The word with the smallest edit distance to the text, capitals ignored. Of several words this is the first in the
       order of the alphabet, and of several spellings of one the nearest. So the order of the lexicon, where the true
-      word may come first, has no influence. The text itself if the lexicon is empty.
+      word may come first, has no influence. The text itself if it or the lexicon is empty: where nothing was read, no
+      word is meant.
     """
-    if not lexicon:
+    if not text or not lexicon:
         return text
     lower = text.lower()
     distances = [editdistance.eval(lower, word.lower()) for word in lexicon]

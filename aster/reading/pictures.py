@@ -173,7 +173,8 @@ def _draw_texts(axes: Any, reading: "Reading", truth: Optional[str], corrected: 
     """Every _draw function puts something below y and returns where it ends."""
     score = reading.score or 0.0
     lines = [("Text read", reading.text or "(nothing)", 22), ("By its lexicon", corrected, 17), ("Truth", truth, 17),
-             ("Score", f"{score:.3g}, a probability of {_percent(math.exp(score))}", 13)]
+             ("Score", f"{score:.3g}, a probability of {_percent(math.exp(score))}" + (
+                 " (doubtful)" if reading.doubtful else ""), 13)]
     for name, text, size in lines:
         if text is not None:
             y += size + 5

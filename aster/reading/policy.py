@@ -4,11 +4,14 @@ The rules stand first, then `read_batch`, which applies them. The Recognizer and
 The demo and the evaluation read through the Recognizer. Each rule is a plain function of scores, counts and candidates.
 Where a docstring says "array", the rule also takes tensors, and then makes the operations of an exported graph.
 """
+import math
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 ORIENTATIONS = (0, 90, 180, 270)
+WHOLE_PHOTO = "the image looks like a whole photo; this model reads one cropped word. Cut out the words first"
+_PHOTO_SIDE, _PHOTO_RATIO = 150, 4  # few single words are as large as that and doubtful: docs/notes/doubtful_texts.md
 
 
 class ReadingPolicy(NamedTuple):
@@ -18,6 +21,8 @@ class ReadingPolicy(NamedTuple):
     number_share: float = 0.5
     also_inverted: bool = False
     bonus_per_character: float = 0.6
+    doubtful_probability: float = 0.7
+    min_contrast: float = 16.0
 
 
 def make_policy(config: Any) -> ReadingPolicy:
@@ -31,7 +36,8 @@ def make_policy(config: Any) -> ReadingPolicy:
     """
     reading = config.reading
     return ReadingPolicy(reading.certain_probability, reading.tall_ratio, reading.number_share,
-                         reading.also_inverted or config.also_negatives, config.word_list.bonus_per_character)
+                         reading.also_inverted or config.also_negatives, config.word_list.bonus_per_character,
+                         reading.doubtful_probability, reading.min_contrast)
 
 
 def orientations_to_try(height: int, width: int, policy: ReadingPolicy,
@@ -74,17 +80,59 @@ def best_orientation(readings: Sequence[Any], requested: Optional[Sequence[int]]
     return max(readings, key=lambda reading: reading.score)
 
 
-def is_doubtful(score: Any, policy: ReadingPolicy) -> Any:
-    """Whether the model doubts a text; only then the inverted image and the word list have a say.
+def is_uncertain(score: Any, policy: ReadingPolicy) -> Any:
+    """Whether a text is not certain; only then the inverted image and the word list have a say.
 
     Args:
       score: log-probability of the text, an array.
-      policy: a text less likely than `certain_probability` is doubtful.
+      policy: a text less likely than `certain_probability` is not certain.
 
     Returns:
       bool, in the shape of `score`.
     """
     return score < np.log(policy.certain_probability)
+
+
+def is_doubtful(score: float, policy: ReadingPolicy) -> bool:
+    """Whether a text is marked as doubtful: docs/notes/doubtful_texts.md has the figures behind the threshold.
+
+    Args:
+      score: log-probability of the text that is returned.
+      policy: a text less likely than `doubtful_probability` is doubtful.
+
+    Returns:
+      Whether it is.
+    """
+    return math.exp(score) < policy.doubtful_probability
+
+
+def is_blank(lowest: Any, highest: Any, gray_level: float, policy: ReadingPolicy) -> Any:
+    """Whether an image is of one color, but for noise. Then its text is empty, with a score of 0.
+
+    Args:
+      lowest, highest: the smallest and the largest value of each channel, arrays.
+      gray_level: what one gray level of 0..255 has become by the preprocessing steps.
+      policy: values that differ by less than `min_contrast` gray levels are noise.
+
+    Returns:
+      bool, in the shape of `lowest`; the image is blank if all of its channels are.
+    """
+    return highest - lowest < policy.min_contrast * gray_level
+
+
+def hint(height: int, width: int, doubtful: bool) -> Optional[str]:
+    """Says what may be wrong with an image: a whole photo looks to the model like one word that is hard to read.
+
+    Args:
+      height, width: of the image, in pixels.
+      doubtful: whether its text is doubtful.
+
+    Returns:
+      A sentence where the text is doubtful, both sides are at least 150 pixels long, and the longer one is less than 4
+      times the shorter one; otherwise None.
+    """
+    short, long = sorted((height, width))
+    return WHOLE_PHOTO if doubtful and short >= _PHOTO_SIDE and long < _PHOTO_RATIO * short else None
 
 
 def is_number(num_digits: Any, num_characters: Any, policy: ReadingPolicy) -> Any:
@@ -117,43 +165,63 @@ def word_value(score: Any, num_characters: Any, policy: ReadingPolicy) -> Any:
 
 
 def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, details: bool = False) -> List[Any]:
-    """Reads a batch by the rules: inverted images and the word list only where a text is doubtful.
+    """Reads a batch by the rules: inverted images and the word list only where a text is not certain.
 
     Args:
-      inference: an Inference, or an object with its `search` and `num_preferred_words`.
+      inference: an Inference, or an object with its `search`, `num_preferred_words` and `gray_level`.
       policy: the thresholds.
-      images: preprocessed, float32 [B, H, W, 3], 0..255.
+      images: preprocessed, float32 [B, H, W, C], 0..255.
       details: whether the Readings shall have pictures and attention.
 
     Returns:
       A Reading for each image.
     """
     readings, sequences = inference.search(images, details)
-    doubtful = [i for i, reading in enumerate(readings) if is_doubtful(reading.score, policy)]
-    if not doubtful or not (policy.also_inverted or inference.num_preferred_words):
-        return readings
-    views, sequences = images[doubtful], [sequence[doubtful] for sequence in sequences]
-    rows = doubtful  # of the image that each view shows
+    readings = [_without_text(reading) if blank else reading
+                for reading, blank in zip(readings, _are_blank(images, inference.gray_level, policy))]
+    uncertain = [i for i, reading in enumerate(readings) if is_uncertain(reading.score, policy)]
+    if uncertain and (policy.also_inverted or inference.num_preferred_words):
+        _read_again(inference, policy, images, details, readings, uncertain, sequences)
+    return [reading._replace(doubtful=is_doubtful(reading.score, policy)) for reading in readings]
+
+
+def _are_blank(images, gray_level, policy):
+    """-> bool [B], whether each image [B, H, W, C] is of one color."""
+    # row by row first: numpy is slow along two axes at once if the last one, which stays, is short
+    lowest, highest = images.min(axis=1).min(axis=1), images.max(axis=1).max(axis=1)
+    return is_blank(lowest, highest, gray_level, policy).all(axis=1)
+
+
+def _without_text(reading):
+    """The reading of an image of one color."""
+    return reading._replace(
+        text="", score=0.0, probabilities=(), texts=reading.texts and {name: "" for name in reading.texts},
+        attention=None if reading.attention is None else reading.attention[:0])
+
+
+def _read_again(inference, policy, images, details, readings, uncertain, sequences):
+    """Puts better texts in the place of readings that are not certain, where there are some."""
+    views, sequences = images[uncertain], [sequence[uncertain] for sequence in sequences]
+    rows = uncertain  # of the image that each view shows
     if policy.also_inverted:
         inverted = 255 - views
         alternatives, more_sequences = inference.search(inverted, details)
-        for i, alternative in zip(doubtful, alternatives):
+        for i, alternative in zip(uncertain, alternatives):
             if alternative.score > readings[i].score:
                 readings[i] = alternative._replace(image=readings[i].image)
-        rows, views = 2 * doubtful, np.concatenate([views, inverted])
+        rows, views = 2 * uncertain, np.concatenate([views, inverted])
         sequences = [np.concatenate(both) for both in zip(sequences, more_sequences)]
     if inference.num_preferred_words:
         chosen = [view for view, i in enumerate(rows) if _may_be_replaced(readings[i], policy)]
         if chosen:
             words, _ = inference.search(views[chosen], details, [sequence[chosen] for sequence in sequences])
             _prefer_words(readings, [rows[view] for view in chosen], words, policy)
-    return readings
 
 
 def _may_be_replaced(reading, policy):
     """Whether a word of the word list may take the place of a reading."""
     num_digits = sum(map(str.isdigit, reading.text))
-    return is_doubtful(reading.score, policy) and not is_number(num_digits, len(reading.text), policy)
+    return is_uncertain(reading.score, policy) and not is_number(num_digits, len(reading.text), policy)
 
 
 def _prefer_words(readings, rows, words, policy):

@@ -149,7 +149,9 @@ class Recognizer:
                     continue
                 candidates = [next(readings)._replace(orientation=image.degrees,
                                                       original=image.pixels if details else None) for image in result]
-                yield policy.best_orientation(candidates, orientations)
+                best = policy.best_orientation(candidates, orientations)
+                height, width = result[0].pixels.shape[:2]
+                yield best._replace(hint=policy.hint(height, width, best.doubtful))
             count += len(batch)
 
     def _check_usable(self):

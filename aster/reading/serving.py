@@ -9,7 +9,8 @@ from aster import character_sets, checkpoint
 from aster.compat import CAN_EXPORT_ONNX, claim_process, session_config, tf
 from aster.config import read_config
 from aster.data.charset import NUM_SPECIAL_LABELS
-from aster.data.preprocess import preprocess_image, preprocessed_shape
+from aster.data.pixels import MIDDLE_GRAY
+from aster.data.preprocess import gray_level, preprocess_image, preprocessed_shape
 from aster.files import written_whole
 from aster.model.beam_search import PAD_LABEL
 from aster.model.build import build_model
@@ -70,27 +71,27 @@ def export_saved_model(exp_dir: str, output: str, greedy: bool = False, *, word_
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         encoded = tf.placeholder(tf.string, [None], name="image_bytes")
 
-        def decode_image(image_bytes):
-            # of any format, in spite of its name; the slow cosine transform is the one that Pillow uses
-            image = tf.image.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE")
-            return preprocess_image(steps, image, exp_dir)
+        def preprocess(image_bytes):
+            return preprocess_image(steps, _decode_image(image_bytes), exp_dir)
 
         with checkpoint.constants(path, config.eval_config.use_moving_averages):
             model, words, rules = _build(config, exp_dir, path, word_list)
+            level = gray_level(steps, exp_dir)
 
             def recognize(images):
-                result = recognize_by_policy(model, images, rules, words)
+                result = recognize_by_policy(model, images, rules, words, gray_level=level)
                 return result.texts, result.scores
             if None not in preprocessed_shape(steps, exp_dir):
-                texts, scores = recognize(tf.map_fn(decode_image, encoded, dtype=tf.float32))
+                texts, scores = recognize(tf.map_fn(preprocess, encoded, dtype=tf.float32))
             else:  # images of different widths can't be in one batch
                 texts, scores = tf.map_fn(
-                    lambda image: tuple(column[0] for column in recognize(decode_image(image)[None])), encoded,
+                    lambda image: tuple(column[0] for column in recognize(preprocess(image)[None])), encoded,
                     dtype=(tf.string, tf.float32))
         _save_model(session, output, encoded, texts, scores)
     return Export("image_bytes string [B] -> text string [B], score float [B]",
                   _left_out(config, words) + [
-        "EXIF orientation and transparency are ignored.", "One damaged image fails its whole batch."])
+        "EXIF orientation is ignored, and so is transparency, except that of PNG files.",
+        "One damaged image fails its whole batch."])
 
 
 def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: bool = False,
@@ -121,7 +122,8 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
     except ImportError as error:
         raise ValueError(f'{error}; run: pip install -e ".[export]"') from error
     config, path = _find(exp_dir, output, greedy, overrides)
-    size = preprocessed_shape(config.eval_config.data_preprocessing_steps, exp_dir)
+    steps = config.eval_config.data_preprocessing_steps
+    size, level = preprocessed_shape(steps, exp_dir), gray_level(steps, exp_dir)
     characters: List[str] = []
     left_out: List[str] = []
 
@@ -133,7 +135,7 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
                 raise ValueError("the predictors have different character sets, which one ONNX file can't have")
             characters.extend(model.predictors[0].charset.characters)
             left_out.extend(_left_out(config, words))
-            result = recognize_by_policy(model, images, rules, words)
+            result = recognize_by_policy(model, images, rules, words, gray_level=level)
             return {"labels": result.labels, "scores": result.scores}
     with tf.Graph().as_default():
         function = tf.wrap_function(recognize, [tf.TensorSpec([None] + size, tf.float32, name="images")])
@@ -153,24 +155,36 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
 
 
 def recognize_by_policy(model: RecognitionModel, images: tf.Tensor, rules: ReadingPolicy,
-                        words: Optional[Lexicon] = None) -> Texts:
-    """Makes the operations that read a batch as the Recognizer does; a graph searches all images, doubtful or not.
+                        words: Optional[Lexicon] = None, *, gray_level: float = 1.0) -> Texts:
+    """Makes the operations that read a batch as the Recognizer does; a graph searches all images, certain or not.
 
     Args:
       model: made of standard operations (`build_model(fused=False)`).
       images: float32 [B, H, W, 3], 0..255.
       rules: the ReadingPolicy.
       words: the word list to prefer, or None.
+      gray_level: as of `policy.is_blank`.
 
     Returns:
       A Texts.
     """
+    best = _recognize(model, images, rules, words)
+    blank = tf.reduce_all(policy.is_blank(tf.reduce_min(images, [1, 2]), tf.reduce_max(images, [1, 2]), gray_level,
+                                          rules), 1)
+    nothing = Texts(tf.fill(tf.shape(best.texts), ""), tf.zeros_like(best.scores),
+                    tf.fill(tf.shape(best.labels), PAD_LABEL), tf.zeros_like(best.num_characters),
+                    tf.zeros_like(best.num_digits))
+    return _select(blank, nothing, best)
+
+
+def _recognize(model, images, rules, words) -> Texts:
+    """The texts of images, whether these are blank or not."""
     views = [images, 255.0 - images] if rules.also_inverted else [images]
     encoded = model.encode(tf.concat(views, 0))
     free = _split(_decode(model, encoded), len(views))
     best = free[0]
     for inverted in free[1:]:
-        wins = policy.is_doubtful(best.scores, rules) & (inverted.scores > best.scores)
+        wins = policy.is_uncertain(best.scores, rules) & (inverted.scores > best.scores)
         best = _select(wins, inverted, best)
     if not words:
         return best
@@ -181,8 +195,27 @@ def recognize_by_policy(model: RecognitionModel, images: tf.Tensor, rules: Readi
     for other in others:
         word = _select(value(other) > value(word), other, word)
     is_number = policy.is_number(best.num_digits, best.num_characters, rules)
-    wins = policy.is_doubtful(best.scores, rules) & tf.logical_not(is_number) & (value(word) > best.scores)
+    wins = policy.is_uncertain(best.scores, rules) & tf.logical_not(is_number) & (value(word) > best.scores)
     return _select(wins, word, best)
+
+
+def _decode_image(image_bytes):
+    """The bytes of a JPEG, PNG or GIF file, a scalar -> float32 [H, W, 3]; transparent PNG files as `pixels.to_rgb`."""
+    def decode_png():
+        rgba = tf.cast(tf.image.decode_png(image_bytes, channels=4), tf.float32)
+        rgb, alpha = rgba[..., :3], rgba[..., 3:]
+        luminance = tf.reduce_sum(rgb * [0.299, 0.587, 0.114] * alpha) / tf.maximum(tf.reduce_sum(alpha), 1.0)
+        is_light = tf.logical_and(tf.reduce_sum(alpha) > 0, luminance >= MIDDLE_GRAY)
+        ground = tf.where(is_light, 0.0, 255.0)
+        return tf.round((rgb * alpha + ground * (255.0 - alpha)) / 255.0)
+
+    def decode_other():
+        # GIF too, in spite of its name; the slow cosine transform is the one that Pillow uses
+        return tf.cast(tf.image.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE"), tf.float32)
+
+    image = tf.cond(tf.equal(tf.substr(image_bytes, 0, 4), b"\x89PNG"), decode_png, decode_other)
+    image.set_shape([None, None, 3])
+    return image
 
 
 def _build(config, exp_dir, path, with_words) -> Tuple[RecognitionModel, Optional[Lexicon], ReadingPolicy]:

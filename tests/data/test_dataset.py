@@ -235,6 +235,16 @@ def test_texts_left_out_of_training(session, tmp_path, is_training, charsets, ex
     assert stream.report.counts == reasons
 
 
+def test_empty_texts_that_are_allowed(session, tmp_path):
+    """Of an image without text; that of an image whose text the steps empty is still left out."""
+    path = write_records(tmp_path / "a", [serialize(t) for t in ("a", "", "\u65e5!", "b")])
+    stream = dataset.make_dataset([reader(path, "num_epochs: 1 shuffle: false allow_empty_text: true")], [1],
+                                  RESIZE + LETTERS, is_training=True, charsets=[Charset("ab", drop_unknown=True)])
+    assert texts_of(run(session, stream)) == ["a", "", "b"]
+    assert stream.report.counts == {read_report.EMPTY_TEXT: 1}
+    assert "empty after string_filtering" in stream.report.names[0]
+
+
 def test_images_of_several_sizes_need_a_resize(tmp_path):
     path = write_records(tmp_path / "a", [serialize("x")])
     with tf.Graph().as_default(), pytest.raises(ValueError) as error:

@@ -1,9 +1,11 @@
 """Image files of many kinds, whole, large and damaged."""
 import os
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -34,20 +36,87 @@ def test_modes(mode):
     np.testing.assert_array_equal(decode_image(encode_image(converted)), converted.convert("RGB"))
 
 
-def test_transparent_is_white():
-    alpha = np.zeros([6, 9], np.uint8)
-    alpha[:, 4:] = 255
-    decoded = decode_image(encode_image(np.dstack([PIXELS, alpha])))
-    assert (decoded[:, :4] == 255).all()
-    np.testing.assert_array_equal(decoded[:, 4:], PIXELS[:, 4:])
+def of_letters(letters, hidden=(0, 0, 0), alpha=255):
+    """RGBA pixels: a bar of one color, and around it transparent pixels of another."""
+    pixels = np.zeros([6, 9, 4], np.uint8)
+    pixels[..., :3] = hidden
+    pixels[2:4, 3:7] = letters + (alpha,)
+    return pixels
 
 
-def test_transparent_palette_is_white():
-    image = Image.new("P", (3, 2), 1)
-    image.putpalette([0, 0, 0, 10, 20, 30] + [0] * 762)
-    image.putpixel((0, 0), 0)
-    decoded = decode_image(encode_image(image, transparency=0))
-    assert decoded[0, 0].tolist() == [255] * 3 and decoded[1, 2].tolist() == [10, 20, 30]
+def in_every_format(pixels):
+    """{name: file} of RGBA pixels with two colors, one of them transparent."""
+    rgba = Image.fromarray(pixels)
+    palette = Image.fromarray((pixels[..., 3] > 0).astype(np.uint8)).convert("P")
+    palette.putpalette([int(value) for color in (pixels[0, 0], pixels[2, 3]) for value in color[:3]] + [0] * 762)
+    gray16 = pixels[..., 0].astype(np.uint16) * 257
+    hidden = tuple(int(value) for value in pixels[0, 0, :3])
+    return {
+        "RGBA": encode_image(rgba), "LA": encode_image(rgba.convert("LA")),
+        "palette": encode_image(palette, transparency=0),
+        "palette with alphas": encode_image(palette, transparency=bytes([0, 255])),
+        "GIF": encode_image(palette, "GIF", transparency=0),
+        "WEBP": encode_image(rgba, "WEBP", lossless=True, exact=True),
+        "TIFF": encode_image(rgba, "TIFF"), "a color": encode_image(rgba.convert("RGB"), transparency=hidden),
+        "a gray": encode_image(rgba.convert("RGB").convert("L"), transparency=hidden[0]),
+        "16 bits": encode_png16(gray16, hidden[0] * 257),
+        "16 bits RGB": encode_png16(np.dstack([gray16] * 3), *[hidden[0] * 257] * 3),
+        "16 bits and alpha": encode_png16(np.dstack([gray16, pixels[..., 3] * np.uint16(257)])),
+        "array": pixels, "PIL": rgba, "PIL with premultiplied alpha": rgba.convert("RGBa")}
+
+
+def encode_png16(values, *transparent):
+    """A PNG file of 16 bits per channel, which Pillow can't write: gray, RGB, or gray and alpha."""
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    color = {1: 0, 2: 4, 3: 2}[values[0, 0].size]
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, color, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+            + (chunk(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)) if transparent else b"")
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("letters, ground", [((255,) * 3, 0), ((0,) * 3, 255), ((180,) * 3, 0), ((90,) * 3, 255)])
+@pytest.mark.parametrize("kind", sorted(in_every_format(of_letters((255,) * 3))))
+def test_a_transparent_image_is_laid_over_the_contrast(kind, letters, ground):
+    hidden = (100,) * 3  # what the file has where nothing is seen
+    pixels = of_letters(letters, hidden)
+    expected = np.full([6, 9, 3], ground, np.uint8)
+    expected[2:4, 3:7] = letters
+    source = in_every_format(pixels)[kind]
+    np.testing.assert_array_equal(load_image(source), expected)
+    if isinstance(source, bytes):
+        np.testing.assert_array_equal(decode_image(source), expected)
+
+
+@pytest.mark.parametrize("letters, ground", [
+    ((255, 255, 0), 0), ((255, 0, 0), 255), ((0, 255, 0), 0), ((0, 0, 255), 255)])
+def test_the_contrast_is_that_of_luminance(letters, ground):
+    decoded = decode_image(encode_image(of_letters(letters)))
+    assert decoded[0, 0].tolist() == [ground] * 3 and decoded[2, 3].tolist() == list(letters)
+
+
+def test_pixels_count_by_their_alpha():
+    """A faint dark shadow, larger than its light letters, does not decide."""
+    pixels = of_letters((255,) * 3)
+    pixels[..., 3] = np.maximum(pixels[..., 3], 30)
+    decoded = decode_image(encode_image(pixels))
+    assert decoded[0, 0].max() == 0 and decoded[2, 3].min() == 255
+    pixels[..., 3] = np.maximum(pixels[..., 3], 120)
+    decoded = decode_image(encode_image(pixels))
+    assert decoded[0, 0].tolist() == [135] * 3  # black, of which 120 of 255 are seen over white
+
+
+def test_what_is_wholly_transparent_is_white():
+    assert (decode_image(encode_image(np.zeros([6, 9, 4], np.uint8))) == 255).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_an_opaque_alpha_changes_nothing(mode):
+    rgb = RGB if mode == "RGBA" else RGB.convert("P" if mode == "P" else "L")
+    encoded = encode_image(rgb, transparency=bytes([255] * 256)) if mode == "P" else encode_image(rgb.convert(mode))
+    np.testing.assert_array_equal(decode_image(encoded), rgb.convert("RGB"))
 
 
 def test_16_bits():

@@ -10,6 +10,8 @@ from aster.compat import CAN_EXPORT_ONNX
 START = """
 import glob, os, sys, tempfile, time
 import aster
+from aster.config import read_config
+from aster.evaluation.evaluator import recognize_records
 from aster.compat import session_config
 from aster.pretrained import ENGLISH, SAMPLES
 from aster.reading import serving
@@ -43,6 +45,7 @@ def attempt(name, work):
 AFTER = START + """
 recognizer = aster.Recognizer.from_experiment()
 preprocessed = [recognizer._inference.preprocess(aster.data.image.load_image(IMAGES[0]))]
+config = read_config(ENGLISH)
 started = recognizer.recognize(IMAGES * 2, batch_size=1)
 next(started)
 
@@ -55,6 +58,7 @@ def work():
     attempt("session_config", session_config)
     attempt("export_saved_model", lambda: serving.export_saved_model(ENGLISH, "/tmp/never made"))
     attempt("export_onnx", lambda: serving.export_onnx(ENGLISH, "/tmp/never made.onnx"))
+    attempt("recognize_records", lambda: recognize_records(recognizer, config.eval_input_reader, (), base_dir=""))
     in_fork(lambda: attempt("grandchild", read))
     recognizer.close()
 
@@ -96,7 +100,7 @@ def said():
 
 @pytest.mark.parametrize("name", [
     "recognize", "recognize_that_has_begun", "recognize_preprocessed", "read_prepared", "new", "session_config",
-    "export_saved_model", "export_onnx", "grandchild", "new_after_close"])
+    "export_saved_model", "export_onnx", "recognize_records", "grandchild", "new_after_close"])
 def test_after_a_fork_the_remedy_is_named(said, name):
     assert said[name].startswith("ValueError this process was forked from one that had used TensorFlow")
     assert "spawn" in said[name] and "--preload" in said[name]

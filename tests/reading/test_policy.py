@@ -20,6 +20,8 @@ def test_the_defaults_are_those_of_the_configuration():
     ("reading { certain_probability: 0.5 }", "certain_probability", 0.5),
     ("reading { tall_ratio: 3 }", "tall_ratio", 3),
     ("reading { number_share: 0.25 }", "number_share", 0.25),
+    ("reading { doubtful_probability: 0.25 }", "doubtful_probability", 0.25),
+    ("reading { min_contrast: 3 }", "min_contrast", 3),
     ("reading { also_inverted: true }", "also_inverted", True),
     ("also_negatives: true", "also_inverted", True),  # its name in version 0.1
     ("word_list { bonus_per_character: 2 }", "bonus_per_character", 2)])
@@ -49,10 +51,30 @@ def test_a_single_character_counts_only_as_the_image_is():
     assert policy.best_orientation([upright, turned, long], requested=(0, 90, 270)) is turned
 
 
-def test_is_doubtful():
+def test_is_uncertain():
     scores = np.log([0.97, 0.9799, 0.9801, 1.0])
-    assert policy.is_doubtful(scores, RULES).tolist() == [True, True, False, False]
-    assert not policy.is_doubtful(np.log(0.6), RULES._replace(certain_probability=0.5))
+    assert policy.is_uncertain(scores, RULES).tolist() == [True, True, False, False]
+    assert not policy.is_uncertain(np.log(0.6), RULES._replace(certain_probability=0.5))
+
+
+def test_is_doubtful():
+    assert [policy.is_doubtful(np.log(p), RULES) for p in (0.01, 0.699, 0.701, 1.0)] == [True, True, False, False]
+    assert not policy.is_doubtful(np.log(0.6), RULES._replace(doubtful_probability=0.5))
+    assert policy.is_doubtful(-1e9, RULES)
+
+
+@pytest.mark.parametrize("difference, gray_level, expected", [
+    (0, 1, True), (15, 1, True), (16, 1, False), (0.1, 2 / 255, True), (0.13, 2 / 255, False), (0, 0, False)])
+def test_is_blank(difference, gray_level, expected):
+    assert policy.is_blank(np.array([3.0]), np.array([3.0 + difference]), gray_level, RULES).tolist() == [expected]
+    assert not policy.is_blank(3, 3, gray_level, RULES._replace(min_contrast=0))
+
+
+@pytest.mark.parametrize("height, width, doubtful, expected", [
+    (600, 900, True, True), (900, 600, True, True), (150, 599, True, True), (600, 900, False, False),
+    (149, 300, True, False), (300, 149, True, False), (150, 600, True, False), (32, 100, True, False)])
+def test_a_whole_photo_gets_a_hint(height, width, doubtful, expected):
+    assert policy.hint(height, width, doubtful) == (policy.WHOLE_PHOTO if expected else None)
 
 
 @pytest.mark.parametrize("text, expected", [("", False), ("a1", True), ("ab1", False), ("1b1", True), ("2026", True)])

@@ -193,7 +193,7 @@ def test_inverted_images_are_read_where_there_is_doubt(folder, monkeypatch):
 
     monkeypatch.setattr(Inference, "search", search_scored)
     bright = [0.1, 0.4, 0.6, 0.8, 0.9]
-    with Recognizer.from_experiment(folder) as recognizer:
+    with changed(folder, "reading { min_contrast: 0 }") as recognizer:
         shape = next(recognizer.recognize([draw_word("tea")], details=True)).image.shape
         prepared = [np.full(shape, 255 * one, np.uint8) for one in bright]
         sides = [recognizer.recognize_preprocessed(some, details=True)
@@ -201,7 +201,7 @@ def test_inverted_images_are_read_where_there_is_doubt(folder, monkeypatch):
     for field, limit, taken in (("also_negatives: true", 1, [0, 0, 1, 1, 1]),
                                 ("reading { also_inverted: true }", np.exp(-0.7), [0, 0, 0, 1, 1]),
                                 ("reading { also_inverted: true }", 0.1, [0, 0, 0, 0, 0])):
-        with changed(folder, f"{field} reading {{ certain_probability: {limit:f} }}") as recognizer:
+        with changed(folder, f"{field} reading {{ certain_probability: {limit:f} min_contrast: 0 }}") as recognizer:
             for i, result in enumerate(recognizer.recognize_preprocessed(prepared, details=True)):
                 expected = sides[taken[i]][i]
                 assert (result.text, result.texts) == (expected.text, expected.texts)
@@ -226,7 +226,7 @@ def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
     shutil.copytree(folder, copy)
     word_list = ["Tea", "ice", "bread", "at"]
     (tmp_path / "copy" / "words.txt").write_bytes("\n".join(word_list).encode())
-    doubt_all = "reading { certain_probability: 1 } "
+    doubt_all = "reading { certain_probability: 1 min_contrast: 0 } "
     plain = more + doubt_all
     images = [Image.open(io.BytesIO(draw_word(word))) for word in WORDS]
     images += [Image.new("RGB", (60, 20), (30 * i, 0, 99)) for i in range(8)]
@@ -243,9 +243,10 @@ def test_the_words_of_a_list_are_preferred(folder, tmp_path, monkeypatch, more):
               for one, some in zip(free, words)]
     widest = int(np.argmax(np.diff(sorted(needed))))  # where rounding decides nothing
     bonus = float(np.mean(sorted(needed)[widest:widest + 2]))
-    preferring = plain + f'word_list {{ text_file: "words.txt" bonus_per_character: {bonus:f} }}'
+    preferring = plain + f'word_list {{ text_file: "words.txt" bonus_per_character: {bonus:f} }} '
     found, count = read(preferring)
-    certain, _ = read(more + 'word_list { text_file: "words.txt" } reading { certain_probability: 1e-30 }')
+    certain, _ = read(more + 'word_list { text_file: "words.txt" } reading { certain_probability: 1e-30 '
+                      'min_contrast: 0 }')
     assert [one.text for one in certain] == [one.text for one in read(plain)[0]]
     assert (none, count) == (0, 4)
     replaced = 0
@@ -285,7 +286,8 @@ def test_which_texts_give_way_to_words(folder, tmp_path, monkeypatch):
                 for reading, (text, score) in zip(readings, pairs)], sequences
 
     monkeypatch.setattr(Inference, "search", search_made_up)
-    with changed(copy, 'also_negatives: true word_list { text_file: "words.txt" }') as recognizer:
+    with changed(copy, 'also_negatives: true word_list { text_file: "words.txt" } '
+                 'reading { min_contrast: 0 }') as recognizer:
         def read(*found):
             """Texts of an image and of its inverted image, words of both -> what is read."""
             made_up.update(zip(((True, True), (True, False), (False, True), (False, False)), found))

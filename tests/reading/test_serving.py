@@ -196,7 +196,7 @@ def test_the_graph_and_the_recognizer_share_their_rules(session):
     model = MadeUpModel()
     rules = policy.ReadingPolicy(also_inverted=True)
     images = tf.fill([1, 4, 4, 3], 200.0)
-    result = serving.recognize_by_policy(model, images, rules, Lexicon([], [None], 1))
+    result = serving.recognize_by_policy(model, images, rules, Lexicon([], [None], 1), gray_level=0)
 
     def read(*found):
         model.made_up.update(zip(((True, True), (True, False), (False, True), (False, False)), found))

@@ -1,5 +1,4 @@
 """Contact sheets of word images."""
-import io
 from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
@@ -16,12 +15,13 @@ def draw(samples: Sequence, path: str, font: Optional[Callable[[str], Any]] = No
       path: the PNG file to write.
       font: gives a Pillow font that has the characters of a text. By default an installed font with many characters.
     """
+    from aster.data.image import decode_image
     font = font or _font
     sheet = Image.new("RGB", (_COLUMNS * _CELL[0], -(-len(samples) // _COLUMNS) * _CELL[1]), "white")
     pen = ImageDraw.Draw(sheet)
     for i, sample in enumerate(samples):
         x, y = i % _COLUMNS * _CELL[0], i // _COLUMNS * _CELL[1]
-        picture = Image.open(io.BytesIO(sample.encoded)).convert("RGB")
+        picture = Image.fromarray(decode_image(sample.encoded))
         scale = min((_CELL[0] - 8) / picture.width, (_CELL[1] - 28) / picture.height)
         sheet.paste(picture.resize((max(1, int(picture.width * scale)), max(1, int(picture.height * scale)))), (x, y))
         if sample.keypoints is not None:

@@ -202,11 +202,12 @@ def crop_to_jpeg(image: Image.Image, box: Box) -> bytes:
       box: the part of it.
 
     Returns:
-      A JPEG file of Pillow's default quality, as published.
+      A JPEG file of Pillow's default quality, as published. It is opaque, see `pixels.to_rgb`.
     """
+    from aster.data.pixels import has_transparency, to_rgb
     word = image.crop(box)
-    if word.mode not in ("L", "RGB", "CMYK"):
-        word = word.convert("RGB")
+    if word.mode not in ("L", "RGB", "CMYK") or has_transparency(word):
+        word = to_rgb(word)
     stream = io.BytesIO()
     word.save(stream, "JPEG")
     return stream.getvalue()
