@@ -97,7 +97,7 @@ RANGES: Dict[str, Range] = {
     "SubtractChannelMean.means": _PIXEL_VALUE,
     "RandomPixelValueScale.minval": _FACTOR,
     "RandomPixelValueScale.maxval": _FACTOR,
-    "RandomRgbToGray.probability": _SHARE,
+    "probability": _SHARE,  # of every step that changes some images
     "RandomAdjustBrightness.max_delta": _SHARE,
     "RandomAdjustContrast.min_delta": _FACTOR,
     "RandomAdjustContrast.max_delta": _FACTOR,
@@ -105,6 +105,14 @@ RANGES: Dict[str, Range] = {
     "RandomAdjustSaturation.min_delta": _FACTOR,
     "RandomAdjustSaturation.max_delta": _FACTOR,
     "RandomDistortColor.color_ordering": Range(0, 1),
+    "RandomWarp.max_rotation": Range(0, 180),
+    "RandomWarp.max_shear": Range(0, 60),
+    "RandomWarp.max_perspective": Range(0, 0.125),  # from 0.25 on, three corners could lie on a line
+    "RandomBlur.max_sigma": Range(0, 100),
+    "RandomNoise.max_stddev": _SHARE,
+    "RandomJpeg.min_quality": Range(1, 100),
+    "RandomJpeg.max_quality": Range(1, 100),
+    "RandomDownscale.min_factor": Range(0, 1, excluded=(0,)),
 
     "SpatialTransformer.localization_h": _LOCALIZATION_SIZE,
     "SpatialTransformer.localization_w": _LOCALIZATION_SIZE,

@@ -313,6 +313,7 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "ResizeImageKeepingAspect": (_keeping_aspect, pixels("target_height", "target_widths")),
     "NormalizeImage": (_normalize,),
     "RandomPixelValueScale": (_interval("minval", "maxval"),),
+    "RandomJpeg": (_interval("min_quality", "max_quality"),),
     "RandomAdjustContrast": (_interval("min_delta", "max_delta", may_be_empty=False),),
     "RandomAdjustSaturation": (_interval("min_delta", "max_delta", may_be_empty=False),),
     "StringFiltering": (_string_filtering,),
