@@ -4,7 +4,8 @@ import logging
 import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-from aster.checkpoint_files import (
+from aster.checkpoint_files import (  # noqa: F401 - BEST and step_of are for callers
+    BEST,
     OPTIMIZER,
     CheckpointError,
     DamagedCheckpoint,
@@ -12,6 +13,7 @@ from aster.checkpoint_files import (
     exists,
     list_checkpoints,
     open_reader,
+    step_of,
 )
 from aster.compat import tf
 from aster.files import find_file

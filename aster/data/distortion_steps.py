@@ -18,7 +18,8 @@ _NUM_QUALITIES = 10  # the quality of JPEG is an attribute of its op, so that th
 def _random_warp(config, image):
     """Rotates, shears and changes the perspective in one resampling. The result is as large as it needs to be."""
     draws = image.random([11])
-    size = tf.cast(tf.shape(image.pixels)[1::-1], tf.float32)  # width and height
+    shape = tf.shape(image.pixels)
+    size = tf.cast(tf.stack([shape[1], shape[0]]), tf.float32)  # width and height
     corners = _CORNERS * size
     moved = _moved_corners(config, corners, size, draws[1:])
     moved -= tf.reduce_min(moved, 0)
