@@ -1,6 +1,7 @@
 """The best checkpoint, and early stopping."""
 import json
 import os
+import types
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def every_step(monkeypatch):
     """Makes training save after each step."""
     from aster.training import stepper
     clock = iter(range(0, 10 ** 6, 10))
-    monkeypatch.setattr(stepper.time, "time", lambda: next(clock))
+    monkeypatch.setattr(stepper, "time", types.SimpleNamespace(time=lambda: next(clock)))
 
 
 def train_with(folder, accuracies, num_steps=20, options=EVERY_STEP):
@@ -106,5 +107,5 @@ def test_the_command_keeps_the_best(tmp_path):
 
 def test_early_stopping_needs_evaluations(tmp_path):
     make_experiment(tmp_path, train="early_stopping_evaluations: 2")
-    with pytest.raises(ConfigError, match="early_stopping_evaluations needs eval_num_examples"):
+    with pytest.raises(ConfigError, match="early_stopping_evaluations: needs eval_num_examples"):
         read_config(str(tmp_path))

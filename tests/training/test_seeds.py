@@ -81,7 +81,7 @@ def test_the_option_is_the_field(tmp_path):
 def test_deterministic_needs_a_seed(tmp_path):
     make_experiment(tmp_path)
     write_config(str(tmp_path), train="deterministic: true")
-    with pytest.raises(ConfigError, match="deterministic needs a seed"):
+    with pytest.raises(ConfigError, match="deterministic: needs a seed"):
         read_config(str(tmp_path))
 
 
