@@ -5,7 +5,8 @@ import os
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from aster import character_sets
-from aster.checkpoint_files import (
+from aster.checkpoint_files import (  # noqa: F401 - BEST and step_of are for callers
+    BEST,
     OPTIMIZER,
     CheckpointError,
     DamagedCheckpoint,
@@ -13,6 +14,7 @@ from aster.checkpoint_files import (
     exists,
     list_checkpoints,
     open_reader,
+    step_of,
 )
 from aster.compat import tf
 from aster.files import find_file

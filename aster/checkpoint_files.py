@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 MODEL = "model.ckpt"
 OPTIMIZER = "optimizer.ckpt"
 CHARACTERS = ".characters.json"  # follows the path of a checkpoint; see character_sets.py
+BEST = "best"  # the folder in log that holds the best checkpoint
 STATE = "checkpoint"  # TensorFlow's name of the file that lists the checkpoints of a folder
 _PART = re.compile(r"\.(index|meta|data-[0-9]{5}-of-[0-9]{5}|characters\.json)$")
 _INDEX = re.compile(r"(.+)-([0-9]+)\.index", re.DOTALL)
@@ -187,7 +188,7 @@ class Reader:
           DamagedCheckpoint: it can't be read.
         """
         with self._guard():
-            value = self._reader.get_tensor(name)
+            value = np.asarray(self._reader.get_tensor(name))  # a text comes without
         return value.astype(np.float32) if value.dtype == np.float16 else value
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, Iterable, Iterator, NoReturn, Sequence, TextIO
+from typing import Any, Callable, Iterable, Iterator, NoReturn, Optional, Sequence, TextIO
 
 from aster.errors import PrintableFormatter, cause, describe, printable, safe_for_terminal
 from aster.files import errors_name, written_whole
@@ -111,11 +111,43 @@ def _check_trust(config: Any, exp_dir: str) -> None:
     raise ConfigError(f"{what}. It has not run. If you trust it, repeat the command with --trust")
 
 
-def find_checkpoint(exp_dir: str) -> str:
-    """Returns the path of the latest checkpoint of an experiment folder. Raises CheckpointError where there is none."""
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Adds `--checkpoint`, which the parsed arguments have as `checkpoint`; `find_checkpoint` takes it."""
+    parser.add_argument("--checkpoint", metavar="STEP|best|PATH", help=(
+        "the checkpoint to use: the one of a step of EXP_DIR/log, the best one (EXP_DIR/log/best), or the path of any "
+        "other (default: the latest of EXP_DIR/log)"))
+
+
+def find_checkpoint(exp_dir: str, choice: Optional[str] = None) -> str:
+    """Finds a checkpoint of an experiment folder.
+
+    Args:
+      exp_dir: the experiment folder.
+      choice: what `--checkpoint` names: a step, "best", or a path; None: the latest.
+
+    Returns:
+      The checkpoint's path.
+
+    Raises:
+      CheckpointError: there is none. The message tells which there are.
+    """
     from aster import checkpoint
     log_dir = os.path.join(exp_dir, "log")
-    if not checkpoint.list_checkpoints(log_dir):
+    paths = checkpoint.list_checkpoints(log_dir)
+    if choice == "best":
+        if not checkpoint.list_checkpoints(os.path.join(log_dir, checkpoint.BEST)):
+            raise checkpoint.CheckpointError(
+                f"{log_dir}: no best checkpoint. Training keeps one where train_config.eval_num_examples is set")
+        return checkpoint.find_checkpoint(os.path.join(log_dir, checkpoint.BEST))
+    if choice and choice.isdecimal():
+        of_step = [path for path in paths if checkpoint.step_of(path) == int(choice)]
+        if not of_step:
+            steps = ", ".join(str(checkpoint.step_of(path)) for path in paths) or "none"
+            raise checkpoint.CheckpointError(f"{log_dir}: no checkpoint of step {int(choice)}; there are: {steps}")
+        return of_step[-1]
+    if choice:
+        return checkpoint.find_checkpoint(choice)
+    if not paths:
         raise checkpoint.CheckpointError(
             f"{log_dir}: no checkpoint. Train the experiment first: python -m aster.train --exp_dir {exp_dir}, "
             f"or copy a checkpoint into {log_dir}. The pretrained model needs no --exp_dir")

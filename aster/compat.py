@@ -117,6 +117,32 @@ def group_by_window(key: Callable, reduce: Callable, window_size: int) -> Callab
     return data.group_by_window(key, reduce, window_size)
 
 
+def make_deterministic() -> None:
+    """Makes TensorFlow choose operations that give the same bits in every run, also on GPUs, in this process.
+
+    Raises:
+      ValueError: this is TensorFlow 1.4, which can't.
+    """
+    if IS_TF1:
+        raise ValueError("train_config.deterministic needs TensorFlow 2; leave it out of the configuration. On a CPU, "
+                         "train_config.seed is enough")
+    _tensorflow.config.experimental.enable_op_determinism()
+
+
+def stateless_uniform(shape: Any, seed: Any) -> Any:
+    """Draws float32 numbers from 0 to below 1 that depend on the seed, int64 [2], alone. Returns a tensor [*shape]."""
+    if IS_TF1:
+        return _tensorflow.contrib.stateless.stateless_random_uniform(shape, seed)
+    return tf.random.stateless_uniform(shape, seed)
+
+
+def stateless_normal(shape: Any, seed: Any) -> Any:
+    """Draws float32 numbers of the normal distribution, of mean 0 and deviation 1, as `stateless_uniform` does."""
+    if IS_TF1:
+        return _tensorflow.contrib.stateless.stateless_random_normal(shape, seed)
+    return tf.random.stateless_normal(shape, seed)
+
+
 def without_autotune(dataset: Any) -> Any:
     """Returns the Dataset, untuned.
 

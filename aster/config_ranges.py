@@ -76,11 +76,15 @@ RANGES: Dict[str, Range] = {
     "RMSPropOptimizer.epsilon": Range(0, 1e6, excluded=(0,)),
     "MomentumOptimizer.momentum_optimizer_value": _DECAY,
     "AdadeltaOptimizer.rho": _DECAY,
+    "AdamWOptimizer.weight_decay": _FACTOR,
     "ConstantLearningRate.learning_rate": _LEARNING_RATE,
     "ExponentialDecayLearningRate.initial_learning_rate": _LEARNING_RATE,
     "ExponentialDecayLearningRate.decay_steps": Range(1, _NO_END),
     "ExponentialDecayLearningRate.decay_factor": Range(0, 1e6),
     "OneCycleLearningRate.max_learning_rate": _LEARNING_RATE,
+    "CosineDecayLearningRate.initial_learning_rate": _LEARNING_RATE,
+    "CosineDecayLearningRate.num_steps": Range(1, _NO_END),
+    "CosineDecayLearningRate.final_factor": _SHARE,
     "ManualStepLearningRate.initial_learning_rate": _LEARNING_RATE,
     "LearningRateSchedule.learning_rate": _LEARNING_RATE,
 
@@ -97,7 +101,7 @@ RANGES: Dict[str, Range] = {
     "SubtractChannelMean.means": _PIXEL_VALUE,
     "RandomPixelValueScale.minval": _FACTOR,
     "RandomPixelValueScale.maxval": _FACTOR,
-    "RandomRgbToGray.probability": _SHARE,
+    "probability": _SHARE,  # of every step that changes some images
     "RandomAdjustBrightness.max_delta": _SHARE,
     "RandomAdjustContrast.min_delta": _FACTOR,
     "RandomAdjustContrast.max_delta": _FACTOR,
@@ -105,6 +109,14 @@ RANGES: Dict[str, Range] = {
     "RandomAdjustSaturation.min_delta": _FACTOR,
     "RandomAdjustSaturation.max_delta": _FACTOR,
     "RandomDistortColor.color_ordering": Range(0, 1),
+    "RandomWarp.max_rotation": Range(0, 180),
+    "RandomWarp.max_shear": Range(0, 60),
+    "RandomWarp.max_perspective": Range(0, 0.125),  # from 0.25 on, three corners could lie on a line
+    "RandomBlur.max_sigma": Range(0, 100),
+    "RandomNoise.max_stddev": _SHARE,
+    "RandomJpeg.min_quality": Range(1, 100),
+    "RandomJpeg.max_quality": Range(1, 100),
+    "RandomDownscale.min_factor": Range(0, 1, excluded=(0,)),
 
     "SpatialTransformer.localization_h": _LOCALIZATION_SIZE,
     "SpatialTransformer.localization_w": _LOCALIZATION_SIZE,
@@ -132,6 +144,7 @@ RANGES: Dict[str, Range] = {
     "LabelMap.unk_label": Range(0, 0x110000 + 2),  # the characters of Unicode, start and end
 
     "SequenceCrossEntropyLoss.weight": _LOSS_WEIGHT,
+    "SequenceCrossEntropyLoss.label_smoothing": Range(0, 1, excluded=(1,)),
     "L2RegressionLoss.weight": _LOSS_WEIGHT,
     "L1Regularizer.weight": _PENALTY,
     "L2Regularizer.weight": _PENALTY,
@@ -149,6 +162,8 @@ RANGES: Dict[str, Range] = {
 FREE: Dict[str, str] = {
     "TrainConfig.keep_checkpoint_every_n_hours": "0 keeps every checkpoint, a large number only the latest ones",
     "TrainConfig.num_steps": "0 never stops",
+    "TrainConfig.early_stopping_evaluations": "0 goes on",
+    "TrainConfig.seed": "a seed may be any number",
     "TrainConfig.eval_num_examples": "there are no more samples than the data has",
     "EvalConfig.max_evals": "0 never stops",
     "InputReader.queue_capacity": "the buffer never holds more records than the data has",

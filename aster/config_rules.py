@@ -132,6 +132,10 @@ def _train(config: Any) -> Problems:
             re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
             yield f"freeze_variables[{i}]", f"{pattern!r} is not a regular expression ({error})"
+    if config.deterministic and not config.HasField("seed"):
+        yield "deterministic", "needs a seed; without one, each run differs anyway"
+    if config.early_stopping_evaluations and not config.eval_num_examples:
+        yield "early_stopping_evaluations", "needs eval_num_examples, the number of samples to evaluate on"
 
 
 def _resized(field: str) -> Rule:
@@ -161,6 +165,11 @@ def _manual_steps(config: Any) -> Problems:
     steps = [entry.step for entry in config.schedule]
     if steps != sorted(set(steps)):
         yield "schedule", f"the steps {steps} must grow from entry to entry"
+
+
+def _cosine_decay(config: Any) -> Problems:
+    if not config.num_steps:
+        yield "num_steps", "is missing: the number of steps in which the rate falls"
 
 
 def _one_cycle(config: Any) -> Problems:
@@ -307,12 +316,14 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "Optimizer": (_optimizer,),
     "ManualStepLearningRate": (_manual_steps,),
     "OneCycleLearningRate": (_one_cycle,),
+    "CosineDecayLearningRate": (_cosine_decay,),
     "PreprocessingStep": (_one_of("preprocessing_step"),),
     "ResizeImage": (pixels("target_height", "target_width"),),
     "ResizeImageRandomMethod": (pixels("target_height", "target_width"),),
     "ResizeImageKeepingAspect": (_keeping_aspect, pixels("target_height", "target_widths")),
     "NormalizeImage": (_normalize,),
     "RandomPixelValueScale": (_interval("minval", "maxval"),),
+    "RandomJpeg": (_interval("min_quality", "max_quality"),),
     "RandomAdjustContrast": (_interval("min_delta", "max_delta", may_be_empty=False),),
     "RandomAdjustSaturation": (_interval("min_delta", "max_delta", may_be_empty=False),),
     "StringFiltering": (_string_filtering,),

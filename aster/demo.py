@@ -25,7 +25,7 @@ def main() -> None:
     paths = [] if arguments.serve is not None else _find_images(arguments)
     command.start_tensorflow()
     from aster.reading.recognizer import Recognizer
-    with Recognizer(config, command.find_checkpoint(arguments.exp_dir), base_dir=arguments.exp_dir,
+    with Recognizer(config, command.find_checkpoint(arguments.exp_dir, arguments.checkpoint), base_dir=arguments.exp_dir,
                     lexicon=arguments.lexicon) as recognizer:
         if arguments.serve is not None:
             serve(recognizer, arguments.serve)
@@ -60,6 +60,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser = command.ArgumentParser(prog="python -m aster.demo", description=(
         "Recognize the word in each image. The model is the pretrained one, or the latest checkpoint of EXP_DIR/log."))
     parser.add_argument("--exp_dir", default=ENGLISH, help="experiment folder (default: the pretrained English model)")
+    command.add_checkpoint(parser)
     command.add_overrides(parser)
     command.add_trust(parser)
     parser.add_argument("--serve", nargs="?", type=int, const=PORT, metavar="PORT", help=(

@@ -22,6 +22,7 @@ def main() -> None:
         "(TensorBoard summaries go to EXP_DIR/log/eval). Or evaluate the latest checkpoint on the test sets of "
         "--datasets."))
     parser.add_argument("--exp_dir", help="experiment folder; needed unless --compare is given")
+    command.add_checkpoint(parser)
     command.add_overrides(parser)
     command.add_trust(parser)
     parser.add_argument("--norepeat", action="store_true", help="evaluate the latest checkpoint and stop")
@@ -43,6 +44,8 @@ def main() -> None:
                      "experiments to it")
     if arguments.datasets and arguments.json:
         parser.error("--report writes a report.json of its own; leave out --json")
+    if arguments.checkpoint and not arguments.exp_dir:
+        parser.error("--checkpoint is of --exp_dir, which is missing")
     if arguments.datasets:
         _report(arguments)
     else:
@@ -55,13 +58,13 @@ def _protocols(arguments: argparse.Namespace) -> List[str]:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    """Writes the report on the latest checkpoint of each experiment."""
+    """Writes the report on a checkpoint of each experiment: of --compare the latest."""
     folders = ([arguments.exp_dir] if arguments.exp_dir else []) + arguments.compare
     if len(set(map(os.path.abspath, folders))) < len(folders):
         raise ValueError(f"an experiment is named twice: {' '.join(folders)}")
     configs = [command.read_experiment(folder, arguments.overrides, trust=arguments.trust) for folder in folders]
-    for folder in folders:
-        command.find_checkpoint(folder)
+    checkpoints = [command.find_checkpoint(folder, arguments.checkpoint if folder == arguments.exp_dir else None)
+                   for folder in folders]
     command.check_writable(arguments.report, is_folder=True)
     command.start_tensorflow()
     from aster.evaluation.page import make_report
@@ -71,7 +74,7 @@ def _report(arguments: argparse.Namespace) -> None:
         for data_set in data_sets:
             check_data_set(data_set, options=config.eval_config, base_dir=folder)
     errors = []
-    for ending, text in make_report(folders, configs, data_sets, _protocols(arguments)):
+    for ending, text in make_report(folders, configs, data_sets, _protocols(arguments), checkpoints):
         if ending == "md":
             command.say(text)
         try:
@@ -87,7 +90,8 @@ def _write(text: str, stream: TextIO) -> None:
 
 
 def _follow(arguments: argparse.Namespace) -> None:
-    """Evaluates the latest checkpoint and, unless --norepeat, each that comes after it."""
+    """Evaluates one checkpoint and, unless --checkpoint or --norepeat is given, each that comes after it."""
+    is_single = arguments.norepeat or bool(arguments.checkpoint)
     config = command.read_experiment(arguments.exp_dir, arguments.overrides, trust=arguments.trust)
     if arguments.json:
         command.check_writable(arguments.json)
@@ -112,27 +116,27 @@ def _follow(arguments: argparse.Namespace) -> None:
             command.say("\n".join(summary_lines(result)))
     last, count = None, 0
     while True:
-        path = _newest_checkpoint(arguments.exp_dir, wait=not arguments.norepeat)
+        path = _find_checkpoint(arguments, wait=not is_single)
         if path and path != last:
             last, count = path, count + 1
             try:
                 evaluate(config, arguments.exp_dir, path, protocols=_protocols(arguments), on_result=write)
             except DamagedCheckpoint as error:  # or gone: training keeps the latest only
-                if arguments.norepeat:
+                if is_single:
                     raise
                 _log.error("%s; waiting for the next", error.problem)
-        if arguments.norepeat or count == config.eval_config.max_evals > 0:
+        if is_single or count == config.eval_config.max_evals > 0:
             return
         _log.info("looking for a newer checkpoint every %d s (eval_interval_secs); Ctrl-C stops",
                   config.eval_config.eval_interval_secs)
         time.sleep(config.eval_config.eval_interval_secs)
 
 
-def _newest_checkpoint(exp_dir: str, wait: bool) -> Optional[str]:
-    """The path of the latest checkpoint; with `wait`, None where there is none yet."""
+def _find_checkpoint(arguments: argparse.Namespace, wait: bool) -> Optional[str]:
+    """The path of the checkpoint to evaluate; with `wait`, None where there is none yet."""
     from aster.checkpoint import CheckpointError
     try:
-        return command.find_checkpoint(exp_dir)
+        return command.find_checkpoint(arguments.exp_dir, arguments.checkpoint)
     except CheckpointError as error:
         if not wait:
             raise

@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("--greedy", action="store_true", help="no beam search: faster, and a little less accurate")
     parser.add_argument("--word_list", action="store_true", help="export the word list of the configuration too, so "
                         "that its words are preferred: larger and slower, and more accurate where the list fits")
+    command.add_checkpoint(parser)
     command.add_overrides(parser)
     command.add_trust(parser)
     arguments = parser.parse_args()
@@ -25,11 +26,11 @@ def main() -> None:
         raise ValueError(f"{arguments.output} exists already; name one that does not")
     command.check_writable(arguments.output, is_folder=True)
     command.start_tensorflow()
-    command.find_checkpoint(arguments.exp_dir)
+    path = command.find_checkpoint(arguments.exp_dir, arguments.checkpoint)
     from aster.reading.serving import export_onnx, export_saved_model
     export = export_onnx if arguments.output.endswith(".onnx") else export_saved_model
     exported = export(arguments.exp_dir, arguments.output, arguments.greedy, word_list=arguments.word_list,
-                      overrides=arguments.overrides)
+                      overrides=arguments.overrides, checkpoint_path=path)
     command.say(f"{arguments.output}: {exported.signature}")
     for sentence in exported.left_out:
         command.say(sentence)

@@ -124,6 +124,26 @@ def written_whole(path: str) -> Iterator[str]:
                 os.rmdir(name)
 
 
+def link_or_copy(source: str, target: str) -> None:
+    """Gives a file a second name; where the file system has no links, makes a copy. It replaces what has that name.
+
+    Args:
+      source: the file.
+      target: its second name.
+
+    Raises:
+      OSError: it can't be done.
+    """
+    if os.path.exists(target):
+        if os.path.samefile(source, target):
+            return
+        os.remove(target)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def _move(source: str, target: str) -> None:
     if os.path.isdir(source) and os.path.isdir(target):
         for name in sorted(os.listdir(source)):

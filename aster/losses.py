@@ -3,7 +3,8 @@ from aster.compat import tf
 
 
 def sequence_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, lengths: tf.Tensor, *, weight: float = 1.0,
-                           sequence_normalize: bool = False, sample_normalize: bool = True) -> tf.Tensor:
+                           sequence_normalize: bool = False, sample_normalize: bool = True,
+                           label_smoothing: float = 0.0) -> tf.Tensor:
     """Sums the cross-entropy over the steps of each text (ASTER, equation 12).
 
     Args:
@@ -13,11 +14,15 @@ def sequence_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, lengths: tf.Te
       weight: multiplies the loss.
       sequence_normalize: whether the sum of each text is divided by its length.
       sample_normalize: whether the sum of all texts is divided by B.
+      label_smoothing: the share of each target that is spread over all L labels (Szegedy et al. 2016, section 7).
 
     Returns:
       A scalar.
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
+    if label_smoothing:
+        uniform = -tf.reduce_mean(tf.nn.log_softmax(logits), -1)
+        losses = (1.0 - label_smoothing) * losses + label_smoothing * uniform
     losses = tf.reduce_sum(losses * tf.sequence_mask(lengths, tf.shape(targets)[1], tf.float32), 1)
     if sequence_normalize:
         losses = losses / tf.cast(tf.maximum(lengths, 1), tf.float32)

@@ -1,4 +1,4 @@
-"""Trains a model: python -m aster.train --exp_dir E [--set TEXT] [--num_clones N] [--clone_on_cpu]"""
+"""Trains a model: python -m aster.train --exp_dir E [--set TEXT] [--seed N] [--num_clones N] [--clone_on_cpu]"""
 import logging
 from typing import Any, Callable, Optional
 
@@ -15,13 +15,17 @@ def main() -> None:
     parser.add_argument("--exp_dir", required=True, help="experiment folder")
     command.add_overrides(parser)
     command.add_trust(parser)
+    parser.add_argument("--seed", type=int, help="the same as --set 'train_config { seed: SEED }': makes the run "
+                        "repeatable")
     parser.add_argument("--num_clones", type=int, default=1,
                         help="share each batch between this number of GPUs (default: 1)")
     parser.add_argument("--clone_on_cpu", action="store_true", help="put the clones on the CPU")
     arguments = parser.parse_args()
 
-    config = command.read_experiment(arguments.exp_dir, arguments.overrides, arguments.num_clones,
-                                     trust=arguments.trust)
+    overrides = arguments.overrides
+    if arguments.seed is not None:
+        overrides = overrides + [f"train_config {{ seed: {arguments.seed} }}"]
+    config = command.read_experiment(arguments.exp_dir, overrides, arguments.num_clones, trust=arguments.trust)
     if not config.HasField("train_config"):
         raise ValueError(f"{arguments.exp_dir}: the configuration has no train_config")
     if not config.train_input_reader:

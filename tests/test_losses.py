@@ -22,6 +22,18 @@ def test_sequence_cross_entropy(session, sequence_normalize, sample_normalize):
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
+def test_label_smoothing_is_the_cross_entropy_with_a_mixed_target(session):
+    rng = np.random.RandomState(1)
+    logits = rng.standard_normal([2, 3, 5]).astype(np.float32)
+    targets, lengths = rng.randint(0, 5, [2, 3]), np.array([3, 1])
+    log_probs = logits - np.log(np.exp(logits).sum(2, keepdims=True))
+    mixed = 0.8 * np.eye(5)[targets] + 0.2 / 5
+    losses_of_steps = -(mixed * log_probs).sum(2)
+    loss = session.run(losses.sequence_cross_entropy(
+        tf.constant(logits), tf.constant(targets, tf.int32), tf.constant(lengths, tf.int32), label_smoothing=0.2))
+    np.testing.assert_allclose(loss, (losses_of_steps[0].sum() + losses_of_steps[1, 0]) / 2, rtol=1e-5)
+
+
 def test_masked_samples_do_not_count_even_if_they_are_nan(session):
     predicted = np.zeros([2, 4, 2], np.float32)
     annotated = np.ones([2, 4, 2], np.float32)

@@ -9,20 +9,24 @@
 A record that can't be used is skipped, counted and named in the log. A data
 set without one usable record is an error.
 """
+import json
 import os
 from typing import Any, NamedTuple, Optional, Sequence
 
 from aster.compat import group_by_window, tf, without_autotune
 from aster.data.charset import Charset
 from aster.data.checks import check_inputs
-from aster.data.preprocess import preprocess_image, text_preprocessor
+from aster.data.preprocess import preprocess_sample, text_preprocessor
 from aster.data.read_report import ReadReport
 from aster.data.readers import find_files, named_readers
 from aster.data.source import DecodedRecords, Source
+from aster.data.step_image import StepImage
 from aster.errors import cause
 
 __all__ = ["Batch", "Stream", "check_inputs", "make_dataset"]
 
+_MAX_STEPS = 1000  # of preprocessing
+_FIELDS = ("images", "texts", "lexicons", "filenames", "numbers", "control_points", "keypoint_mask")  # of a sample
 _PARALLEL_CALLS = min(16, max(2, os.cpu_count() or 2))
 
 
@@ -39,6 +43,7 @@ class Batch(NamedTuple):
     # None unless asked for:
     control_points: Optional[tf.Tensor] = None  # float32 [B, K, 2], (x, y) as fractions of width and height
     keypoint_mask: Optional[tf.Tensor] = None  # float32 [B]: 1 where control_points are annotated, 0 elsewhere
+    numbers: Optional[tf.Tensor] = None  # int64 [B], the place of each in its reader's sequence of records
 
 
 class Stream(NamedTuple):
@@ -50,6 +55,35 @@ class Stream(NamedTuple):
     initializer: tf.Operation
     batch: Batch
     report: ReadReport
+    sources: Sequence[Source]  # of each reader
+
+    def use(self, numbers: Sequence[int]) -> None:
+        """Takes note of a batch that a training has used.
+
+        Args:
+          numbers: [B], what `batch.numbers` gave.
+        """
+        start = 0
+        for source in self.sources:
+            source.use([int(number) for number in numbers[start:start + source.batch_size]])
+            start += source.batch_size
+
+    def place(self) -> str:
+        """Returns where a training is in its data, a text for `go_to`."""
+        return json.dumps([source.place() for source in self.sources])
+
+    def go_to(self, place: str) -> bool:
+        """Makes the next initialization start from a place in the data. `make_dataset` must have been given a seed.
+
+        Args:
+          place: what `place` returned.
+
+        Returns:
+          False if the place is of other readers or of another seed. The data then start from the beginning.
+        """
+        places = json.loads(place)
+        return len(places) == len(self.sources) and all(
+            source.go_to(place) for source, place in zip(self.sources, places))
 
 
 def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequence[Any], *, is_training: bool,
@@ -70,7 +104,7 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
         by arc length along the top curve, the others along the bottom curve.
       charsets: the Charset of each decoder.
       base_dir: the experiment folder, in which relative paths are looked up first.
-      seed: makes the order of the records the same in every run, but not the random steps.
+      seed: makes the order of the records and the random steps the same in every run.
       prefetch: number of batches made ahead.
       field: the configuration's name of the readers, for messages.
 
@@ -91,12 +125,13 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
     report = ReadReport()
     preprocess_text = text_preprocessor(steps, base_dir)
     with tf.device("/cpu:0"), tf.name_scope("input"):
-        shares = []  # of each reader in every batch
+        shares, sources = [], []  # of each reader in every batch
         for i, (name, reader) in enumerate(named_readers(readers, field)):
             source = Source(reader, find_files(reader, base_dir, name), name=name, batch_size=batch_sizes[i],
                             is_training=is_training, preprocess_text=preprocess_text, report=report,
                             num_control_points=num_control_points or 0, charsets=charsets,
                             seed=None if seed is None else seed + i)
+            sources.append(source)
             try:
                 samples = _samples(source, steps, base_dir, num_control_points)
             except ValueError as error:  # its message may be inside a stack trace of AutoGraph's
@@ -109,26 +144,26 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
         dataset = tf.data.Dataset.zip(tuple(shares)).map(
             lambda *batches: tuple(tf.concat(tensors, 0) for tensors in zip(*batches)))
         iterator = without_autotune(dataset.prefetch(prefetch)).make_initializable_iterator()
-        batch = Batch(*iterator.get_next())
+        batch = Batch(**dict(zip(_FIELDS, iterator.get_next())))
     if is_training:
         for tensor in filter(lambda tensor: tensor is not None, batch):
             tensor.set_shape([sum(batch_sizes)] + tensor.shape.as_list()[1:])
-    return Stream(iterator.initializer, batch, report)
+    return Stream(iterator.initializer, batch, report, sources)
 
 
 def _samples(source, steps, base_dir, num_control_points):
-    """The dataset of a Source's samples: tuples of the fields of a Batch, of one sample each.
+    """The dataset of a Source's samples: tuples of the _FIELDS, of one sample each.
 
     Python is called once for a chunk of records, since each call costs as much as a small image. Only what is done to
     pixels goes image by image.
     """
     types = DecodedRecords(pixels=tf.string, sizes=tf.int32, texts=tf.string, lexicons=tf.string, filenames=tf.string,
-                           control_points=tf.float32, keypoint_mask=tf.float32)
+                           control_points=tf.float32, keypoint_mask=tf.float32, numbers=tf.int64)
     shapes = DecodedRecords(*[[None]] * len(types))._replace(
         sizes=[None, 2], control_points=[None, num_control_points or 0, 2])
 
-    def decode(payloads, places):
-        columns = tf.py_func(source.decode, [payloads, places], list(types))
+    def decode(*chunk):
+        columns = tf.py_func(source.decode, list(chunk), list(types))
         for column, shape in zip(columns, shapes):
             column.set_shape(shape)
         return tuple(columns)
@@ -136,11 +171,15 @@ def _samples(source, steps, base_dir, num_control_points):
     def preprocess(*fields):
         record = DecodedRecords(*fields)
         image = tf.reshape(tf.decode_raw(record.pixels, tf.uint8), [record.sizes[0], record.sizes[1], 3])
-        sample = (preprocess_image(steps, image, base_dir), record.texts, record.lexicons, record.filenames)
-        return sample + ((record.control_points, record.keypoint_mask) if num_control_points else ())
+        # a number is followed by the numbers of the steps
+        seed = tf.stack([tf.constant(source.seed, tf.int64), record.numbers * _MAX_STEPS])
+        points = record.control_points if num_control_points else None
+        result = preprocess_sample(steps, StepImage(tf.cast(image, tf.float32), seed=seed, points=points), base_dir)
+        sample = (result.pixels, record.texts, record.lexicons, record.filenames, record.numbers)
+        return sample + ((result.points, record.keypoint_mask) if num_control_points else ())
 
     dataset = tf.data.Dataset.from_generator(
-        source.chunks, (tf.string, tf.string), (tf.TensorShape([None]), tf.TensorShape([None])))
+        source.chunks, (tf.string, tf.string, tf.int64), (tf.TensorShape([None]),) * 3)
     dataset = dataset.map(decode, num_parallel_calls=_PARALLEL_CALLS)
     dataset = dataset.flat_map(lambda *chunk: tf.data.Dataset.from_tensor_slices(chunk))
     dataset = dataset.map(preprocess, num_parallel_calls=_PARALLEL_CALLS)

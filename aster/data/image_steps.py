@@ -1,22 +1,9 @@
-"""The preprocessing steps that change images: for each a small function (message, image) -> image.
-
-Images are RGB float32 from 0 to 255. The colour steps are defined on images
-from 0 to 1, as in TensorFlow's detection library: a brightness of 0.2 is a
-fifth of the full range. So they scale the image to 0..1, change it, clip it to
-that range, and scale it back. After a normalize_image, "full range" is the
-range of its target.
-"""
-from typing import Any, NamedTuple, Optional, Tuple
+"""The preprocessing steps that change the size or the values of images: (message, image) -> image."""
+from typing import Any, Optional
 
 from aster import custom
 from aster.compat import tf
-
-
-class StepImage(NamedTuple):
-    """What a step takes and returns."""
-    pixels: tf.Tensor  # float32 [H, W, C]
-    # The lowest and the highest value that a pixel can have; None where they differ by channel.
-    value_range: Optional[Tuple[float, float]] = (0.0, 255.0)
+from aster.data.step_image import StepImage, check_rgb, run_one
 
 
 def custom_step(config: Any, image: StepImage, base_dir: Optional[str]) -> StepImage:
@@ -25,7 +12,7 @@ def custom_step(config: Any, image: StepImage, base_dir: Optional[str]) -> StepI
     if not custom.is_tensor(pixels, 3):
         raise ValueError(f"factory {config.factory!r} must give a function that returns an image [H, W, C], "
                          f"not {pixels}")
-    return StepImage(tf.cast(pixels, tf.float32), image.value_range)
+    return image._replace(pixels=tf.cast(pixels, tf.float32))
 
 
 def _resize(config, image, method):
@@ -43,10 +30,8 @@ def _resize_image(config, image):
 def _resize_image_random_method(config, image):
     methods = [getattr(tf.image.ResizeMethod, name)
                for name in ("AREA", "BICUBIC", "BILINEAR", "NEAREST_NEIGHBOR")]
-    drawn = tf.random_uniform([], 0, len(methods), tf.int32)
-    # tf.case runs only the branch of the method that was drawn.
     branches = [lambda method=method: _resize(config, image, method).pixels for method in methods]
-    pixels = tf.case([(tf.equal(drawn, i), branch) for i, branch in enumerate(branches[:-1])], default=branches[-1])
+    pixels = run_one(branches, image.random([]))
     pixels.set_shape([config.target_height, config.target_width, image.pixels.shape[-1]])
     return image._replace(pixels=pixels)
 
@@ -94,78 +79,9 @@ def _subtract_channel_mean(config, image):
 
 
 def _rgb_to_gray(config, image):
-    _check_rgb(image)
+    check_rgb(image)
     gray = tf.image.rgb_to_grayscale(image.pixels)
     return image._replace(pixels=tf.tile(gray, [1, 1, 3]) if config.three_channels else gray)
-
-
-def _random_rgb_to_gray(config, image):
-    _check_rgb(image)
-    chosen = tf.random_uniform([]) < config.probability
-    pixels = tf.cond(chosen,
-                     lambda: tf.tile(tf.image.rgb_to_grayscale(image.pixels), [1, 1, 3]),
-                     lambda: tf.identity(image.pixels))
-    pixels.set_shape(image.pixels.shape)
-    return image._replace(pixels=pixels)
-
-
-def _on_unit_range(image, change):
-    """Applies `change` to the image scaled to 0..1, clips to 0..1, and scales back."""
-    if image.value_range is None:
-        raise ValueError("the full range of pixel values is unknown after subtract_channel_mean; "
-                         "put the colour steps before it")
-    low, high = image.value_range
-    unit = change((image.pixels - low) / (high - low))
-    return image._replace(pixels=tf.clip_by_value(unit, 0.0, 1.0) * (high - low) + low)
-
-
-def _random_pixel_value_scale(config, image):
-    return _on_unit_range(
-        image, lambda x: x * tf.random_uniform(tf.shape(x), config.minval, config.maxval))
-
-
-def _random_adjust_brightness(config, image):
-    return _on_unit_range(image, lambda x: tf.image.random_brightness(x, config.max_delta))
-
-
-def _random_adjust_contrast(config, image):
-    return _on_unit_range(
-        image, lambda x: tf.image.random_contrast(x, config.min_delta, config.max_delta))
-
-
-def _random_adjust_hue(config, image):
-    _check_rgb(image)
-    return _on_unit_range(image, lambda x: tf.image.random_hue(x, config.max_delta))
-
-
-def _random_adjust_saturation(config, image):
-    _check_rgb(image)
-    return _on_unit_range(
-        image, lambda x: tf.image.random_saturation(x, config.min_delta, config.max_delta))
-
-
-def _random_distort_color(config, image):
-    """Four colour changes with the amounts usual for training on ImageNet, clipped once."""
-    _check_rgb(image)
-    changes = {"brightness": lambda x: tf.image.random_brightness(x, 32.0 / 255),
-               "saturation": lambda x: tf.image.random_saturation(x, 0.5, 1.5),
-               "hue": lambda x: tf.image.random_hue(x, 0.2),
-               "contrast": lambda x: tf.image.random_contrast(x, 0.5, 1.5)}
-    orders = {0: ("brightness", "saturation", "hue", "contrast"), 1: ("brightness", "contrast", "saturation", "hue")}
-    if config.color_ordering not in orders:
-        raise ValueError(f"color_ordering must be 0 or 1, not {config.color_ordering}")
-
-    def distort(pixels):
-        for name in orders[config.color_ordering]:
-            pixels = changes[name](pixels)
-        return pixels
-    return _on_unit_range(image, distort)
-
-
-def _check_rgb(image):
-    if int(image.pixels.shape[-1]) != 3:
-        raise ValueError("the image is gray by now; give rgb_to_gray three_channels: true, or put "
-                         "it after this step")
 
 
 IMAGE_STEPS = {
@@ -173,13 +89,6 @@ IMAGE_STEPS = {
     "resize_image": _resize_image,
     "resize_image_keeping_aspect": _resize_image_keeping_aspect,
     "normalize_image": _normalize_image,
-    "random_pixel_value_scale": _random_pixel_value_scale,
-    "random_rgb_to_gray": _random_rgb_to_gray,
-    "random_adjust_brightness": _random_adjust_brightness,
-    "random_adjust_contrast": _random_adjust_contrast,
-    "random_adjust_hue": _random_adjust_hue,
-    "random_adjust_saturation": _random_adjust_saturation,
-    "random_distort_color": _random_distort_color,
     "image_to_float": _image_to_float,
     "subtract_channel_mean": _subtract_channel_mean,
     "rgb_to_gray": _rgb_to_gray,

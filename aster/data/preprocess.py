@@ -5,7 +5,12 @@ import numpy as np
 
 from aster.compat import session_config, tf
 from aster.data.charset import load_characters
-from aster.data.image_steps import IMAGE_STEPS, StepImage, custom_step
+from aster.data.color_steps import COLOR_STEPS
+from aster.data.distortion_steps import DISTORTION_STEPS
+from aster.data.image_steps import IMAGE_STEPS, custom_step
+from aster.data.step_image import StepImage
+
+_STEPS = dict(IMAGE_STEPS, **COLOR_STEPS, **DISTORTION_STEPS)
 
 
 def preprocess_image(steps: Sequence[Any], image: tf.Tensor, base_dir: Optional[str] = None) -> tf.Tensor:
@@ -23,15 +28,34 @@ def preprocess_image(steps: Sequence[Any], image: tf.Tensor, base_dir: Optional[
     Raises:
       ValueError: a step can't be done. The message tells its number and name.
     """
-    result = StepImage(tf.cast(image, tf.float32))
-    for place, name, config in _named_steps(steps):
-        if name == "custom":
-            with tf.name_scope(name):
-                result = _call(place, custom_step, config, result, base_dir)
-        elif name != "string_filtering":
-            with tf.name_scope(name):
-                result = _call(place, IMAGE_STEPS[name], config, result)
-    return result.pixels
+    return preprocess_sample(steps, StepImage(tf.cast(image, tf.float32)), base_dir).pixels
+
+
+def preprocess_sample(steps: Sequence[Any], image: StepImage, base_dir: Optional[str] = None) -> StepImage:
+    """Applies steps to an image with its control points, in their order. See `preprocess_image`.
+
+    Args:
+      steps: PreprocessingStep messages.
+      image: the image, float32 [H, W, 3], 0..255. With a seed, its random numbers depend on that alone.
+      base_dir: the experiment folder.
+
+    Returns:
+      The StepImage after the steps.
+
+    Raises:
+      ValueError: a step can't be done. The message tells its number and name.
+    """
+    for number, (place, name, config) in enumerate(_named_steps(steps)):
+        if name == "string_filtering":
+            continue
+        if image.seed is not None:  # each step gets numbers of its own
+            image = image._replace(seed=tf.stack([image.seed[0], image.seed[1] + number]))
+        with tf.name_scope(name):
+            if name == "custom":
+                image = _call(place, custom_step, config, image, base_dir)
+            else:
+                image = _call(place, _STEPS[name], config, image)
+    return image
 
 
 def preprocessed_shape(steps: Sequence[Any], base_dir: Optional[str] = None) -> List[Optional[int]]:

@@ -7,7 +7,8 @@ interpreter's lock.
 import itertools
 import random
 import threading
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+import zlib
+from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -38,6 +39,7 @@ class DecodedRecords(NamedTuple):
     filenames: Any  # string [m]
     control_points: Any  # float32 [m, K, 2], (x, y) as fractions of width and height
     keypoint_mask: Any  # float32 [m], 1 where the record has key points, otherwise 0
+    numbers: Any  # int64 [m], the place of the record in the sequence of all records of all epochs
 
 
 class Source:
@@ -59,7 +61,8 @@ class Source:
           report: counts what is read.
           num_control_points: K.
           charsets: the Charset of each decoder.
-          seed: makes the order of the records the same in every run.
+          seed: makes the order of the records the same in every run. With a seed, the source knows which records a
+            training has used (`use`), so that another run can go on from there.
         """
         self._files = files
         self._name = name
@@ -73,16 +76,58 @@ class Source:
         self._num_epochs = reader.num_epochs if is_training else 1
         self._needed = batch_size if is_training else 1
         self._strict_charsets = [charset for charset in charsets if is_training and charset.drop_unknown]
-        self._rng = random.Random(seed)
+        self.batch_size = batch_size
+        self.seed = random.SystemRandom().randrange(2 ** 31) if seed is None else seed
+        # what a place in the sequence depends on
+        self._identity = zlib.crc32(reader.SerializeToString() + f" {self.seed}".encode("ascii"))
+        self._can_go_on = is_training and seed is not None
+        self._next = self._first = 0
+        self._pending: Set[int] = set()  # decoded and not used yet
+        self._wanted: FrozenSet[int] = frozenset()  # of those before `_first`
+        self._rng = random.Random(self.seed)
         self._report = report
         self._lock = threading.Lock()  # decode runs in several threads
         self._passes = 0  # times that the stream was initialized
         self._delivered = self._rejected = 0  # in this pass; rejected: only in its first epoch
 
-    def chunks(self) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
-        """Yields payloads [n] and places [n] of records, over all epochs.
+    def use(self, numbers: Sequence[int]) -> None:
+        """Takes note of the samples that a training has used.
+
+        Args:
+          numbers: their places in the sequence of records.
+        """
+        if self._can_go_on:
+            with self._lock:
+                self._pending.difference_update(numbers)
+                self._next = max(self._next, 1 + max(numbers, default=-1))
+
+    def place(self) -> Dict[str, Any]:
+        """Returns where a training is in the sequence of records, for `go_to`: the number after the last sample that it
+        has used, and the samples before that which wait for others of their width."""
+        with self._lock:
+            pending = sorted(number for number in self._pending if number < self._next)
+        return {"identity": self._identity, "next": self._next, "pending": pending}
+
+    def go_to(self, place: Dict[str, Any]) -> bool:
+        """Makes the next pass start from a place.
+
+        Args:
+          place: what `place` returned.
+
+        Returns:
+          False if that place is of another reader or seed. The next pass starts from the beginning then.
+        """
+        if place["identity"] != self._identity:
+            return False
+        self._first = self._next = place["next"]
+        self._wanted = frozenset(place["pending"])
+        return True
+
+    def chunks(self) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yields payloads [n], places [n] and numbers [n] of records, over all epochs.
 
         A place names its record for messages. After the first epoch it is empty, and the record is not reported again.
+        A number is the record's place in the sequence of all epochs.
 
         Raises:
           Exception: what a file or a custom reader raises. The report has it in words.
@@ -94,17 +139,24 @@ class Source:
                 self._report.error = f"{self._name}: the records can't be read any more: {describe(error)}"
             raise
 
-    def _chunks(self) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
+    def _chunks(self) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
         self._passes += 1
-        self._delivered = self._rejected = 0
-        epoch = first_epoch_records = 0
+        self._rejected = 0
+        self._delivered = self._needed if self._first else 0  # the run that used the records before had enough
+        epoch = number = first_epoch_records = 0
+        reported_epoch: Optional[int] = None  # the first from which this pass takes records
         while not self._num_epochs or epoch < self._num_epochs:
-            epoch_records = self._whole_records(report=not epoch)
-            num_records = 0
-            for chunk in _in_chunks(epoch_records, _CHUNK):
-                num_records += len(chunk)
-                yield (_string_array(record.payload for record in chunk),
-                       _string_array(b"" if epoch else _utf8(record.where) for record in chunk))
+            start = number
+            for chunk in _in_chunks(enumerate(self._whole_records(report=not epoch), start), _CHUNK):
+                number = chunk[-1][0] + 1
+                chunk = [item for item in chunk if item[0] >= self._first or item[0] in self._wanted]
+                if chunk:
+                    reported_epoch = epoch if reported_epoch is None else reported_epoch
+                    is_reported = epoch == reported_epoch
+                    yield (_string_array(record.payload for _, record in chunk),
+                           _string_array(_utf8(record.where) if is_reported else b"" for _, record in chunk),
+                           np.array([item[0] for item in chunk], np.int64))
+            num_records = number - start
             epoch += 1
             first_epoch_records = first_epoch_records or num_records
             # An endless repeat of records that are all unusable would hang, so it ends here. decode lags behind this
@@ -130,18 +182,22 @@ class Source:
             self._report.error = f"{self._name}: {error}"
             raise
 
-    def decode(self, payloads: Sequence[bytes], places: Sequence[bytes]) -> DecodedRecords:
+    def decode(self, payloads: Sequence[bytes], places: Sequence[bytes], numbers: Sequence[int]) -> DecodedRecords:
         """Decodes a chunk of records; for tf.py_func.
 
         Args:
           payloads: bytes [n] of a tf.train.Example each.
           places: bytes [n], as `chunks` yields them.
+          numbers: int64 [n], as `chunks` yields them.
 
         Returns:
           The DecodedRecords [m] that are used, as numpy arrays. The others are reported.
         """
-        decoded = [self._decode_record(payload, place) for payload, place in zip(payloads, places)]
+        decoded = [self._decode_record(*fields) for fields in zip(payloads, places, numbers)]
         rows = [row for row in decoded if row]
+        if self._can_go_on:
+            with self._lock:
+                self._pending.update(int(row.numbers) for row in rows)
         columns = DecodedRecords(*zip(*rows)) if rows else DecodedRecords(*[()] * len(DecodedRecords._fields))
         points_shape = [len(rows), self._num_control_points, 2]
         return DecodedRecords(pixels=_string_array(columns.pixels),
@@ -150,9 +206,10 @@ class Source:
                               lexicons=_string_array(columns.lexicons),
                               filenames=_string_array(columns.filenames),
                               control_points=np.array(columns.control_points, np.float32).reshape(points_shape),
-                              keypoint_mask=np.array(columns.keypoint_mask, np.float32))
+                              keypoint_mask=np.array(columns.keypoint_mask, np.float32),
+                              numbers=np.array(columns.numbers, np.int64))
 
-    def _decode_record(self, payload: bytes, place: bytes) -> Optional[DecodedRecords]:
+    def _decode_record(self, payload: bytes, place: bytes, number: int) -> Optional[DecodedRecords]:
         """One row of DecodedRecords, or None where the record is not used."""
         reason = BROKEN_EXAMPLE
         try:
@@ -167,7 +224,7 @@ class Source:
             return None
         points, mask = control_points(sample.keypoints, image.shape[:2], self._num_control_points)
         return DecodedRecords(image.tobytes(), image.shape[:2], _utf8(text), _utf8("\t".join(sample.lexicon)),
-                              _utf8(sample.filename), points, mask)
+                              _utf8(sample.filename), points, mask, number)
 
     def _accept(self, given: str, text: str, place: bytes) -> bool:
         """Whether a sample of this text, as its record gives it and as the steps leave it, is used; counts it."""

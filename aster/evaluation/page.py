@@ -32,8 +32,8 @@ _PICTURE_WIDTH = 800  # pixels
 
 
 def make_report(folders: Sequence[str], configs: Sequence[Any], data_sets: Sequence[report.DataSet],
-                protocols: Sequence[str] = ()) -> Iterator[Tuple[str, str]]:
-    """Recognizes all data sets with the latest checkpoint of each experiment.
+                protocols: Sequence[str] = (), checkpoints: Sequence[str] = ()) -> Iterator[Tuple[str, str]]:
+    """Recognizes all data sets with a checkpoint of each experiment.
 
     Args:
       folders: the experiment folders.
@@ -41,6 +41,7 @@ def make_report(folders: Sequence[str], configs: Sequence[Any], data_sets: Seque
       data_sets: the test sets.
       protocols: keys of metrics.PROTOCOLS. The first is that of comparisons and charts. None stands for "benchmark", or
         for "letters" where a model writes characters beyond ASCII.
+      checkpoints: the path of the checkpoint of each experiment. None stands for the latest of each.
 
     Yields:
       (format, text of the report in it) for json, csv, md and html, in this order: numbers first. If an error or Ctrl-C
@@ -50,11 +51,12 @@ def make_report(folders: Sequence[str], configs: Sequence[Any], data_sets: Seque
       CheckpointError: an experiment has no checkpoint, or one that can't be used.
       ValueError: the data can't be used.
     """
+    paths = checkpoints or [checkpoint.find_checkpoint(os.path.join(folder, "log")) for folder in folders]
     results: List[List[report.Result]] = [[] for _ in folders]  # per experiment, per data set
     defaults: List[str] = []
     failure: Optional[BaseException] = None
     try:
-        for result in _evaluate_all(folders, configs, data_sets, protocols, defaults):
+        for result in _evaluate_all(folders, configs, paths, data_sets, protocols, defaults):
             results[len(defaults) - 1].append(result)
     except (Exception, KeyboardInterrupt) as error:
         if not results[0]:
@@ -73,15 +75,15 @@ def make_report(folders: Sequence[str], configs: Sequence[Any], data_sets: Seque
         raise failure
 
 
-def _evaluate_all(folders: Sequence[str], configs: Sequence[Any], data_sets: Sequence[report.DataSet],
-                  protocols: Sequence[str], defaults: List[str]) -> Iterator[report.Result]:
+def _evaluate_all(folders: Sequence[str], configs: Sequence[Any], paths: Sequence[str],
+                  data_sets: Sequence[report.DataSet], protocols: Sequence[str],
+                  defaults: List[str]) -> Iterator[report.Result]:
     """Yields the result of each experiment on each data set. `defaults` gets the default protocol of each experiment.
     """
     names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
     if len(set(names)) < len(names):
         names = list(folders)
-    for name, folder, config in zip(names, folders, configs):
-        path = checkpoint.find_checkpoint(os.path.join(folder, "log"))
+    for name, folder, config, path in zip(names, folders, configs, paths):
         with Recognizer(config, path, folder) as recognizer:
             defaults.append(default_protocol(recognizer))
             for data_set in data_sets:

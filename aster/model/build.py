@@ -125,7 +125,8 @@ def _predictor(config, base_dir, fused):
         decoder = _attention_decoder(predictor, config.name, charset.num_labels, fused)
     loss = predictor.loss.sequence_cross_entropy_loss
     return Predictor(decoder, charset, dict(weight=loss.weight, sequence_normalize=loss.sequence_normalize,
-                                            sample_normalize=loss.sample_normalize))
+                                            sample_normalize=loss.sample_normalize,
+                                            label_smoothing=loss.label_smoothing))
 
 
 def _attention_decoder(config, name, num_labels, fused):

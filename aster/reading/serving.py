@@ -45,8 +45,8 @@ class Export(NamedTuple):
 
 
 def export_saved_model(exp_dir: str, output: str, greedy: bool = False, *, word_list: bool = False,
-                       overrides: Sequence[str] = ()) -> Export:
-    """Writes a SavedModel with the latest checkpoint of an experiment folder.
+                       overrides: Sequence[str] = (), checkpoint_path: Optional[str] = None) -> Export:
+    """Writes a SavedModel with a checkpoint of an experiment folder.
 
     `serving_default` takes image_bytes, string [B], the contents of JPEG, PNG or GIF files, and gives text, string [B],
     and score, float32 [B].
@@ -57,6 +57,7 @@ def export_saved_model(exp_dir: str, output: str, greedy: bool = False, *, word_
       greedy: whether to decode without beam search.
       word_list: whether to prefer the configuration's word list, as the Recognizer does.
       overrides: texts that are merged into the configuration.
+      checkpoint_path: the checkpoint; None: the latest of the folder.
 
     Returns:
       An Export.
@@ -66,7 +67,7 @@ def export_saved_model(exp_dir: str, output: str, greedy: bool = False, *, word_
         this process was forked from one that had used TensorFlow.
       OSError: the output can't be written. Nothing of it is left.
     """
-    config, path = _find(exp_dir, output, greedy, overrides)
+    config, path = _find(exp_dir, output, greedy, overrides, checkpoint_path)
     steps = config.eval_config.data_preprocessing_steps
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         encoded = tf.placeholder(tf.string, [None], name="image_bytes")
@@ -95,15 +96,15 @@ def export_saved_model(exp_dir: str, output: str, greedy: bool = False, *, word_
 
 
 def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: bool = False,
-                overrides: Sequence[str] = ()) -> Export:
-    """Writes an ONNX file with the latest checkpoint of an experiment folder.
+                overrides: Sequence[str] = (), checkpoint_path: Optional[str] = None) -> Export:
+    """Writes an ONNX file with a checkpoint of an experiment folder.
 
     It takes images, float32 [B, H, W, 3], RGB, 0..255, of the size that the preprocessing steps give. It gives
     labels, int32 [B, S], of the text's characters, -1 after them, and scores, float32 [B]. Label n is
     characters[n - label_offset]; the file's metadata has both as JSON.
 
     Args:
-      exp_dir, greedy, word_list, overrides: as in `export_saved_model`.
+      exp_dir, greedy, word_list, overrides, checkpoint_path: as in `export_saved_model`.
       output: the file to write.
 
     Returns:
@@ -121,7 +122,7 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
         from tf2onnx import tf_loader
     except ImportError as error:
         raise ValueError(f'{error}; run: pip install -e ".[export]"') from error
-    config, path = _find(exp_dir, output, greedy, overrides)
+    config, path = _find(exp_dir, output, greedy, overrides, checkpoint_path)
     steps = config.eval_config.data_preprocessing_steps
     size, level = preprocessed_shape(steps, exp_dir), gray_level(steps, exp_dir)
     characters: List[str] = []
@@ -290,8 +291,8 @@ def _save_model(session, output, image_bytes, texts, scores):
         builder.save()
 
 
-def _find(exp_dir, output, greedy, overrides):
-    """-> configuration and path of the latest checkpoint."""
+def _find(exp_dir, output, greedy, overrides, path):
+    """-> configuration and path of the checkpoint."""
     claim_process()  # the packages for ONNX open sessions of their own
     if os.path.lexists(output):
         raise ValueError(f"{output} exists already; name one that does not")
@@ -300,7 +301,7 @@ def _find(exp_dir, output, greedy, overrides):
         for predictor in config.model.multi_predictors_recognition_model.predictor:
             if predictor.HasField("attention_predictor"):
                 predictor.attention_predictor.beam_width = 1
-    return config, checkpoint.find_checkpoint(os.path.join(exp_dir, "log"))
+    return config, path or checkpoint.find_checkpoint(os.path.join(exp_dir, "log"))
 
 
 def _rename(model, names):

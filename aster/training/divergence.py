@@ -4,11 +4,11 @@ import contextlib
 import glob
 import math
 import os
-import shutil
 from typing import Any, Deque, List, Optional, Sequence
 
 from aster import checkpoint
 from aster.compat import tf
+from aster.files import link_or_copy
 
 FOLDER = "before_divergence"  # in the folder log
 CURES = ("A lower learning rate, learning_rate_warmup_steps, gradient_clipping_by_global_norm, "
@@ -160,7 +160,7 @@ class CheckpointKeeper:
                 for prefix in checkpoint.optimizer_path(path), path:
                     for source in glob.glob(glob.escape(prefix) + ".*"):
                         target = os.path.join(self.folder, os.path.basename(source))
-                        _link(source, target)
+                        link_or_copy(source, target)
                         self._kept.append(target)
         return bool(self._kept)
 
@@ -173,14 +173,3 @@ class CheckpointKeeper:
             with contextlib.suppress(OSError):  # of an earlier training there may be more
                 os.rmdir(self.folder)
         self._kept = None
-
-
-def _link(source: str, target: str) -> None:
-    if os.path.exists(target):  # of an earlier divergence
-        if os.path.samefile(source, target):
-            return
-        os.remove(target)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

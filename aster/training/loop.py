@@ -5,7 +5,7 @@ import tempfile
 from typing import Any, Callable, Optional, Sequence, Tuple
 
 from aster import checkpoint
-from aster.compat import session_config, tf
+from aster.compat import make_deterministic, session_config, tf
 from aster.data.dataset import check_inputs, make_dataset
 from aster.memory import check_memory
 from aster.model.build import build_model
@@ -59,8 +59,17 @@ def train(config: Any, exp_dir: str, *, num_clones: int = 1, clone_on_cpu: bool 
             if 0 < config.train_config.num_steps <= first_step:
                 _log.info("%s", _finished(exp_dir, config.train_config.num_steps, first_step))
                 return first_step
+            _go_to_place(session, graph)
             session.run(graph.stream.initializer)
             return Stepper(session, graph, config.train_config, log_dir, first_step, evaluate).run()
+
+
+def _go_to_place(session: Any, graph: TrainingGraph) -> None:
+    """Lets the data go on where the training that is resumed had stopped."""
+    place = session.run(graph.place).decode("utf-8") if graph.place is not None else ""
+    if place and not graph.stream.go_to(place):
+        _log.warning("the readers or the seed are not those of the training that is resumed; the data start from the "
+                     "beginning")
 
 
 def _finished(exp_dir: str, num_steps: int, step: int) -> str:
@@ -71,6 +80,10 @@ def _finished(exp_dir: str, num_steps: int, step: int) -> str:
 
 def _build(config: Any, exp_dir: str, devices: Sequence[str]) -> TrainingGraph:
     train_config = config.train_config
+    seed = train_config.seed if train_config.HasField("seed") else None
+    tf.set_random_seed(seed)
+    if train_config.deterministic:
+        make_deterministic()
     model = build_model(config.model, exp_dir, on_gpu=devices[0].startswith("/gpu"))
     charsets = [predictor.charset for predictor in model.predictors]
     augmentation = train_config.data_augmentation_options
@@ -78,7 +91,7 @@ def _build(config: Any, exp_dir: str, devices: Sequence[str]) -> TrainingGraph:
                  max_characters=model.max_characters, needs_keypoints=bool(model.num_supervised_points))
     stream = make_dataset(
         config.train_input_reader, list(train_config.batch_size), augmentation, is_training=True,
-        num_control_points=model.num_supervised_points, charsets=charsets, base_dir=exp_dir,
+        num_control_points=model.num_supervised_points, charsets=charsets, base_dir=exp_dir, seed=seed,
         prefetch=train_config.prefetch_queue_capacity)
     global_step = tf.train.get_or_create_global_step()
     clones = build_clones(model, stream.batch, devices, freeze=train_config.freeze_variables)
@@ -86,9 +99,13 @@ def _build(config: Any, exp_dir: str, devices: Sequence[str]) -> TrainingGraph:
     rectification = clones.first.rectification
     far = share_far_outside(rectification.control_points) if rectification else tf.constant(0.0)
     with tf.control_dependencies([update]):
-        step = tuple(map(tf.identity, (clones.total_loss, global_step, learning_rate, far)))
+        step = tuple(map(tf.identity, (clones.total_loss, global_step, learning_rate, far, stream.batch.numbers)))
+    place = None
+    if seed is not None:
+        with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE), tf.device("/cpu:0"):  # saved as the optimizer's are
+            place = tf.get_variable("place_in_data", initializer=tf.constant(""), trainable=False)
     return TrainingGraph(step, stream, _summary(clones, learning_rate, stream.batch), global_step,
-                         sum(train_config.batch_size), model)
+                         sum(train_config.batch_size), model, place)
 
 
 def train_op(clones: Clones, config: Any, global_step: Any) -> Tuple[Any, Any]:

@@ -25,6 +25,9 @@ def learning_rate(config: Any, global_step: Any) -> Any:
     if kind == "exponential_decay_learning_rate":
         return tf.train.exponential_decay(options.initial_learning_rate, global_step, options.decay_steps,
                                           options.decay_factor, options.staircase)
+    if kind == "cosine_decay_learning_rate":
+        top = options.initial_learning_rate
+        return _cosine(top, top * options.final_factor, tf.cast(global_step, tf.float32) / float(options.num_steps))
     if kind == "one_cycle_learning_rate":
         return _one_cycle(options, tf.cast(global_step, tf.float32))
     rates = [options.initial_learning_rate] + [entry.learning_rate for entry in options.schedule]
@@ -38,11 +41,13 @@ def _one_cycle(options, step):
     lines are cosines here)."""
     top, warmup = options.max_learning_rate, float(options.num_warmup_steps)
     low, end = top / 25.0, top / 25.0e4
+    return tf.where(step < warmup, _cosine(low, top, step / max(warmup, 1.0)),
+                    _cosine(top, end, (step - warmup) / (options.num_steps - warmup)))
 
-    def cosine(first, last, done):
-        return last + (first - last) * 0.5 * (1.0 + tf.cos(math.pi * tf.clip_by_value(done, 0.0, 1.0)))
-    return tf.where(step < warmup, cosine(low, top, step / max(warmup, 1.0)),
-                    cosine(top, end, (step - warmup) / (options.num_steps - warmup)))
+
+def _cosine(first, last, done):
+    """From `first` to `last` along half a cosine; `done` is 0 at its start and 1 at its end."""
+    return last + (first - last) * 0.5 * (1.0 + tf.cos(math.pi * tf.clip_by_value(done, 0.0, 1.0)))
 
 
 def make_optimizer(config: Any, global_step: Any, *, warmup_steps: int = 0, factor: float = 1.0) -> Tuple[Any, Any]:
@@ -71,9 +76,30 @@ def make_optimizer(config: Any, global_step: Any, *, warmup_steps: int = 0, fact
         return tf.train.MomentumOptimizer(rate, options.momentum_optimizer_value), rate
     if kind == "adam_optimizer":
         return tf.train.AdamOptimizer(rate), rate
+    if kind == "adamw_optimizer":
+        return AdamWOptimizer(rate, options.weight_decay), rate
     if kind == "nadam_optimizer":
         return NadamOptimizer(rate), rate
     return tf.train.AdadeltaOptimizer(rate, options.rho, epsilon=1e-8), rate
+
+
+class AdamWOptimizer(tf.train.AdamOptimizer):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2). Variables of two or more dimensions
+    decay, which are kernels and embeddings."""
+
+    def __init__(self, learning_rate: Any, weight_decay: float) -> None:
+        """Takes the learning rate, a number or a scalar tensor; in each step it is multiplied by the weight decay."""
+        super().__init__(learning_rate)
+        self._decay_rate = learning_rate * weight_decay
+
+    def apply_gradients(self, grads_and_vars: Any, global_step: Any = None, name: Any = None) -> Any:
+        """Decays the variables, then does what Adam does."""
+        pairs = list(grads_and_vars)
+        with tf.control_dependencies([gradient for gradient, _ in pairs]):  # they are of the variables before the decay
+            decays = [tf.assign_sub(variable, self._decay_rate * variable)
+                      for _, variable in pairs if len(variable.shape) > 1]
+        with tf.control_dependencies(decays):
+            return super().apply_gradients(pairs, global_step, name)
 
 
 class NadamOptimizer(tf.train.Optimizer):

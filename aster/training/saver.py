@@ -73,7 +73,7 @@ class Saver:
             _write(self._model_saver, session, path)
             self._latest = [latest for latest in self._latest if latest != path] + [path]
             self._delete_old()
-            _write_list(self._latest)
+            write_list(self._latest)
             return path
         except (OSError, tf.errors.OpError, CheckpointError) as error:
             remove_leftovers(self._log_dir, after_a_kill=True)  # what was written of it would fill the disk further
@@ -103,8 +103,15 @@ def _write(saver: Any, session: Any, path: str) -> None:
     _sync_folder(os.path.dirname(path))
 
 
-def _write_list(paths: Sequence[str]) -> None:
-    """Writes the file `checkpoint`, whole or not at all. It holds names, so that the folder can be moved or copied."""
+def write_list(paths: Sequence[str]) -> None:
+    """Writes the file `checkpoint` of a folder, whole or not at all. It holds names, so that the folder can be moved.
+
+    Args:
+      paths: the checkpoints that it lists, the latest last.
+
+    Raises:
+      OSError: it can't be written.
+    """
     names = [os.path.basename(path) for path in paths]
     lines = [f'model_checkpoint_path: "{names[-1]}"\n'] + [f'all_model_checkpoint_paths: "{name}"\n' for name in names]
     _write_text(os.path.join(os.path.dirname(paths[-1]), checkpoint_files.STATE), "".join(lines))

@@ -10,6 +10,7 @@ from aster.compat import tf
 from aster.errors import describe
 from aster.model.recognition import RecognitionModel
 from aster.training import TrainingStopped
+from aster.training.best import BestCheckpoint
 from aster.training.divergence import CURES, CheckpointKeeper, DivergenceWatch
 from aster.training.progress import Progress
 from aster.training.saver import Saver
@@ -22,13 +23,14 @@ class TrainingGraph(NamedTuple):
     """What the loop runs.
 
     Attributes:
-      step: makes one step, and gives total loss, global step after it, learning rate, and the share of control points
-        that are far outside of their images.
+      step: makes one step, and gives total loss, global step after it, learning rate, the share of control points
+        that are far outside of their images, and the numbers of the batch's samples.
       stream: the Stream of batches.
       summary: for TensorBoard, a scalar string.
       global_step: the variable that counts steps.
       batch_size: images per step.
       model: the RecognitionModel that is trained.
+      place: the variable that keeps where training is in its data, a scalar string; None without a seed.
     """
     step: Any
     stream: Any
@@ -36,6 +38,7 @@ class TrainingGraph(NamedTuple):
     global_step: Any
     batch_size: int
     model: RecognitionModel
+    place: Any = None
 
 
 class Stepper:
@@ -59,13 +62,15 @@ class Stepper:
         self._progress = Progress(log_dir, num_steps=config.num_steps, batch_size=graph.batch_size,
                                   graph=session.graph)
         self._keeper = CheckpointKeeper(log_dir)
+        self._best = BestCheckpoint(log_dir)
+        self._saved_step = first_step
         is_new = not first_step and not config.fine_tune_checkpoint
         self._watch = DivergenceWatch(self._progress.losses_until(first_step), is_new)
         if self._watch.diverged:
             _log.warning("training had diverged already before step %d: %s", first_step, self._watch.diverged)
 
     def run(self) -> int:
-        """Makes steps until num_steps, the end of the data, a signal, or an error. Then it saves.
+        """Makes steps until num_steps, an early stop, the end of the data, a signal, or an error. Then it saves.
 
         Returns:
           The global step at the end.
@@ -76,6 +81,9 @@ class Stepper:
           TrainingStopped: see `train`. After a signal, this says that the last checkpoint can't be saved, too.
           Exception: whatever else ends a step. The steps before are saved.
         """
+        if self._is_stalled():
+            _log.info("%s", self._describe_stall())
+            return self._first_step
         failure: Optional[Exception] = None
         signals = Signals()
         try:
@@ -109,21 +117,41 @@ class Stepper:
         step, saved_at = self._first_step, time.time()
         while not signals.received and not 0 < self._config.num_steps <= step:
             if step % self._config.save_summaries_steps == 0:
-                (loss, step, rate, far), summary = self._session.run([self._graph.step, self._graph.summary])
+                (loss, step, rate, far, numbers), summary = self._session.run([self._graph.step, self._graph.summary])
                 self._progress.add_summary(summary, step)
             else:
-                loss, step, rate, far = self._session.run(self._graph.step)
+                loss, step, rate, far, numbers = self._session.run(self._graph.step)
             step = int(step)
+            self._graph.stream.use(numbers)
             self._progress.update(step, float(loss), float(rate))
             problem = self._watch.update(float(loss), float(far))
             if problem:
                 self._diverge(step, problem)
             if time.time() - saved_at > self._config.save_checkpoint_secs:
                 self._keep_or_discard()
-                path = self._saver.save(self._session, step, is_last=False)
+                path = self._save(step, is_last=False)
                 if path:
                     self._show(path, step)
+                    if self._is_stalled():
+                        _log.info("%s", self._describe_stall())
+                        return
                 saved_at = time.time()
+
+    def _save(self, step: int, is_last: bool = True) -> Optional[str]:
+        if self._graph.place is not None:
+            initializer = self._graph.place.initializer
+            self._session.run(initializer, {initializer.inputs[1]: self._graph.stream.place()})
+        path = self._saver.save(self._session, step, is_last)
+        self._saved_step = step if path else self._saved_step
+        return path
+
+    def _is_stalled(self) -> bool:
+        return 0 < self._config.early_stopping_evaluations <= self._best.evaluations_since
+
+    def _describe_stall(self) -> str:
+        return (f"stopped early: {self._best.evaluations_since} evaluations in a row have not raised the word accuracy "
+                f"(early_stopping_evaluations); the best checkpoint is that of step {self._best.step}, with "
+                f"{100 * self._best.word_accuracy:.2f} %, in {self._best.folder}")
 
     def _keep_or_discard(self) -> None:
         """Before a checkpoint of parameters that may be ruined, keeps those that it may push out."""
@@ -149,13 +177,18 @@ class Stepper:
         _log.warning("%s. Training goes on; with stop_on_divergence: true it would stop", message)
 
     def _show(self, path: str, step: int) -> None:
-        """Evaluates a new checkpoint and draws the curves."""
+        """Evaluates a new checkpoint, keeps it if it is the best, and draws the curves."""
         accuracy = None
         if self._evaluate:
             try:
                 accuracy = self._evaluate(path)
             except Exception as error:  # what one watches never ends a training
                 _log.error("can't evaluate %s: %s; training goes on", path, describe(error))
+        if accuracy is not None:
+            try:
+                self._best.update(path, accuracy)
+            except Exception as error:  # a full disk, say
+                _log.error("%s; training goes on", describe(error))
         self._progress.saved(step, accuracy)
         self._progress.pause()
 
@@ -164,9 +197,9 @@ class Stepper:
         signal, the status is that of the signal."""
         try:
             step = self._step()
-            if step == self._first_step:
+            if step == self._saved_step:
                 return
-            path = self._saver.save(self._session, step)
+            path = self._save(step)
         except Exception as error:
             if failure:
                 _log.error("%s", describe(error))

@@ -128,6 +128,62 @@ def test_seed_repeats_the_order(tmp_path):
     assert orders[0] == orders[1] != orders[2]
 
 
+@pytest.mark.parametrize("used", [1, 2, 5, 7, 11])
+@pytest.mark.parametrize("options", ["queue_capacity: 5", "shuffle: false", "queue_capacity: 3 num_epochs: 3"])
+def test_data_go_on_where_they_stopped(tmp_path, used, options):
+    """Across epochs, and with records among them that are skipped."""
+    damaged = [payload for _, payload in damaged_payloads()]
+    paths = [write_records(tmp_path / f"a{i}", [serialize(f"{i}.{j}") for j in range(7)] + damaged[i:i + 2])
+             for i in range(3)]
+    step = RESIZE + steps("random_adjust_brightness {}")
+
+    def batches(place, limit):
+        with tf.Graph().as_default(), tf.Session() as session:
+            readers = [reader(",".join(paths), options), reader(paths[0], options)]
+            stream = dataset.make_dataset(readers, [3, 1], step, is_training=True, seed=4)
+            if place:
+                assert stream.go_to(place)
+            result = []
+            for batch in run(session, stream, limit=limit):
+                stream.use(batch["numbers"])
+                result.append((batch["texts"], batch["images"].tobytes()))
+            return result, stream.place()
+
+    whole, _ = batches("", 14)
+    start, place = batches("", used)
+    rest, _ = batches(place, 14 - used)
+    assert start + rest == whole
+
+
+@pytest.mark.parametrize("used", [1, 4, 9])
+def test_data_of_several_widths_go_on_where_they_stopped(tmp_path, used):
+    """Samples that waited for others of their width wait again."""
+    path = write_widths(tmp_path / "a")
+
+    def batches(place, limit):
+        with tf.Graph().as_default(), tf.Session() as session:
+            stream = dataset.make_dataset([reader(path, "queue_capacity: 4")], [3], BUCKETS, is_training=True, seed=4)
+            if place:
+                assert stream.go_to(place)
+            result = []
+            for batch in run(session, stream, limit=limit):
+                stream.use(batch["numbers"])
+                result.append(batch["images"].tobytes())
+            return result, stream.place()
+
+    whole, _ = batches("", 16)
+    start, place = batches("", used)
+    assert start + batches(place, 16 - used)[0] == whole
+
+
+def test_a_place_of_other_data_is_not_gone_to(session, tmp_path):
+    path = write_records(tmp_path / "a", [serialize("x")] * 5)
+    place = dataset.make_dataset([reader(path)], [2], RESIZE, is_training=True, seed=1).place()
+    for message, seed in (reader(path), 2), (reader(path, "queue_capacity: 7"), 1):
+        assert not dataset.make_dataset([message], [2], RESIZE, is_training=True, seed=seed).go_to(place)
+    assert not dataset.make_dataset([reader(path)] * 2, [1, 1], RESIZE, is_training=True, seed=1).go_to(place)
+
+
 def test_several_readers_share_each_batch(session, tmp_path):
     one = write_records(tmp_path / "one", [serialize("1")] * 3)
     two = write_records(tmp_path / "two", [serialize("2", encoded=gray_image(9, 11, 13))] * 5)

@@ -50,8 +50,8 @@ def test_errors_are_one_line(tfrecord, tmp_path, capsys):
         assert "argument count" in capsys.readouterr().err
 
 
-NO_TOOLS = {"find_aster.py", "quiet_tensorflow.py", "nvcc.py", "short_prototxt.py", "draw_readme_pictures.py",
-            "write_config_reference.py"}
+NO_TOOLS = {"draw_augmentation_pictures.py", "draw_readme_pictures.py", "find_aster.py", "nvcc.py",
+            "quiet_tensorflow.py", "short_prototxt.py", "write_config_reference.py"}
 
 
 @pytest.mark.parametrize("name", sorted(name for name in os.listdir(TOOLS) if name.endswith(".py")

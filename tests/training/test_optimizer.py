@@ -61,6 +61,27 @@ def test_optimizer_against_numpy(name, reference):
             np.testing.assert_allclose(session.run(variable), expected, rtol=2e-4)
 
 
+def test_adamw_against_numpy():
+    """A kernel decays before each step of Adam; a bias does not."""
+    config = text_format.Parse(f"adamw_optimizer {{ {RATE} weight_decay: 0.3 }}", optimizer_pb2.Optimizer())
+    with tf.Graph().as_default(), tf.Session() as session:
+        kernel = tf.get_variable("kernel", initializer=tf.constant([[1.0, 2.0]]))
+        bias = tf.get_variable("bias", initializer=tf.constant([1.0, 2.0]))
+        gradient = tf.placeholder(tf.float32, [2])
+        # one that looks at the kernel must do so before it decays
+        pairs = [(gradient[tf.newaxis] + 0.0 * kernel, kernel), (gradient, bias)]
+        optimizer, _ = make_optimizer(config, tf.train.get_or_create_global_step())
+        update = optimizer.apply_gradients(pairs)
+        session.run(tf.global_variables_initializer())
+        expected_kernel, expected_bias = np.array([[1.0, 2.0]]), np.array([1.0, 2.0])
+        for g, step in zip(GRADIENTS, adam()):
+            session.run(update, {gradient: g})
+            expected_kernel = expected_kernel * (1 - 0.1 * 0.3) - step
+            expected_bias = expected_bias - step
+            np.testing.assert_allclose(session.run(kernel), expected_kernel, rtol=2e-4)
+            np.testing.assert_allclose(session.run(bias), expected_bias, rtol=2e-4)
+
+
 @pytest.mark.parametrize("text, expected", [
     ("constant_learning_rate { learning_rate: 0.5 }", {0: 0.5, 1000: 0.5}),
     ("exponential_decay_learning_rate { initial_learning_rate: 1.0 decay_steps: 10 decay_factor: 0.5 }",
@@ -71,7 +92,9 @@ def test_optimizer_against_numpy(name, reference):
     ("manual_step_learning_rate { initial_learning_rate: 1.0 schedule { step: 5 learning_rate: 0.1 } "
      "schedule { step: 8 learning_rate: 0.01 } }", {0: 1.0, 4: 1.0, 5: 0.1, 7: 0.1, 8: 0.01, 99: 0.01}),
     ("one_cycle_learning_rate { max_learning_rate: 1.0 num_warmup_steps: 4 num_steps: 12 }",
-     {0: 0.04, 2: 0.52, 4: 1.0, 8: 0.500002, 12: 4e-6, 99: 4e-6})])
+     {0: 0.04, 2: 0.52, 4: 1.0, 8: 0.500002, 12: 4e-6, 99: 4e-6}),
+    ("cosine_decay_learning_rate { initial_learning_rate: 1.0 num_steps: 8 final_factor: 0.1 }",
+     {0: 1.0, 2: 0.1 + 0.45 * (1 + np.sqrt(0.5)), 4: 0.55, 8: 0.1, 99: 0.1})])
 def test_schedules(text, expected):
     config = text_format.Parse(text, optimizer_pb2.LearningRate())
     with tf.Graph().as_default(), tf.Session() as session:
