@@ -25,8 +25,8 @@ def main() -> None:
     paths = [] if arguments.serve is not None else _find_images(arguments)
     command.start_tensorflow()
     from aster.reading.recognizer import Recognizer
-    with Recognizer(config, command.find_checkpoint(arguments.exp_dir, arguments.checkpoint), base_dir=arguments.exp_dir,
-                    lexicon=arguments.lexicon) as recognizer:
+    path = command.find_checkpoint(arguments.exp_dir, arguments.checkpoint)
+    with Recognizer(config, path, base_dir=arguments.exp_dir, lexicon=arguments.lexicon) as recognizer:
         if arguments.serve is not None:
             serve(recognizer, arguments.serve)
             return
