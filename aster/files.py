@@ -25,6 +25,12 @@ def find_file(path: str, base_dir: Optional[str] = None) -> str:
     return beside if os.path.exists(beside) else path
 
 
+def is_no_file(path: str) -> bool:
+    """Returns whether there is something at a path that is no file: a folder, a device, or a pipe, which may wait
+    forever."""
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
 def read_text(path: str, what: str) -> str:
     """Reads a UTF-8 text file, with or without a byte order mark.
 
