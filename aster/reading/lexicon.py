@@ -101,8 +101,7 @@ def load_word_list(config: Any, predictors: Sequence, base_dir: Optional[str] = 
             words = [case for word in words for case in (word, word.capitalize(), word.upper())]
         return make_lexicon(words, predictors)._replace(num_words=num_words)
     except ValueError as error:
-        where = "" if path in str(error) else f", {path}"
-        raise ValueError(f"word_list of the configuration{where}: {error}") from error
+        raise ValueError(f"word_list of the configuration, {path}: {error}") from error
 
 
 def spellings(words: Iterable[str], charset: Charset, max_characters: int) -> Dict[str, str]:
