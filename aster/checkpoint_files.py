@@ -11,6 +11,7 @@ import numpy as np
 
 from aster.compat import tf
 from aster.errors import cause
+from aster.files import is_no_file
 
 _log = logging.getLogger(__name__)
 
@@ -115,6 +116,8 @@ def _listed(folder: str) -> List[str]:
     """The names of those checkpoints of a folder that its file `checkpoint` lists, the latest last."""
     file = os.path.join(folder, STATE)
     try:
+        if is_no_file(file):
+            raise ValueError("it is not a file")
         state = tf.train.get_checkpoint_state(os.path.abspath(folder))
     except Exception as error:  # of several types
         _say_once(f"{file}: damaged ({cause(error)}); the names of the files give the order")
@@ -158,6 +161,7 @@ class Reader:
     def __init__(self, path: str, plain_path: str) -> None:
         """Opens it; see `open_reader`."""
         self._path = path
+        _check_files(path)
         with self._guard():
             _check_end(path + ".index")
             self._reader = tf.train.NewCheckpointReader(plain_path)
@@ -208,6 +212,15 @@ def _check_end(file: str) -> None:
         stream.seek(max(0, size - len(_INDEX_END)))
         if stream.read() != _INDEX_END:
             raise ValueError(f"{os.path.basename(file)} has no end: it is no index, or cut short after {size} bytes")
+
+
+def _check_files(path: str) -> None:
+    """Raises DamagedCheckpoint where a part of a checkpoint is no file: TensorFlow would wait for a pipe forever."""
+    folder, name = os.path.split(path)
+    for file in os.listdir(folder or os.curdir) if os.path.isdir(folder or os.curdir) else []:
+        part = os.path.join(folder, file)
+        if file.startswith(name) and (file == name or _PART.fullmatch(file[len(name):])) and is_no_file(part):
+            raise DamagedCheckpoint(path, f"{part} is not a file")
 
 
 @contextlib.contextmanager

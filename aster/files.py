@@ -42,6 +42,8 @@ def find_matches(pattern: str, recursive: bool = False) -> List[str]:
         rest = os.path.join(os.path.basename(folder), rest)
         folder = os.path.dirname(folder)
     return sorted(glob.glob(os.path.join(glob.escape(folder), rest), recursive=recursive))
+
+
 def module_folders(base_dir: Optional[str]) -> List[str]:
     """Returns where modules that a configuration names are looked up before Python's path: by the rule of `find_file`.
 
@@ -52,6 +54,12 @@ def module_folders(base_dir: Optional[str]) -> List[str]:
       Absolute paths.
     """
     return [os.path.abspath(base_dir), os.getcwd()] if base_dir else []
+
+
+def is_no_file(path: str) -> bool:
+    """Returns whether there is something at a path that is no file: a folder, a device, or a pipe, which may wait
+    forever."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def read_text(path: str, what: str) -> str:

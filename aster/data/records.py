@@ -5,6 +5,7 @@ payload, masked CRC-32C of the payload. A damaged payload costs one record. Afte
 a damaged length nothing says where the next record starts, so the rest of the
 file is given up.
 """
+import errno
 import itertools
 import os
 import random
@@ -12,7 +13,7 @@ import struct
 from typing import BinaryIO, Iterable, Iterator, List, NamedTuple, Optional, TypeVar
 
 from aster.c_ops.ops import masked_crc32c
-from aster.files import find_file, find_matches
+from aster.files import find_file, find_matches, is_no_file
 
 Item = TypeVar("Item")
 
@@ -52,6 +53,8 @@ def read_records(path: str) -> Iterator[Record]:
     Raises:
       OSError: the file can't be read.
     """
+    if is_no_file(path) and not os.path.isdir(path):
+        raise OSError(errno.EINVAL, "it is not a file", path)
     with open(path, "rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         number = 0
@@ -139,8 +142,8 @@ def _check_record_file(path, field):
         raise ValueError(f"{field}: {path} {reason}; expected a TFRecord file, as tools/create_*_tfrecord.py "
                          "write them") from cause
 
-    if os.path.isdir(path):
-        refuse("is a folder")
+    if is_no_file(path):
+        refuse("is a folder" if os.path.isdir(path) else "is not a file")
     try:
         with open(path, "rb") as stream:
             start = stream.read(_HEADER.size)

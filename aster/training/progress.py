@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from aster.compat import tf
 from aster.errors import describe
+from aster.files import is_no_file
 from aster.training.curves import draw_curves
 from aster.training.events import EventFile
 
@@ -160,7 +161,7 @@ class Progress:
 
 def _require_file(path: str) -> None:
     """Raises ValueError where a folder, pipe or device is in the place of a file; a pipe would wait for a reader."""
-    if os.path.exists(path) and not os.path.isfile(path):
+    if is_no_file(path):
         raise ValueError("it is not a file")
 
 

@@ -1,4 +1,5 @@
 """Whole and damaged TFRecord files. Each damage is made by hand at a known byte."""
+import os
 import random
 import struct
 
@@ -141,3 +142,17 @@ def test_shuffle(capacity):
     # The one at the front can only be from the first items that fit in the buffer.
     assert items[0] < capacity
     assert (items == list(range(100))) == (capacity == 1)
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a device"])
+def test_what_is_no_file_is_refused(tmp_path, kind):
+    """A pipe without a writer would wait forever."""
+    pipe = str(tmp_path / "words.tfrecord")
+    if kind == "a pipe":
+        os.mkfifo(pipe)
+    else:
+        os.symlink("/dev/zero", pipe)
+    with pytest.raises(ValueError, match="words.tfrecord is not a file; expected a TFRecord file"):
+        records.find_record_files(pipe)
+    with pytest.raises(OSError, match="it is not a file"):
+        next(records.read_records(pipe))

@@ -66,8 +66,8 @@ def test_every_tool_has_help(name):
 def test_a_file_without_records_and_empty_names_are_refused(tfrecord, tmp_path, capsys):
     empty = tmp_path / "empty.tfrecord"
     empty.write_bytes(b"")
-    for path in str(empty), "/dev/zero":
-        with pytest.raises(SystemExit, match="there is no record in this file"):
+    for path, problem in (str(empty), "there is no record in this file"), ("/dev/zero", "it is not a file"):
+        with pytest.raises(SystemExit, match=f"{path}: {problem}"):
             tool.main([path, str(tmp_path / "images"), "3"])
     for arguments in ["", "images", "3"], [tfrecord, "", "3"]:
         with pytest.raises(SystemExit):

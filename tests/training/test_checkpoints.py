@@ -294,6 +294,24 @@ def test_a_damaged_checkpoint_says_what_to_do(tmp_path, model):
     assert checkpoint.find_checkpoint(log_dir) == os.path.join(log_dir, "model.ckpt-2")
 
 
+@pytest.mark.parametrize("ending", [".index", DATA])
+@pytest.mark.parametrize("place", ["/dev/zero", None])
+def test_pipes_and_devices_are_not_waited_for(tmp_path, model, ending, place):
+    """A pipe without a writer would wait forever."""
+    log_dir = str(tmp_path)
+    model.save(log_dir, 2, 4)
+    for name in "model.ckpt-4" + ending, "checkpoint":
+        os.remove(os.path.join(log_dir, name))
+        if place:
+            os.symlink(place, os.path.join(log_dir, name))
+        else:
+            os.mkfifo(os.path.join(log_dir, name))
+    assert model.resume(log_dir) == (2, 2.0, 2.0)
+    if ending == DATA:
+        with pytest.raises(checkpoint.DamagedCheckpoint, match="is not a file"):
+            checkpoint.global_step(os.path.join(log_dir, "model.ckpt-4"))
+
+
 # Leftovers, and the lock
 
 LEFTOVERS = ["model.ckpt-9.data-00000-of-00001.tempstate123", "optimizer.ckpt-9.index.tempstate4", "checkpoint.tmp",
