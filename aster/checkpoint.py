@@ -260,7 +260,12 @@ def assign(session: Any, values: Sequence[Tuple[Any, Any]]) -> None:
                 {variable.initializer.inputs[1]: value for variable, value in values})
 
 
+def average_name(name: str) -> str:
+    """Returns the name of the moving average of a variable."""
+    return f"{MOVING_AVERAGE_SCOPE}/{name}/ExponentialMovingAverage"
+
+
 def _average_name(name: str, shapes: Dict[str, List[int]]) -> str:
     """The name of a variable's moving average; its own name if it has none, like batch statistics."""
-    average = f"{MOVING_AVERAGE_SCOPE}/{name}/ExponentialMovingAverage"
+    average = average_name(name)
     return average if average in shapes else name

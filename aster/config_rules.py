@@ -110,7 +110,7 @@ def _required(*fields: str) -> Rule:
 
 def _pipeline(config: Any) -> Problems:
     readers, sizes = len(config.train_input_reader), len(config.train_config.batch_size)
-    if config.train_config.eval_num_examples and not config.HasField("eval_input_reader"):
+    if config.train_config.eval_num_examples and not config.eval_input_reader:
         yield "train_config.eval_num_examples", "needs an eval_input_reader"
     if config.HasField("train_config") and readers:  # otherwise a configuration to read with
         for field, problem in itertools.chain(_required("optimizer")(config.train_config),

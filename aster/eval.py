@@ -95,7 +95,7 @@ def _follow(arguments: argparse.Namespace) -> None:
     config = command.read_experiment(arguments.exp_dir, arguments.overrides, trust=arguments.trust)
     if arguments.json:
         command.check_writable(arguments.json)
-    if not config.HasField("eval_input_reader"):
+    if not config.eval_input_reader:
         raise ValueError(f"{arguments.exp_dir}: the configuration has no eval_input_reader")
     command.start_tensorflow()
     from aster.checkpoint import DamagedCheckpoint
@@ -103,15 +103,19 @@ def _follow(arguments: argparse.Namespace) -> None:
     from aster.data.records import find_record_files
     from aster.evaluation.evaluator import evaluate, summary_lines
 
-    input_path = config.eval_input_reader.tf_record_input_reader.input_path
+    readers = range(len(config.eval_input_reader))
     if arguments.json:
-        command.check_no_input(arguments.json, [os.path.join(arguments.exp_dir, CONFIG_IN_EXP_DIR)] + (
-            find_record_files(input_path, arguments.exp_dir, "eval_input_reader") if input_path else []))
+        inputs = [reader.tf_record_input_reader.input_path for reader in config.eval_input_reader]
+        command.check_no_input(arguments.json, [os.path.join(arguments.exp_dir, CONFIG_IN_EXP_DIR)] + [
+            file for path in filter(None, inputs)
+            for file in find_record_files(path, arguments.exp_dir, "eval_input_reader")])
+    results: List[Dict[str, Any]] = []
 
     def write(result: Dict[str, Any]) -> None:
+        results.append(result)
         try:
             if arguments.json:
-                command.write_json(arguments.json, result)
+                command.write_json(arguments.json, result if len(readers) == 1 else results)
         finally:  # a full disk, say
             command.say("\n".join(summary_lines(result)))
     last, count = None, 0
@@ -120,7 +124,10 @@ def _follow(arguments: argparse.Namespace) -> None:
         if path and path != last:
             last, count = path, count + 1
             try:
-                evaluate(config, arguments.exp_dir, path, protocols=_protocols(arguments), on_result=write)
+                results.clear()
+                for number in readers:
+                    evaluate(config, arguments.exp_dir, path, reader=number, protocols=_protocols(arguments),
+                             on_result=write)
             except DamagedCheckpoint as error:  # or gone: training keeps the latest only
                 if is_single:
                     raise

@@ -1,6 +1,5 @@
 """Trains a model: python -m aster.train --exp_dir E [--set TEXT] [--seed N] [--num_clones N] [--clone_on_cpu]"""
 import logging
-from typing import Any, Callable, Optional
 
 from aster import command
 
@@ -32,38 +31,14 @@ def main() -> None:
         raise ValueError(f"{arguments.exp_dir}: the configuration has no train_input_reader, so there is nothing to "
                          "train on")
     command.start_tensorflow()
+    from aster.evaluation.history import EvaluationHistory
     from aster.training.loop import train
+    history = EvaluationHistory(config, arguments.exp_dir) if config.train_config.eval_num_examples else None
     train(config, arguments.exp_dir, num_clones=arguments.num_clones, clone_on_cpu=arguments.clone_on_cpu,
-          evaluate=_evaluation(config, arguments.exp_dir))
-
-
-def _evaluation(config: Any, exp_dir: str) -> Optional[Callable[[str], Optional[float]]]:
-    """A function of a checkpoint's path that gives its word accuracy, or None where the configuration asks for none.
-
-    Raises an error now if the data to evaluate on can't be used.
-    """
-    if not config.train_config.eval_num_examples:
-        return None
-    from aster.compat import tf
-    from aster.data.dataset import check_inputs
-    from aster.evaluation.evaluator import evaluate, summary_lines
-    shortened = type(config)()
-    shortened.CopyFrom(config)
-    shortened.eval_config.num_examples = config.train_config.eval_num_examples
-
-    with tf.Graph().as_default():
-        check_inputs([config.eval_input_reader], config.eval_config.data_preprocessing_steps, base_dir=exp_dir,
-                     field="eval_input_reader", is_training=False)
-
-    def word_accuracy(path: str) -> Optional[float]:
-        try:
-            result = evaluate(shortened, exp_dir, path)
-        except (OSError, ValueError) as error:
-            _log.error("can't evaluate %s: %s; training goes on", path, error)
-            return None
-        _log.info("%s", "\n".join(summary_lines(result)))
-        return result["word_accuracy"]
-    return word_accuracy
+          evaluate=history.evaluate if history else None)
+    if history and config.train_config.fine_tune_checkpoint:
+        for line in history.compare_best_with_start():
+            _log.info("%s", line)
 
 
 def cli() -> None:

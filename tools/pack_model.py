@@ -19,7 +19,6 @@ import find_aster  # noqa: F401
 import numpy as np
 import quiet_tensorflow  # noqa: F401
 from google.protobuf import message
-from short_prototxt import short_prototxt
 
 from aster import character_sets, checkpoint, command
 from aster.compat import session_config, tf
@@ -27,6 +26,7 @@ from aster.config import CONFIG_IN_EXP_DIR, read_config
 from aster.data.preprocess import preprocessed_shape
 from aster.files import find_file, written_whole
 from aster.model.build import build_model
+from aster.short_prototxt import short_prototxt
 from aster.training.saver import delete_checkpoint
 
 FIRST_LINE = "# Written by tools/pack_model.py, which may replace this folder's model.\n"

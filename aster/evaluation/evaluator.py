@@ -37,18 +37,23 @@ def default_protocol(recognizer: Recognizer) -> str:
     return "benchmark" if recognizer.ascii_only else "letters"
 
 
-def evaluate(config: Any, exp_dir: str, checkpoint_path: str, *, protocols: Sequence[str] = (),
-             on_result: Optional[Callable[[Dict[str, Any]], None]] = None) -> Dict[str, Any]:
-    """Evaluates a checkpoint on the first `num_examples` words of the eval_input_reader.
+def evaluate(config: Any, exp_dir: str, checkpoint_path: str, *, reader: int = 0, protocols: Sequence[str] = (),
+             on_result: Optional[Callable[[Dict[str, Any]], None]] = None,
+             on_word: Optional[Callable[[Optional[bool]], None]] = None) -> Dict[str, Any]:
+    """Evaluates a checkpoint on the first `num_examples` words of one eval_input_reader.
 
-    Numbers and some pictures also go to exp_dir/log/eval, for TensorBoard. If they can't, the log says so.
+    Numbers and some pictures also go to exp_dir/log/eval, for TensorBoard, those of a second reader to log/eval_1. If
+    they can't, the log says so.
 
     Args:
       config: a TrainEvalPipelineConfig.
       exp_dir: the experiment folder.
       checkpoint_path: the path of the checkpoint, without an ending.
+      reader: the number of the eval_input_reader, from 0.
       protocols: keys of metrics.PROTOCOLS; none stands for `default_protocol`.
       on_result: a function of the result that is called as soon as there is one: before the pictures.
+      on_word: a function that is told of each word whether it is right by the first protocol, or None if the truth has
+        nothing to compare.
 
     Returns:
       "dataset"; "protocol", the first of them, and what `RecognitionMetrics.summary` returns for it; "protocols", which
@@ -60,18 +65,20 @@ def evaluate(config: Any, exp_dir: str, checkpoint_path: str, *, protocols: Sequ
       ValueError: the data can't be used, or no truth has anything that one of the protocols compares.
     """
     try:
-        return _evaluate(config, exp_dir, checkpoint_path, protocols, on_result)
+        return _evaluate(config, exp_dir, checkpoint_path, reader, protocols, on_result, on_word)
     finally:  # graphs are cycles: training would hold the parameters of several until Python happens to collect them
         gc.collect()
 
 
-def _evaluate(config, exp_dir, checkpoint_path, protocols, on_result):
+def _evaluate(config, exp_dir, checkpoint_path, number, protocols, on_result, on_word):
     """See `evaluate`, which also frees the graphs that are made here."""
+    reader, field = config.eval_input_reader[number], "eval_input_reader"
+    field = field if len(config.eval_input_reader) == 1 else f"{field}[{number}]"
     options, global_step = config.eval_config, checkpoint.global_step(checkpoint_path)  # it may be gone at the end
     to_draw: List[Tuple[EvaluatedSample, Optional[str]]] = []  # with the word of its lexicon, where that is another
     with Recognizer(config, checkpoint_path, exp_dir) as recognizer:
         report, samples = recognize_records(
-            recognizer, config.eval_input_reader, options.data_preprocessing_steps, base_dir=exp_dir,
+            recognizer, reader, options.data_preprocessing_steps, base_dir=exp_dir, field=field,
             details=options.num_visualizations > 0)
         default, writable = default_protocol(recognizer), writable_characters(recognizer.charsets)
         metrics = collections.OrderedDict((name, RecognitionMetrics(name, writable)) for name in protocols or [default])
@@ -81,15 +88,17 @@ def _evaluate(config, exp_dir, checkpoint_path, protocols, on_result):
             corrected = nearest_word(text, sample.lexicon) if options.eval_with_lexicon else text
             from_lexicons += bool(options.eval_with_lexicon and sample.lexicon)
             is_right = {name: metric.update(corrected, sample.truth) for name, metric in metrics.items()}[first]
+            if on_word:
+                on_word(is_right)
             if len(to_draw) < options.num_visualizations and not (is_right is not False
                                                                   and options.only_visualize_incorrect):
                 to_draw.append((sample, corrected if corrected != text else None))
         seconds = time.time() - started
-    result = _result(config, metrics, from_lexicons=from_lexicons, skipped=report.skipped, global_step=global_step)
+    result = _result(reader, metrics, from_lexicons=from_lexicons, skipped=report.skipped, global_step=global_step)
     if on_result:
         on_result(result)
     _log.info("%s; %.1f images/s", report, (result["count"] + result["empty_truths"]) / seconds)
-    _write_summary(os.path.join(exp_dir, "log", "eval"), result, default, to_draw)
+    _write_summary(os.path.join(exp_dir, "log", f"eval_{number}" if number else "eval"), result, default, to_draw)
     return result
 
 
@@ -176,9 +185,9 @@ def _samples(graph: Any, stream: Any) -> Iterator[Tuple[np.ndarray, bytes, bytes
             yield from zip(*columns)
 
 
-def _result(config: Any, metrics: Dict[str, RecognitionMetrics], *, from_lexicons: int, skipped: int,
+def _result(reader: Any, metrics: Dict[str, RecognitionMetrics], *, from_lexicons: int, skipped: int,
             global_step: int) -> Dict[str, Any]:
-    reader, first = config.eval_input_reader, next(iter(metrics))
+    first = next(iter(metrics))
     result = {"dataset": reader.tf_record_input_reader.input_path or reader.custom.factory, "protocol": first}
     result.update(metrics[first].summary())
     result.update(protocols={name: metric.summary() for name, metric in metrics.items()},

@@ -6,6 +6,7 @@ import numpy as np
 
 from aster import character_sets, checkpoint
 from aster.checkpoint_files import open_reader
+from aster.compat import tf
 from aster.data.charset import NUM_SPECIAL_LABELS
 from aster.model.recognition import RecognitionModel
 
@@ -48,6 +49,7 @@ def start_from(session: Any, path: str, model: RecognitionModel) -> None:
     left_out = checkpoint.warm_start(session, path, [v for v in variables if v.op.name not in handled])
     if carried:
         checkpoint.assign(session, carried)
+    _start_averages(session)
     left_out = sorted(left_out + [v.op.name for v in anew])
     _log.info("started from %s%s", path,
               "; these variables are not in it, and start anew: " + ", ".join(left_out) if left_out else "")
@@ -55,6 +57,15 @@ def start_from(session: Any, path: str, model: RecognitionModel) -> None:
         _log.warning("%s: its character sets are not stored, so what its decoders know of common characters can't be "
                      "carried over; if you know them, write them to %s (docs/configuration.md has its form)",
                      path, character_sets.path_beside(path))
+
+
+def _start_averages(session: Any) -> None:
+    """Lets the moving averages start from the parameters, not from those that a new model would have."""
+    by_name = {v.op.name: v for v in tf.global_variables()}
+    averages = [(by_name.get(checkpoint.average_name(v.op.name)), v) for v in tf.trainable_variables()]
+    averages = [(average, v) for average, v in averages if average is not None]
+    checkpoint.assign(session, list(zip([average for average, _ in averages],
+                                        session.run([v for _, v in averages]))))
 
 
 def _carry_variables(session: Any, path: str, variables: List[Any], label_axes: Dict[str, int], *, there: str,

@@ -88,6 +88,7 @@ class Stepper:
         signals = Signals()
         try:
             try:
+                self._evaluate_start()
                 self._make_steps(signals)
             except tf.errors.OutOfRangeError:
                 _log.info("the data ended (num_epochs) at step %d", self._step())
@@ -109,6 +110,14 @@ class Stepper:
             raise TrainingStopped(f"stopped by {signals.received} at step {self._step()}; to go on from there, run the "
                                   "same command again", 128 + signals.number)
         return self._step()
+
+    def _evaluate_start(self) -> None:
+        """Evaluates what training starts from, if that is another training, so that the best checkpoint is never worse.
+        """
+        if self._evaluate and self._config.fine_tune_checkpoint and not self._first_step and self._best.step is None:
+            path = self._save(0, is_last=False)
+            if path:
+                self._show(path, 0)
 
     def _step(self) -> int:
         return int(self._session.run(self._graph.global_step))

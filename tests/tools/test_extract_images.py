@@ -51,7 +51,7 @@ def test_errors_are_one_line(tfrecord, tmp_path, capsys):
 
 
 NO_TOOLS = {"draw_augmentation_pictures.py", "draw_readme_pictures.py", "find_aster.py", "nvcc.py",
-            "quiet_tensorflow.py", "short_prototxt.py", "write_config_reference.py"}
+            "quiet_tensorflow.py", "write_config_reference.py"}
 
 
 @pytest.mark.parametrize("name", sorted(name for name in os.listdir(TOOLS) if name.endswith(".py")

@@ -1,7 +1,6 @@
 """A configuration in few lines means what the long one meant."""
 import glob
 import os
-import sys
 
 import pytest
 from google.protobuf import text_format
@@ -10,11 +9,9 @@ from test_config import restated_defaults
 from aster.config import is_repeated, read_config, walk
 from aster.pretrained import ENGLISH
 from aster.protos import pipeline_pb2
+from aster.short_prototxt import short_prototxt
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.append(os.path.join(ROOT, "tools"))
-
-from short_prototxt import short_prototxt  # noqa: E402
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def with_all_defaults(config):

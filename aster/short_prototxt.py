@@ -1,7 +1,6 @@
 """Writes a configuration in few lines: only what differs from the defaults, and a message on one line where it fits."""
 from typing import Any, Iterator
 
-import find_aster  # noqa: F401
 from google.protobuf import text_format
 from google.protobuf.message import Message
 

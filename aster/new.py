@@ -1,0 +1,128 @@
+"""Makes an experiment that goes on from a trained model with your own words:
+python -m aster.new EXP_DIR --from english --records F --test_records F [--other_records F --other_test_records F]"""
+import argparse
+import logging
+import math
+import os
+from typing import Any
+
+from aster import command
+from aster.pretrained import ENGLISH
+
+_log = logging.getLogger(__name__)
+_OWN_IMAGES, _OTHER_IMAGES = 16, 48  # in a batch
+_LEARNING_RATE = 0.0003
+_RENDER = "python tools/create_synthetic_tfrecord.py --output_path data/{0}.tfrecord --split {0} --num_images {1}"
+
+
+def main() -> None:
+    """Parses the arguments, and writes the experiment folder. What to run next goes to stdout."""
+    arguments = _parse_arguments()
+    from aster.config import CONFIG_IN_EXP_DIR
+    from aster.files import written_whole
+    from aster.short_prototxt import short_prototxt
+    source = ENGLISH if arguments.source == "english" else arguments.source
+    start = os.path.abspath(command.find_checkpoint(source, arguments.checkpoint))
+    config = command.read_experiment(source, trust=arguments.trust)
+    num_images = _count(arguments.records, "--records")
+    for paths, option in ((arguments.test_records, "--test_records"), (arguments.other_records, "--other_records"),
+                          (arguments.other_test_records, "--other_test_records")):
+        if paths:
+            _count(paths, option, most=1)
+    path = os.path.join(arguments.exp_dir, CONFIG_IN_EXP_DIR)
+    if os.path.lexists(path):
+        raise ValueError(f"{path} exists already; name another experiment folder")
+    _fill_in(config, arguments, start, num_images)
+    _use_files_of(config, source)
+    with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8") as stream:
+        stream.write(f"# Goes on from {start} with {num_images} images. Written by aster.new.\n"
+                     + short_prototxt(config))
+    command.say(f"wrote {path}: {config.train_config.num_steps} steps. Now run:\n"
+                f"  python -m aster.train --exp_dir {arguments.exp_dir}\n"
+                f"  python -m aster.demo --exp_dir {arguments.exp_dir} --checkpoint best --input_image YOUR_IMAGES")
+    if not arguments.other_records:
+        _log.warning("with your own words only, the model may forget how to read others. To keep that, render some, "
+                     "and name them by --other_records data/train.tfrecord --other_test_records data/test.tfrecord:\n"
+                     "  %s\n  %s", _RENDER.format("train", 20000), _RENDER.format("test", 1000))
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = command.ArgumentParser(prog="python -m aster.new", description=(
+        "Make an experiment folder that goes on from a trained model with your own words. Training evaluates the model "
+        "before the first step and on the way, and keeps the best checkpoint."))
+    parser.add_argument("exp_dir", help="the folder to make")
+    parser.add_argument("--from", dest="source", default="english", metavar="english|EXP_DIR",
+                        help="the pretrained model, or a trained experiment (default: english)")
+    command.add_checkpoint(parser)
+    command.add_trust(parser)
+    parser.add_argument("--records", required=True, metavar="F", help="TFRecord files of your words, to train on")
+    parser.add_argument("--test_records", required=True, metavar="F", help="others of them, to evaluate on")
+    parser.add_argument("--other_records", metavar="F", help=(
+        "TFRecord files of words that the model shall not forget, such as rendered ones, to train on; they are three "
+        "quarters of each batch"))
+    parser.add_argument("--other_test_records", metavar="F", help="others of them, to evaluate on")
+    arguments = parser.parse_args()
+    if bool(arguments.other_records) != bool(arguments.other_test_records):
+        parser.error("--other_records and --other_test_records go together")
+    return arguments
+
+
+def _count(input_path: str, option: str, most: int = 10 ** 9) -> int:
+    """The number of records of TFRecord files, looked up from the working directory; it counts up to `most`."""
+    from aster.data.records import find_record_files, read_records
+    count = 0
+    for path in find_record_files(input_path, field=option):
+        for record in read_records(path):
+            count += not record.error
+            if count >= most:
+                return count
+    if not count:
+        raise ValueError(f"{option}: {input_path} has no record that can be used")
+    return count
+
+
+def _fill_in(config: Any, arguments: argparse.Namespace, start: str, num_images: int) -> None:
+    """Writes what training and evaluation need into the configuration of the model."""
+    readers = [arguments.records] + [arguments.other_records] * bool(arguments.other_records)
+    tests = [arguments.test_records] + [arguments.other_test_records] * bool(arguments.other_test_records)
+    for field, paths in (config.train_input_reader, readers), (config.eval_input_reader, tests):
+        del field[:]
+        for path in paths:
+            field.add().tf_record_input_reader.input_path = _absolute(path)
+    train = config.train_config
+    train.Clear()
+    train.batch_size.extend([_OWN_IMAGES, _OTHER_IMAGES] if len(readers) == 2 else [_OWN_IMAGES + _OTHER_IMAGES])
+    train.data_augmentation_options.extend(config.eval_config.data_preprocessing_steps)
+    # 300 steps for a few words; a hundred times the words need ten times the steps
+    train.num_steps = max(300, int(20 * math.sqrt(num_images)))
+    train.optimizer.moving_average_decay = 0.99
+    rate = train.optimizer.adam_optimizer.learning_rate.one_cycle_learning_rate
+    rate.max_learning_rate, rate.num_steps, rate.num_warmup_steps = (
+        _LEARNING_RATE, train.num_steps, train.num_steps // 10)
+    train.gradient_clipping_by_norm = 1
+    train.save_checkpoint_secs, train.eval_num_examples = 60, 1000
+    train.fine_tune_checkpoint = start
+    config.eval_config.use_moving_averages = True
+
+
+def _absolute(input_path: str) -> str:
+    return ",".join(os.path.abspath(name.strip()) for name in input_path.split(",") if name.strip())
+
+
+def _use_files_of(config: Any, source: str) -> None:
+    """Names the files of the other experiment, such as its word list, by paths that hold from everywhere."""
+    from aster.config import walk
+    from aster.files import find_file
+    for _, message in walk(config):
+        for field, value in message.ListFields():
+            if field.name == "text_file":
+                setattr(message, field.name, os.path.abspath(find_file(value, source)))
+
+
+def cli() -> None:
+    """Runs the command aster-new."""
+    command.run(main)
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,125 @@
+"""An experiment that goes on from a trained model, made and trained by the commands."""
+import json
+import os
+
+import pytest
+from experiment import WORDS, draw_word, make_experiment, run
+
+from aster import checkpoint, command
+from aster import new as new_command
+from aster import train as train_command
+from aster.compat import tf
+from aster.config import read_config
+from aster.data.example import Sample, serialize
+from aster.evaluation.history import EvaluationHistory
+from aster.pretrained import ENGLISH
+from aster.training.loop import train
+
+
+def write_words(path, words):
+    with tf.python_io.TFRecordWriter(str(path)) as writer:
+        for word in words:
+            writer.write(serialize(Sample(draw_word(word), word)))
+    return str(path)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A tiny trained experiment with its own word list."""
+    folder = make_experiment(tmp_path / "source", num_steps=2)
+    train(read_config(folder), folder, clone_on_cpu=True)
+    return folder
+
+
+@pytest.fixture
+def words(tmp_path):
+    return {name: write_words(tmp_path / f"{name}.tfrecord", WORDS) for name in (
+        "records", "test_records", "other_records", "other_test_records")}
+
+
+def options(words):
+    return [text for name, path in words.items() for text in ("--" + name, path)]
+
+
+def accuracy(folder, step):
+    with open(os.path.join(folder, "log", "evaluations.jsonl")) as stream:
+        records = [json.loads(line) for line in stream]
+    record, = [record for record in records if record["step"] == step]
+    return [data_set["word_accuracy"] for data_set in record["data_sets"]]
+
+
+def test_training_goes_on_and_never_gets_worse(tmp_path, source, words, caplog, capsys):
+    folder = str(tmp_path / "mine")
+    assert run(new_command, folder, "--from", source, *options(words)) is None
+    assert f"python -m aster.train --exp_dir {folder}" in capsys.readouterr().out
+    config = read_config(folder)
+    assert list(config.train_config.batch_size) == [16, 48] and config.train_config.num_steps == 300
+    assert config.model == read_config(source).model
+    caplog.set_level("INFO")
+    short = "train_config { num_steps: 2 batch_size: [2, 2] optimizer { adam_optimizer { learning_rate { "
+    short += "one_cycle_learning_rate { max_learning_rate: 1e-9 num_steps: 2 num_warmup_steps: 1 } } } } }"
+    assert run(train_command, "--exp_dir", folder, "--set", short) is None
+    lines = [message for message in caplog.messages if "at the start" in message]
+    assert len(lines) == 2 and lines[0].startswith(words["test_records"] + ": ")
+    assert "at step 0, which is the best: 0 words won, 0 lost (McNemar's test: p = 1)" in lines[0]
+    # what is evaluated first is what the other training ended with, also where moving averages are evaluated
+    with tf.Graph().as_default():
+        start = command.find_checkpoint(folder, "0")
+        reader, before = map(tf.train.NewCheckpointReader, (start, config.train_config.fine_tune_checkpoint))
+        name = "FeatureExtractor/Convnet/conv1/weights"
+        for stored in name, checkpoint.average_name(name):
+            assert (reader.get_tensor(stored) == before.get_tensor(name)).all()
+    assert accuracy(folder, 0) == accuracy(folder, 2)
+    assert command.find_checkpoint(folder, "best").endswith("best/model.ckpt-0")
+
+
+def test_from_the_pretrained_model(tmp_path, words, caplog):
+    del words["other_records"], words["other_test_records"]
+    folder = str(tmp_path / "mine")
+    assert run(new_command, folder, *options(words)) is None
+    assert "the model may forget how to read others" in caplog.text
+    config = read_config(folder)
+    model = config.model.multi_predictors_recognition_model
+    assert list(config.train_config.batch_size) == [64]
+    assert model.word_list.text_file == os.path.join(ENGLISH, "words.txt")
+    assert os.path.dirname(config.train_config.fine_tune_checkpoint) == os.path.join(ENGLISH, "log")
+    with open(os.path.join(folder, "config", "trainval.prototxt")) as stream:
+        assert len(stream.readlines()) < 80  # the model's fields, and 20 of training
+    assert "exists already" in run(new_command, folder, *options(words))
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"records": "nosuch.tfrecord"}, "--records: no such file: nosuch.tfrecord"),
+    ({"test_records": "nosuch.tfrecord"}, "--test_records: no such file"),
+    ({"other_test_records": "nosuch.tfrecord"}, "--other_test_records: no such file")])
+def test_what_is_missing_is_named_before_anything_is_written(tmp_path, words, change, message):
+    folder = tmp_path / "mine"
+    assert message in run(new_command, str(folder), *options(dict(words, **change)))
+    assert not folder.exists()
+
+
+def test_the_schedule_grows_slowly(tmp_path, words):
+    words["records"] = write_words(tmp_path / "many.tfrecord", WORDS * 113)  # 904
+    folder = str(tmp_path / "mine")
+    assert run(new_command, folder, *options(words)) is None
+    assert read_config(folder).train_config.num_steps == 601
+
+
+def test_comparison_of_the_best_with_the_start(tmp_path):
+    folder = make_experiment(tmp_path)
+    config = read_config(folder)
+    history = EvaluationHistory(config, folder)
+    assert list(history.compare_best_with_start()) == []
+    os.makedirs(os.path.join(folder, "log"))
+
+    def record(step, *marks):
+        return json.dumps({"step": step, "data_sets": [
+            {"dataset": f"d{i}", "right": right, "word_accuracy": right.count("1") / len(right.replace("-", ""))}
+            for i, right in enumerate(marks)]}) + "\n"
+    (tmp_path / "log" / "evaluations.jsonl").write_text(
+        record(0, "0000000011-", "11") + record(5, "1111111101-", "11") + record(9, "1111111101-", "11")
+        + record(12, "1111111111-") + "{cut", )
+    assert list(history.compare_best_with_start()) == [
+        "d0: 20.00 % at the start, 90.00 % at step 5, which is the best: 8 words won, 1 lost (McNemar's test: p = "
+        "0.039)",
+        "d1: 100.00 % at the start, 100.00 % at step 5, which is the best: 0 words won, 0 lost (McNemar's test: p = 1)"]
