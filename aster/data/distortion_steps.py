@@ -3,6 +3,7 @@
 Each is a function (message, image) -> image. Recent recognisers train with such steps, e.g. PARSeq (Bautista and
 Atienza 2022, section 4.2), whose ranges are of the same order as the defaults here.
 """
+import functools
 import math
 
 import numpy as np
@@ -123,7 +124,7 @@ def _random_jpeg(config, image):
 
     def compressed(x):
         values = tf.cast(tf.round(tf.clip_by_value(x, 0.0, 1.0) * 255.0), tf.uint8)
-        branches = [lambda quality=quality: tf.image.encode_jpeg(values, quality=quality)
+        branches = [functools.partial(tf.image.encode_jpeg, values, quality=quality)
                     for quality in sorted(set(np.linspace(low, high, _NUM_QUALITIES).astype(int).tolist()))]
         return tf.cast(tf.image.decode_jpeg(run_one(branches, draws[1]), channels), tf.float32) / 255.0
     return on_unit_range(image, lambda x: sometimes(lambda: compressed(x), x, config.probability, draws[0]))
