@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python benchmarks/doubtful.py LIST.tsv...
 
-A list has lines of an image's path, seen from the list, a tab and the word. docs/notes/doubtful_texts.md has the result.
+A list has lines of a path, seen from the list, a tab and the word. docs/notes/doubtful_texts.md has the result.
 """
 import os
 import sys
