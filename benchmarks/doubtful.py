@@ -1,9 +1,8 @@
 """Measures the mark of doubtful texts and the hint at whole photos with the pretrained model:
 
-    python benchmarks/doubtful.py LIST.tsv...
+    PYTHONPATH=. python benchmarks/doubtful.py LIST.tsv...
 
-A list has lines of an image's path, seen from the list, a tab and the word. docs/notes/doubtful_texts.md has the
-result.
+A list has lines of a path, seen from the list, a tab and the word. docs/notes/doubtful_texts.md has the result.
 """
 import os
 import sys

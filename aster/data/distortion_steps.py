@@ -139,7 +139,7 @@ def _random_downscale(config, image):
     methods = [getattr(tf.image.ResizeMethod, name) for name in ("AREA", "BICUBIC", "BILINEAR", "NEAREST_NEIGHBOR")]
 
     def downscaled():
-        reduced = run_one([lambda method=method: tf.image.resize_images(image.pixels, small, method)
+        reduced = run_one([functools.partial(tf.image.resize_images, image.pixels, small, method)
                            for method in methods], draws[2])
         return tf.image.resize_images(reduced, shape)
     return image._replace(pixels=sometimes(downscaled, image.pixels, config.probability, draws[0]))

@@ -21,9 +21,9 @@ _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 # Not all formats that Pillow knows: some start other programs, and none of those is used for words.
-_FORMATS = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png",), "BMP": (".bmp",), "GIF": (".gif",),
-            "WEBP": (".webp",), "TIFF": (".tif", ".tiff"), "PPM": (".ppm", ".pgm"), "MPO": (),
-            "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx"), "AVIF": (".avif",)}
+_FORMATS = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png", ".apng"), "BMP": (".bmp",), "GIF": (".gif",),
+            "WEBP": (".webp",), "TIFF": (".tif", ".tiff"), "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+            "MPO": (), "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx", ".jpc", ".j2c"), "AVIF": (".avif", ".avifs")}
 _ORIENTATION = 0x0112  # EXIF's tag
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # what PNG stores without loss
 MAX_PIXELS = 64 * 1000 * 1000  # a larger image may be a decompression bomb
@@ -166,7 +166,7 @@ def find_images(images: Iterable[Any]) -> Iterator[Any]:
             raise ValueError(f"{image}: no image there ({' '.join(extensions)})" + (
                 f", but {passed_over}" if passed_over else ""))
         if passed_over:
-            _log.warning("%s: passed over %s, which are no images that can be read here", image, passed_over)
+            _log.warning("%s: passed over %s, whose names end like no image that can be read here", image, passed_over)
         yield from wanted
 
 
