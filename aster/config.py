@@ -190,7 +190,7 @@ def _inherit(config: Any) -> None:
     model = config.model.multi_predictors_recognition_model
     for predictor in model.predictor:
         kind = predictor.WhichOneof("predictor_oneof")
-        if kind in ("attention_predictor", "custom_predictor"):
+        if kind in ("attention_predictor", "ctc_predictor", "custom_predictor"):
             _complete_label_map(getattr(predictor, kind), model)
     for step in list(config.train_config.data_augmentation_options) + list(config.eval_config.data_preprocessing_steps):
         if (step.HasField("string_filtering") and not step.string_filtering.HasField("include_charset")

@@ -39,16 +39,14 @@ def find_problems(message: Message) -> Problems:
 
 # Rules that serve several messages
 
-def _choices(message: Message, oneof: str, refused: Sequence[str] = ()) -> str:
-    names = [field.name for field in message.DESCRIPTOR.oneofs_by_name[oneof].fields if field.name not in refused]
-    return "expected one of " + ", ".join(names)
+def _choices(message: Message, oneof: str) -> str:
+    return "expected one of " + ", ".join(field.name for field in message.DESCRIPTOR.oneofs_by_name[oneof].fields)
 
 
-def _one_of(oneof: str, refused: Sequence[str] = ()) -> Rule:
+def _one_of(oneof: str) -> Rule:
     def rule(message: Any) -> Problems:
-        kind = message.WhichOneof(oneof)
-        if kind is None or kind in refused:
-            yield kind or "", _choices(message, oneof, refused)
+        if message.WhichOneof(oneof) is None:
+            yield "", _choices(message, oneof)
     return rule
 
 
@@ -257,12 +255,17 @@ def _predictor(config: Any) -> Problems:
         yield "name", f"is {config.name!r}, which is the scope of the optimizer; expected another name"
 
 
-def _decoder(config: Any) -> Problems:
-    """What decoders of all kinds share."""
-    if not config.HasField("label_map"):
-        yield "label_map", "expected a label_map here, or a character_set in the model"
-    if config.loss.WhichOneof("loss_oneof") == "l2_regression_loss":
-        yield "loss", "expected sequence_cross_entropy_loss"
+def _decoder_of(loss: str) -> Rule:
+    """What decoders of all kinds share, with the only loss that this kind has."""
+    def rule(config: Any) -> Problems:
+        if not config.HasField("label_map"):
+            yield "label_map", "expected a label_map here, or a character_set in the model"
+        if config.loss.WhichOneof("loss_oneof") not in (None, loss):
+            yield "loss", f"expected {loss}"
+    return rule
+
+
+_decoder = _decoder_of("sequence_cross_entropy_loss")
 
 
 def _attention_predictor(config: Any) -> Problems:
@@ -338,7 +341,8 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "StnConvnet": (_sizes(num_channels=6),),
     "BidirectionalRnn": (_required("fw_bw_rnn_cell"),),
     "RnnCell": (_one_of("rnn_cell_oneof"),),
-    "Predictor": (_one_of("predictor_oneof", refused=("ctc_predictor",)), _predictor),
+    "Predictor": (_one_of("predictor_oneof"), _predictor),
+    "CtcPredictor": (_decoder_of("ctc_loss"),),
     "AttentionPredictor": (_required("rnn_cell"), _attention_predictor, beam, _decoder),
     "CustomPredictor": (_custom_predictor, _decoder),
     "LabelMap": (_label_map,),

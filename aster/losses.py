@@ -1,5 +1,30 @@
 """The terms of the training loss."""
+from typing import List, Tuple
+
 from aster.compat import tf
+
+_COLLECTION = "aster_losses"
+
+
+def add(name: str, loss: tf.Tensor) -> None:
+    """Adds a term to the training loss, from within any part of a model. TensorBoard shows it as loss/<name>.
+
+    Args:
+      name: letters, digits and . _ - /. If several terms have one name, they are added up.
+      loss: a scalar, which training minimizes with the other terms.
+
+    Raises:
+      ValueError: the loss is no scalar.
+    """
+    loss = tf.convert_to_tensor(loss, tf.float32)
+    if loss.shape.ndims != 0:
+        raise ValueError(f"the loss {name!r} must be a scalar, not of shape {loss.shape}")
+    tf.add_to_collection(_COLLECTION, (name, loss))
+
+
+def added() -> List[Tuple[str, tf.Tensor]]:
+    """Returns the terms that parts have added to the current graph, (name, scalar) each, in their order."""
+    return tf.get_collection(_COLLECTION)
 
 
 def sequence_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, lengths: tf.Tensor, *, weight: float = 1.0,

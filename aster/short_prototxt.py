@@ -33,7 +33,7 @@ def _clear_inherited(config: Any) -> None:
     characters = model.character_set if model.HasField("character_set") else None
     for predictor in model.predictor:
         kind = predictor.WhichOneof("predictor_oneof")
-        if kind not in ("attention_predictor", "custom_predictor"):
+        if kind not in ("attention_predictor", "ctc_predictor", "custom_predictor"):
             continue
         decoder = getattr(predictor, kind)
         if not decoder.HasField("label_map"):

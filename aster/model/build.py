@@ -11,6 +11,7 @@ from aster.c_ops import ops
 from aster.compat import num_gpus, tf
 from aster.data.charset import Charset
 from aster.model import convnets, layers, rnn
+from aster.model.ctc import CtcDecoder
 from aster.model.decoder import AttentionDecoder
 from aster.model.encoder import Encoder
 from aster.model.localization import LocalizationNet
@@ -121,6 +122,11 @@ def _predictor(config, base_dir, fused):
     charset = Charset.from_config(predictor.label_map, base_dir)
     if kind == "custom_predictor":
         decoder = _custom_decoder(predictor, config.name, charset.num_labels, base_dir)
+    elif kind == "ctc_predictor":
+        loss = predictor.loss.ctc_loss
+        decoder = CtcDecoder(config.name, charset.num_labels, max_characters=predictor.max_characters,
+                             beam_width=predictor.beam_width, loss_weight=loss.weight,
+                             sequence_normalize=loss.sequence_normalize)
     else:
         decoder = _attention_decoder(predictor, config.name, charset.num_labels, fused)
     loss = predictor.loss.sequence_cross_entropy_loss

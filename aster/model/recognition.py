@@ -62,12 +62,12 @@ class TrainingPass(NamedTuple):
     """What a training step needs of a batch.
 
     Attributes:
-      losses: {name of the predictor, or "keypoints": scalar}.
-      teacher_forced: what the decoder of each predictor returned.
+      losses: {name of the predictor, "keypoints", or a name of `losses.add`: scalar}.
+      teacher_forced: what the decoder of each predictor returned; None where it has added a loss of its own.
       rectification: None without a rectifier.
     """
     losses: "OrderedDict[str, tf.Tensor]"
-    teacher_forced: List[TeacherForced]
+    teacher_forced: List[Optional[TeacherForced]]
     rectification: Optional[Rectification]
 
 
@@ -152,17 +152,22 @@ class RecognitionModel:
         Returns:
           A TrainingPass.
         """
+        num_added = len(losses.added())  # of other clones
         _, rectification, sequences = self._encode(images, is_training=True)
         all_losses, teacher_forced = OrderedDict(), []
         for predictor in self.predictors:
             labels, lengths = predictor.charset.encode_tensor(texts)
             result = predictor.decoder.teacher_force(sequences, labels, lengths)
             teacher_forced.append(result)
+            if result is None:  # the decoder has added a loss of its own
+                continue
             all_losses[predictor.decoder.name] = losses.sequence_cross_entropy(
                 result.logits, result.targets, result.lengths, **predictor.loss_options)
         if self._keypoint_loss_weight is not None and control_points is not None:
             all_losses["keypoints"] = losses.l2_regression(
                 rectification.control_points, control_points, keypoint_mask, self._keypoint_loss_weight)
+        for name, loss in losses.added()[num_added:]:
+            all_losses[name] = all_losses[name] + loss if name in all_losses else loss
         return TrainingPass(all_losses, teacher_forced, rectification)
 
     @property

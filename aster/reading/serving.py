@@ -301,6 +301,8 @@ def _find(exp_dir, output, greedy, overrides, path):
         for predictor in config.model.multi_predictors_recognition_model.predictor:
             if predictor.HasField("attention_predictor"):
                 predictor.attention_predictor.beam_width = 1
+            if predictor.HasField("ctc_predictor"):
+                predictor.ctc_predictor.beam_width = 1
     return config, path or checkpoint.find_checkpoint(os.path.join(exp_dir, "log"))
 
 
