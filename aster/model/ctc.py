@@ -244,4 +244,4 @@ def _spread(tensor, size):
 
 def _log_add(a, b):
     """log(exp(a) + exp(b)), also where both are impossible."""
-    return tf.maximum(a, b) + tf.log1p(tf.exp(-tf.abs(a - b)))
+    return tf.maximum(a, b) + tf.log(1.0 + tf.exp(-tf.abs(a - b)))  # ONNX has no log1p
