@@ -154,7 +154,8 @@ class RecognitionModel:
         """
         num_added = len(losses.added())  # of other clones
         _, rectification, sequences = self._encode(images, is_training=True)
-        all_losses, teacher_forced = OrderedDict(), []
+        all_losses: "OrderedDict[str, tf.Tensor]" = OrderedDict()
+        teacher_forced: List[Optional[TeacherForced]] = []
         for predictor in self.predictors:
             labels, lengths = predictor.charset.encode_tensor(texts)
             result = predictor.decoder.teacher_force(sequences, labels, lengths)
