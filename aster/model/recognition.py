@@ -154,7 +154,7 @@ class RecognitionModel:
         """
         num_added = len(losses.added())  # of other clones
         _, rectification, sequences = self._encode(images, is_training=True)
-        all_losses: "OrderedDict[str, tf.Tensor]" = OrderedDict()
+        all_losses: OrderedDict[str, tf.Tensor] = OrderedDict()
         teacher_forced: List[Optional[TeacherForced]] = []
         for predictor in self.predictors:
             labels, lengths = predictor.charset.encode_tensor(texts)
