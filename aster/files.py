@@ -89,8 +89,8 @@ def read_text(path: str, what: str) -> str:
         line = content[:error.start].count(b"\n") + 1
         if error.reason == "unexpected end of data":  # the first byte of a character says how many it has
             missing = 2 + (content[error.start] >= 0xe0) + (content[error.start] >= 0xf0) + error.start - len(content)
-            raise ValueError(f"{path}, line {line}: {what} is cut short: its last character lacks {missing} of its "
-                             "bytes; copy the file again") from error
+            raise ValueError(f"{path}, line {line}: {what} is cut short or not UTF-8: its last character lacks "
+                             f"{missing} of its bytes; copy the file again, or save it as UTF-8") from error
         raise ValueError(f"{path}, line {line}: {what} is not UTF-8 text ({error.reason}); save it as UTF-8, "
                          f"e.g. with iconv") from error
 

@@ -75,5 +75,6 @@ def test_a_text_that_ends_within_a_character(tmp_path):
             continue
         with pytest.raises(ValueError) as error:
             read_text(path, "the lexicon")
-        assert str(error.value) == (f"{path}, line {broken[place][0]}: the lexicon is cut short: its last character "
-                                    f"lacks {broken[place][1]} of its bytes; copy the file again")
+        assert str(error.value) == (f"{path}, line {broken[place][0]}: the lexicon is cut short or not UTF-8: its last "
+                                    f"character lacks {broken[place][1]} of its bytes; copy the file again, or save it "
+                                    "as UTF-8")

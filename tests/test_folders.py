@@ -108,7 +108,7 @@ def test_the_follower_goes_on_past_what_is_damaged_or_gone(copied, tmp_path, mon
     for name in os.listdir(log_of(made)):
         if name.startswith("model.ckpt-1."):
             shutil.copy(os.path.join(log_of(made), name), os.path.join(log_dir, name.replace("-1.", "-9.", 1)))
-    monkeypatch.setattr(command, "find_checkpoint", lambda exp_dir: paths.pop(0))
+    monkeypatch.setattr(command, "find_checkpoint", lambda exp_dir, choice=None: paths.pop(0))
     assert run(eval_command, "--exp_dir", copied, "--json", tmp_path / "f.json", "--set",
                "eval_config { max_evals: 4 eval_interval_secs: 1 }") is None
     assert json.loads((tmp_path / "f.json").read_text())["global_step"] == 1

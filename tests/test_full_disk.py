@@ -123,8 +123,9 @@ def test_training_on_a_disk_that_becomes_full(trained, disk, monkeypatch, caplog
         if caplog.text.count("can't save step"):
             os.kill(os.getpid(), signal.SIGTERM)
     monkeypatch.setattr(progress.Progress, "update", updated)
-    message = run(train_command, "--exp_dir", experiment)
-    assert message.startswith("error: can't save step ") and message.endswith(FULL)
+    assert run(train_command, "--exp_dir", experiment) == 128 + signal.SIGTERM
+    message = caplog.messages[-1]
+    assert message.startswith("stopped by SIGTERM: can't save step ") and message.endswith(FULL)
     assert "; training goes on" in caplog.text and "Traceback" not in caplog.text
     monkeypatch.undo()
     os.remove(filling[0])

@@ -7,17 +7,14 @@
 A word of one split is never in the other. tools/README.md has more.
 """
 import argparse
-import collections
 import contextlib
-import multiprocessing
 import os
-import signal
 import sys
 import time
 from typing import Callable, Iterable, Iterator, Optional, Sequence
 
 import find_aster  # noqa: F401
-from conversion import sheet
+from conversion import sheet, workers
 from conversion.output import OutputError, check_replaceable, complete_files, record_writers, shard_paths
 from synthetic import fonts, photos, render, words
 from tqdm import tqdm
@@ -26,7 +23,6 @@ from aster import command
 from aster.errors import safe_for_terminal
 
 _CHUNK = 16  # images that a worker renders at a time
-_TIMEOUT = 300  # seconds for a chunk; a worker that takes longer was killed
 _PREVIEW_COUNT = 80
 
 
@@ -134,25 +130,17 @@ def render_all(renderer: render.Renderer, num_images: int, num_workers: int) -> 
       Images 0 to num_images - 1, in order.
 
     Raises:
-      OutputError: a process was killed.
+      WorkerError: a process was killed.
+      KeyboardInterrupt: a signal has stopped the command.
     """
     num_workers = min(num_workers, -(-num_images // _CHUNK))
-    pool = multiprocessing.Pool(num_workers, render.start_worker, (renderer, os.getpid()))
-    try:
-        pending = collections.deque()
-        for start in range(0, num_images, _CHUNK):
-            chunk = range(start, min(start + _CHUNK, num_images))
-            pending.append(pool.apply_async(render.render_chunk, (chunk,)))
-            if len(pending) > 4 * num_workers:
-                yield from pending.popleft().get(_TIMEOUT)
-        for result in pending:
-            yield from result.get(_TIMEOUT)
-    except multiprocessing.TimeoutError as error:
-        raise OutputError("a worker process was killed, perhaps because the memory was full; try a smaller "
-                          "--num_workers") from error
-    finally:
-        pool.terminate()
-        pool.join()
+    chunks = (range(start, min(start + _CHUNK, num_images)) for start in range(0, num_images, _CHUNK))
+    render.use_in_workers(renderer)
+    with workers.start_pool(num_workers) as pool:
+        for chunk in workers.map_in_order(pool, render.render_chunk, chunks, most=4 * num_workers):
+            for item in chunk:
+                workers.raise_if_stopped()
+                yield item
 
 
 def write_records(rendered: Iterable[render.Rendered], paths: Sequence[str]) -> None:
@@ -219,10 +207,10 @@ def _label_font(renderer) -> Callable:
 @safe_for_terminal()
 def main(arguments=None):
     arguments = parse_arguments(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; nothing was written"))
+    workers.catch_stops()
     try:
         run(arguments)
-    except render.INPUT_ERRORS + (render.RenderError, OutputError) as error:
+    except render.INPUT_ERRORS + (render.RenderError, OutputError, workers.WorkerError) as error:
         sys.exit(f"create_synthetic_tfrecord: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; nothing was written")

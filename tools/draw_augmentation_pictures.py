@@ -12,7 +12,7 @@ from PIL import Image
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.append(REPOSITORY)  # the checkout serves where aster is not installed
 
-from aster.compat import tf  # noqa: E402
+from aster.compat import session_config, tf  # noqa: E402
 from aster.data.preprocess import preprocess_sample  # noqa: E402
 from aster.data.step_image import StepImage  # noqa: E402
 from aster.pretrained import SAMPLES  # noqa: E402
@@ -38,7 +38,7 @@ COLUMNS, CELL_WIDTH, CELL_HEIGHT, GAP, CAPTION = 4, 180, 60, 10, 22  # but for t
 def distorted(step, image):
     """The image after the step, with as many seeds as there are columns."""
     message = text_format.Parse(step, preprocessor_pb2.PreprocessingStep())
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         seed = tf.placeholder(tf.int64, [2])
         pixels = preprocess_sample([message], StepImage(tf.constant(image, tf.float32), seed=seed)).pixels
         for number in range(COLUMNS):

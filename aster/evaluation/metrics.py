@@ -120,11 +120,13 @@ class RecognitionMetrics:
           truth: the true text.
 
         Returns:
-          Whether the text is right; None where the truth has nothing that the protocol compares. Such a word is
-          counted as an empty truth, and has no part in the other figures.
+          Whether the text is right; None where the truth has characters, but nothing that the protocol compares. Such a
+          word is counted as an empty truth, and has no part in the other figures. Where the truth is that there is no
+          text, an empty text is right.
         """
+        is_blank = not truth
         predicted, truth = (comparable(text, self._protocol, self._writable) for text in (predicted, truth))
-        if not truth:
+        if not truth and not is_blank:
             self.empty_truths += 1
             return None
         edits = edit_distance(predicted, truth)
@@ -132,7 +134,7 @@ class RecognitionMetrics:
         self._correct += predicted == truth
         self._edits += edits
         self._characters += len(truth)
-        self._normalized += edits / len(truth)
+        self._normalized += edits / max(1, len(truth))
         return predicted == truth
 
     def summary(self) -> Dict[str, Any]:
@@ -146,7 +148,7 @@ class RecognitionMetrics:
         """
         count = self.count
         return {"count": count, "word_accuracy": self._correct / count if count else None,
-                "character_error_rate": self._edits / self._characters if count else None,
+                "character_error_rate": self._edits / max(1, self._characters) if count else None,
                 "normalized_edit_distance": self._normalized / count if count else None,
                 "empty_truths": self.empty_truths}
 

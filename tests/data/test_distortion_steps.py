@@ -1,10 +1,7 @@
 """The random distortions: each does what its message says, by its seed, and moves control points with the pixels."""
-import io
-
 import numpy as np
 import pytest
 from data_helpers import steps
-from PIL import Image
 
 from aster.compat import tf
 from aster.data.preprocess import preprocess_image, preprocess_sample
@@ -155,16 +152,16 @@ def test_noise_has_its_deviation(session):
 
 
 def test_jpeg_is_that_of_a_quality_in_the_range(session):
-    def pillow(quality):
-        stream = io.BytesIO()
-        Image.fromarray(SMOOTH.round().astype(np.uint8)).save(stream, "JPEG", quality=quality)
-        return np.asarray(Image.open(stream)).astype(np.float32)
-    references = [pillow(quality) for quality in range(10, 31)]
-    for seed in range(5):
+    values = tf.constant(SMOOTH.round().astype(np.uint8))
+    references = [session.run(tf.image.decode_jpeg(tf.image.encode_jpeg(values, quality=quality)))
+                  for quality in range(10, 31)]
+    found = set()
+    for seed in range(8):
         result = apply(session, "random_jpeg { min_quality: 10 max_quality: 30 probability: 1 }", SMOOTH, (seed, 1))
-        # two decoders round in their own ways
-        assert min(np.abs(result - reference).mean() for reference in references) < 1.0
-        assert np.abs(result - SMOOTH).mean() > 0.5
+        matches = [i for i, reference in enumerate(references) if np.abs(result - reference).max() < 0.01]
+        assert matches
+        found.update(matches)
+    assert len(found) > 2
 
 
 def test_downscaling_takes_detail(session):

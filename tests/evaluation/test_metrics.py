@@ -64,6 +64,15 @@ def test_metrics():
     assert summary["character_error_rate"] == pytest.approx((0 + 2 + 4) / (5 + 5 + 2.0))
 
 
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_images_without_text(protocol):
+    metrics = RecognitionMetrics(protocol)
+    assert [metrics.update(text, "") for text in ("", "ab")] == [True, False]
+    summary = metrics.summary()
+    assert (summary["count"], summary["word_accuracy"], summary["empty_truths"]) == (2, 0.5, 0)
+    assert (summary["character_error_rate"], summary["normalized_edit_distance"]) == (2.0, 1.0)
+
+
 @pytest.mark.parametrize("protocol, right", [("benchmark", 4), ("letters", 4), ("case_insensitive", 2), ("exact", 1)])
 def test_protocols_differ_in_what_they_compare(protocol, right):
     metrics = RecognitionMetrics(protocol)

@@ -46,7 +46,8 @@ def test_the_best_checkpoint_stays(tmp_path, every_step):
         checkpoint.restore(session, command.find_checkpoint(str(tmp_path), "best"), [step])
         assert session.run(step) == 2
     files = sorted(os.listdir(str(tmp_path / "log" / "best")))
-    assert files == ["best.json", "checkpoint", "model.ckpt-2.data-00000-of-00001", "model.ckpt-2.index"]
+    assert files == ["best.json", "checkpoint", "model.ckpt-2.characters.json", "model.ckpt-2.data-00000-of-00001",
+                     "model.ckpt-2.index"]
     assert json.loads((tmp_path / "log" / "best" / "best.json").read_text()) == {
         "step": 2, "word_accuracy": 0.5, "evaluations_since": 8}
     assert train_with(tmp_path, [0.4, 0.6], num_steps=12) == 12  # a run that is resumed knows it

@@ -13,10 +13,10 @@ from experiment import make_experiment, make_lines_config, write_config
 from PIL import Image
 
 from aster import checkpoint
-from aster import train as train_command
 from aster.compat import IS_TF1, tf
 from aster.config import read_config
 from aster.data.example import Sample, parse, serialize
+from aster.evaluation.history import EvaluationHistory
 from aster.training import TrainingStopped, progress
 from aster.training.loop import train
 from aster.training.saver import Saver
@@ -122,7 +122,7 @@ def test_an_evaluation_after_each_checkpoint(tmp_path, caplog):
     folder = make_experiment(tmp_path, train="eval_num_examples: 5")
     caplog.set_level("INFO")
     config = read_config(folder)
-    word_accuracy = train_command._evaluation(config, folder)
+    word_accuracy = EvaluationHistory(config, folder).evaluate
     train(config, folder, evaluate=word_accuracy)
     assert "5 words" in caplog.text
     path = os.path.join(folder, "log", "progress.csv")

@@ -118,6 +118,9 @@ def map_in_order(pool: Optional[Any], function: Callable[[Any], Any], chunks: It
         how = _how_one_ended(processes)
         _kill(processes)
         raise WorkerError(how) from error
+    finally:  # after an error or a signal, nobody waits for the rest
+        for future in pending:
+            future.cancel()
 
 
 def _submit(pool, function, chunk):

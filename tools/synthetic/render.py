@@ -6,7 +6,6 @@ import unicodedata
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from conversion.workers import settle_worker
 from PIL import Image, ImageDraw
 from synthetic import effects, fonts, words
 from synthetic.photos import PhotoError
@@ -248,20 +247,15 @@ def is_simple(text: str) -> bool:
 _renderer = None
 
 
-def start_worker(renderer: Renderer, parent: int) -> None:
-    """Makes a process ready for `render_chunk`. The parent process handles Ctrl-C.
-
-    Args:
-      renderer: what to render with.
-      parent: the parent's process ID.
-    """
+def use_in_workers(renderer: Renderer) -> None:
+    """Tells the processes that will be forked from this one what `render_chunk` renders with. It is too large to be
+    sent with every chunk."""
     global _renderer
-    settle_worker(parent)
     _renderer = renderer
 
 
 def render_chunk(indices: Iterable[int]) -> List[Rendered]:
-    """Renders images in a process that `start_worker` has made ready.
+    """Renders images by the renderer of `use_in_workers`.
 
     Args:
       indices: the numbers of the images.
