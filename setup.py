@@ -103,6 +103,30 @@ class BuildPy(build_py):
     def run(self):
         build_protos()
         build_py.run(self)
+        self.copy_tools_and_experiments()
+
+    def copy_tools_and_experiments(self):
+        """An installed library has the tools and the configurations, too: python -m aster.tools, aster.new."""
+        package = os.path.join(self.build_lib, "aster")
+        copies = [(path, "tools/scripts/" + path[len("tools/"):]) for path in tools()]
+        copies += [(path, path) for path in experiments()]
+        for source, target in copies:
+            target = os.path.join(package, target)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copyfile(source, target)
+
+
+def tools():
+    """The tools that an installed library has; the others are for who works on it."""
+    own = ("draw_", "nvcc", "write_config_reference")
+    return [path for path in sorted(glob.glob("tools/*.py") + glob.glob("tools/*/*.py") + glob.glob("tools/*/*.txt"))
+            if not os.path.basename(path).startswith(own)]
+
+
+def experiments():
+    """The files of experiments that are not made by training."""
+    return sorted(glob.glob("experiments/*/*.py") + glob.glob("experiments/*/*.txt") +
+                  glob.glob("experiments/*/config/*.prototxt"))
 
 
 def nvcc(built_with_cuda):
@@ -145,8 +169,7 @@ class BuildOps(build_ext):
             shutil.copyfile(library, beside + ".new")
             os.replace(beside + ".new", beside)  # a process that has loaded the old one goes on with it
 
-    @staticmethod
-    def compile(ext, library):
+    def compile(self, ext, library):
         _, compile_flags, link_flags, built_with_cuda = tensorflow()
         compiler = shlex.split(os.environ.get("CXX", "g++"))
         if not shutil.which(compiler[0]):
@@ -156,7 +179,9 @@ class BuildOps(build_ext):
         compile_flags = [re.sub("^-I", "-isystem", flag) for flag in compile_flags]
         gpu_compiler, objects = nvcc(built_with_cuda), []
         if gpu_compiler:
-            objects, gpu_link_flags = compile_for_gpus(gpu_compiler, os.path.dirname(library), compiler)
+            folder = self.build_temp  # not beside the library, where they would get into a wheel
+            os.makedirs(folder, exist_ok=True)
+            objects, gpu_link_flags = compile_for_gpus(gpu_compiler, folder, compiler)
             compile_flags += cuda_headers(gpu_compiler, compile_flags) + ["-DASTER_CUDA", "-DEIGEN_USE_GPU"]
             link_flags = gpu_link_flags + link_flags  # before TensorFlow, which exports CUDA's functions of its own
         run_compiler(compiler + ["-shared", "-fPIC", "-O3", "-Wall", "-Wno-psabi", "-Wno-deprecated-declarations"] +
@@ -229,6 +254,7 @@ setup(
     ],
     author="ASTER contributors",
     license="MIT",
+    keywords="ocr scene-text-recognition spatial-transformer attention ctc tensorflow",
     packages=find_packages(include=["aster", "aster.*"]),
     package_data={"aster": ["py.typed", "serve.html"], "aster.pretrained": ["english/*", "english/*/*", "samples/*"]},
     ext_modules=[Extension("aster.c_ops.libaster_ops", sorted(glob.glob("aster/c_ops/src/*.cc")),
@@ -248,7 +274,8 @@ setup(
         "pillow==8.4.0; python_version < '3.7'",
         "pillow; python_version >= '3.10'",
         "editdistance==0.6.0; python_version < '3.7'",
-        "editdistance; python_version >= '3.10'",
+        "editdistance; python_version >= '3.10' and python_version < '3.13'",
+        "rapidfuzz; python_version >= '3.13'",  # editdistance has no wheel there
         "protobuf==3.19.6; python_version < '3.7'",
         "protobuf; python_version >= '3.10'",
         "tqdm==4.64.1; python_version < '3.7'",

@@ -17,8 +17,12 @@ _MIN_FREE_GB = 5
 _ON_PYTHON_3_6 = sys.version_info[:2] == (3, 6)
 _BUILD = "in the checkout, run: python setup.py build_ext --inplace"
 # By the name to import: the name that pip and importlib.metadata know.
-_PACKAGES = {"numpy": "numpy", "PIL": "pillow", "google.protobuf": "protobuf", "editdistance": "editdistance",
-             "tqdm": "tqdm", "matplotlib": "matplotlib"}
+_PACKAGES = {"numpy": "numpy", "PIL": "pillow", "google.protobuf": "protobuf", "tqdm": "tqdm",
+             "matplotlib": "matplotlib"}
+if sys.version_info < (3, 13):  # as in setup.py
+    _PACKAGES["editdistance"] = "editdistance"
+else:
+    _PACKAGES["rapidfuzz"] = "rapidfuzz"
 # By the name to import: the name for pip, and what it is for.
 _OPTIONAL_PACKAGES = {
     "scipy": ("scipy", "converters of .mat files"), "lmdb": ("lmdb", "converters of LMDBs"),

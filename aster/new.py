@@ -1,10 +1,12 @@
 """Makes an experiment that goes on from a trained model with your own words:
-python -m aster.new EXP_DIR --from english --records F --test_records F [--other_records F --other_test_records F]"""
+python -m aster.new EXP_DIR --from english --records F --test_records F [--other_records F --other_test_records F]
+Or copies one of the library's own: python -m aster.new EXP_DIR --template quickstart"""
 import argparse
 import logging
 import math
 import os
-from typing import Any
+import shutil
+from typing import Any, List
 
 from aster import command
 from aster.pretrained import ENGLISH
@@ -12,12 +14,20 @@ from aster.pretrained import ENGLISH
 _log = logging.getLogger(__name__)
 _OWN_IMAGES, _OTHER_IMAGES = 16, 48  # in a batch
 _LEARNING_RATE = 0.0003
+_HERE = os.path.dirname(os.path.abspath(__file__))
+# where the library is installed, and in a checkout
+_EXPERIMENTS = next((folder for folder in (os.path.join(_HERE, "experiments"),
+                                           os.path.join(os.path.dirname(_HERE), "experiments"))
+                     if os.path.isdir(folder)), "")
 _RENDER = "python tools/create_synthetic_tfrecord.py --output_path data/{0}.tfrecord --split {0} --num_images {1}"
 
 
 def main() -> None:
     """Parses the arguments, and writes the experiment folder. What to run next goes to stdout."""
     arguments = _parse_arguments()
+    if arguments.template:
+        _copy_template(arguments.template, arguments.exp_dir)
+        return
     from aster.config import CONFIG_IN_EXP_DIR
     from aster.files import written_whole
     from aster.short_prototxt import short_prototxt
@@ -55,16 +65,43 @@ def _parse_arguments() -> argparse.Namespace:
                         help="the pretrained model, or a trained experiment (default: english)")
     command.add_checkpoint(parser)
     command.add_trust(parser)
-    parser.add_argument("--records", required=True, metavar="F", help="TFRecord files of your words, to train on")
-    parser.add_argument("--test_records", required=True, metavar="F", help="others of them, to evaluate on")
+    parser.add_argument("--template", choices=_templates(), help=(
+        "copy the configuration of one of the library's own experiments instead, to train a new model"))
+    parser.add_argument("--records", metavar="F", help="TFRecord files of your words, to train on")
+    parser.add_argument("--test_records", metavar="F", help="others of them, to evaluate on")
     parser.add_argument("--other_records", metavar="F", help=(
         "TFRecord files of words that the model shall not forget, such as rendered ones, to train on; they are three "
         "quarters of each batch"))
     parser.add_argument("--other_test_records", metavar="F", help="others of them, to evaluate on")
     arguments = parser.parse_args()
+    if not arguments.template and not (arguments.records and arguments.test_records):
+        parser.error("name your words with --records and --test_records, or a --template")
     if bool(arguments.other_records) != bool(arguments.other_test_records):
         parser.error("--other_records and --other_test_records go together")
     return arguments
+
+
+def _templates() -> List[str]:
+    """The names of the library's own experiments."""
+    return sorted(name for name in os.listdir(_EXPERIMENTS)
+                  if os.path.isdir(os.path.join(_EXPERIMENTS, name, "config"))) if os.path.isdir(_EXPERIMENTS) else []
+
+
+def _copy_template(name: str, exp_dir: str) -> None:
+    """Copies an experiment's configuration and what lies beside it, without what training has made."""
+    from aster.files import written_whole
+    if os.path.lexists(os.path.join(exp_dir, "config")):
+        raise ValueError(f"{exp_dir} is an experiment already; name another folder")
+    with written_whole(exp_dir) as temporary:
+        shutil.copytree(os.path.join(_EXPERIMENTS, name), temporary,
+                        ignore=shutil.ignore_patterns("log", "__pycache__"))
+        path = os.path.join(temporary, "config", "trainval.prototxt")
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+        with open(path, "w", encoding="utf-8") as stream:  # relative to the experiment, this file is elsewhere now
+            stream.write(text.replace("../../aster/pretrained/english", ENGLISH))
+    command.say(f"wrote {exp_dir}. Change its config/trainval.prototxt, and run:\n"
+                f"  python -m aster.train --exp_dir {exp_dir}")
 
 
 def _count(input_path: str, option: str, most: int = 10 ** 9) -> int:

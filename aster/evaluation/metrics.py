@@ -5,9 +5,8 @@ import string
 import unicodedata
 from typing import AbstractSet, Any, Dict, FrozenSet, Iterable, List, Optional, Tuple
 
-import editdistance
-
 from aster.data.charset import Charset, normalize
+from aster.reading.nearest_word import edit_distance
 
 # What each protocol compares, after NFC normalization.
 PROTOCOLS: Dict[str, str] = collections.OrderedDict([
@@ -64,11 +63,6 @@ def _fold(character: str) -> str:
     if len(folded) == 1 and (folded > "\x7f" or character <= "\x7f"):
         return folded
     return character.lower() if len(character.lower()) == 1 else character
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Counts the insertions, deletions and substitutions of code points that turn one text into the other."""
-    return editdistance.eval(a, b)
 
 
 def align(truth: str, text: str) -> List[Tuple[str, str]]:

@@ -1,7 +1,15 @@
 """Correcting a text by the lexicon of its image."""
 from typing import Sequence
 
-import editdistance
+try:
+    from editdistance import eval as _distance
+except ImportError:  # it has no wheel for Python 3.13, where setup.py asks for rapidfuzz
+    from rapidfuzz.distance.Levenshtein import distance as _distance
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Counts the insertions, deletions and substitutions of code points that turn one text into the other."""
+    return _distance(a, b)
 
 
 def nearest_word(text: str, lexicon: Sequence[str]) -> str:
@@ -20,7 +28,7 @@ def nearest_word(text: str, lexicon: Sequence[str]) -> str:
     if not text or not lexicon:
         return text
     lower = text.lower()
-    distances = [editdistance.eval(lower, word.lower()) for word in lexicon]
+    distances = [edit_distance(lower, word.lower()) for word in lexicon]
     smallest = min(distances)
     return min((word for word, distance in zip(lexicon, distances) if distance == smallest),
-               key=lambda word: (word.lower(), editdistance.eval(text, word), word))
+               key=lambda word: (word.lower(), edit_distance(text, word), word))

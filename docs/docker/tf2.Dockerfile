@@ -7,6 +7,6 @@ RUN apt-get update && apt-get install -y --no-install-recommends python3 python3
     && rm -rf /var/lib/apt/lists/*
 COPY . /aster
 WORKDIR /aster
-RUN python3 -m pip install "tensorflow[and-cuda]" grpcio-tools editdistance setuptools wheel \
+RUN python3 -m pip install "tensorflow[and-cuda]" grpcio-tools setuptools wheel \
     && python3 -m pip install --no-build-isolation -e ".[synth,convert]"
 CMD ["python3", "-m", "aster.doctor"]

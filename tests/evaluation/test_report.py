@@ -17,7 +17,8 @@ from aster.data.example import Sample, serialize
 from aster.data.records import find_record_files
 from aster.evaluation import evaluator, page, report, tables
 from aster.evaluation.comparison import compare, mcnemar
-from aster.evaluation.metrics import align, edit_distance, wilson
+from aster.evaluation.metrics import align, wilson
+from aster.reading.nearest_word import edit_distance
 from aster.training.loop import train
 
 

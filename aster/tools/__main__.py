@@ -1,0 +1,5 @@
+"""python -m aster.tools"""
+from aster import command
+from aster.tools import main
+
+command.run(main)
