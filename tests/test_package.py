@@ -43,7 +43,8 @@ def wheel(tmp_path_factory):
 def test_what_a_wheel_holds(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for name in ("aster/serve.html", "aster/py.typed", "aster/protos/pipeline_pb2.py",
-                 "aster/pretrained/english/words.txt", "aster/pretrained/samples/1_exit.jpg", "aster/tools/scripts/create_folder_tfrecord.py",
+                 "aster/pretrained/english/words.txt", "aster/pretrained/samples/1_exit.jpg",
+                 "aster/tools/scripts/create_folder_tfrecord.py",
                  "aster/tools/scripts/conversion/lists.py", "aster/tools/scripts/synthetic/sign_words.txt",
                  "aster/experiments/quickstart/config/trainval.prototxt", "aster/experiments/custom_encoder/parts.py"):
         assert name in names
