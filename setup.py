@@ -288,6 +288,8 @@ setup(
         "test": ["pytest"],
         # .mat files, LMDB and XML for tools/create_*_tfrecord.py
         "convert": ["scipy", "lmdb", "defusedxml"],
+        # whole photos by python -m aster.demo --detect
+        "detect": ["rapidocr", "onnxruntime"],
         # ONNX files by python -m aster.export, on TensorFlow 2
         "export": ["tf2onnx", "onnxruntime"],
         # Words and fonts for tools/create_synthetic_tfrecord.py, beside matplotlib's DejaVu

@@ -1,6 +1,7 @@
 """ASTER: scene-text recognition with flexible rectification (Shi et al., PAMI 2018).
 
-`aster.Recognizer` recognizes images. TensorFlow is imported when it is first used.
+`aster.Recognizer` recognizes images of words, and `aster.crop` cuts words out of a photo. TensorFlow is imported when
+the Recognizer is first used.
 """
 import sys
 import types
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any, List
 from aster import renamed
 
 if TYPE_CHECKING:
+    from aster.reading.crops import crop
     from aster.reading.recognizer import Reading, Recognizer
 
 __version__ = "0.2.0"
-__all__ = ["Reading", "Recognizer"]
+__all__ = ["Reading", "Recognizer", "crop"]
 
 
 class _Lazy(types.ModuleType):
@@ -21,6 +23,9 @@ class _Lazy(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        if name == "crop":
+            from aster.reading import crops
+            return crops.crop
         from aster.reading import recognizer
         return getattr(recognizer, name)
 

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from typing import Any, Dict, Iterator, List, Sequence, TextIO
+from typing import Any, Dict, Iterator, List, Sequence, TextIO, Tuple
 
 from aster import command
 from aster.errors import describe
@@ -32,10 +32,11 @@ def main() -> None:
             return
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         results: List[Dict[str, Any]] = []
+        words, num_failed = _cut_out_words(paths) if arguments.detect else ([(path, path, None) for path in paths], 0)
         try:
-            readings = recognizer.recognize(paths, orientations=arguments.orientations,
+            readings = recognizer.recognize([image for _, image, _ in words], orientations=arguments.orientations,
                                             details=bool(arguments.output_dir), on_error="keep")
-            for number, (path, reading) in enumerate(zip(paths, readings), 1):
+            for number, ((path, _, corners), reading) in enumerate(zip(words, readings), 1):
                 if reading.error:
                     _log.error("%s", reading.error)
                     continue
@@ -45,6 +46,8 @@ def main() -> None:
                 if arguments.output_dir:
                     _save_picture(arguments.output_dir, number, path, reading)
                 results.append(_result(path, reading, arguments))
+                if corners is not None:
+                    results[-1]["corners"] = corners
         except BaseException:  # also where the command is stopped
             try:
                 _write_results(results, arguments)
@@ -52,8 +55,30 @@ def main() -> None:
                 _log.error("%s", describe(error))
             raise
         _write_results(results, arguments)
-    if len(results) < len(paths):
-        sys.exit(f"{len(paths) - len(results)} of {len(paths)} images could not be read")
+    num_failed += len(words) - len(results)
+    if num_failed:
+        sys.exit(f"{num_failed} of {len(paths)} images could not be read")
+
+
+def _cut_out_words(paths: Sequence[str]) -> Tuple[List[Tuple[str, Any, Any]], int]:
+    """Finds the words of photos -> (path, image of a word, its corners) of each, and how many photos can't be read."""
+    import aster
+    from aster.reading.detection import detect_words
+    words, num_failed = [], 0
+    for path in paths:
+        try:
+            found = detect_words(path)
+            words += [(path, aster.crop(path, corners), corners.tolist()) for corners in found]
+        except (OSError, ValueError) as error:
+            if "rapidocr" in str(error):
+                raise
+            message = describe(error)
+            _log.error("%s", message if path in message else f"{path}: {message}")
+            num_failed += 1
+            continue
+        if not found:
+            _log.warning("%s: no text was found", path)
+    return words, num_failed
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -69,6 +94,9 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--input_image", nargs="+", metavar="PATH", help=(
         "image files, folders of image files (without their subfolders), or patterns such as 'photos/**/*.jpg'. - "
         "stands for a list of paths on standard input, one a line"))
+    parser.add_argument("--detect", action="store_true", help=(
+        "the images are whole photos: find the words in them first, and recognize each. This needs: pip install "
+        "rapidocr onnxruntime"))
     parser.add_argument("--lexicon", metavar="F", help="recognize only the words of this file, one a line")
     parser.add_argument("--orientations", nargs="+", type=int, metavar="DEGREES", help=(
         "turn each image counterclockwise by each of these angles, and keep the text with the best score (default: 0, "
@@ -85,8 +113,9 @@ def _parse_arguments() -> argparse.Namespace:
     if bool(arguments.input_image) == (arguments.serve is not None):
         parser.error("give either --input_image or --serve")
     if arguments.serve is not None and (arguments.json or arguments.csv or arguments.output_dir or
-                                        arguments.orientations):
-        parser.error("--serve shows its results on its page; it takes no --json, --csv, --output_dir, --orientations")
+                                        arguments.orientations or arguments.detect):
+        parser.error("--serve shows its results on its page; it takes no --json, --csv, --output_dir, --orientations, "
+                     "--detect")
     if arguments.json and arguments.csv and os.path.realpath(arguments.json) == os.path.realpath(arguments.csv):
         parser.error("--json and --csv name the same file")
     return arguments

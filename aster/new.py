@@ -31,6 +31,7 @@ def main() -> None:
     from aster.config import CONFIG_IN_EXP_DIR
     from aster.files import written_whole
     from aster.short_prototxt import short_prototxt
+    command.start_tensorflow()
     source = ENGLISH if arguments.source == "english" else arguments.source
     start = os.path.abspath(command.find_checkpoint(source, arguments.checkpoint))
     config = command.read_experiment(source, trust=arguments.trust)
