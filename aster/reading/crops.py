@@ -12,8 +12,9 @@ def crop(image: Any, quadrilateral: Any) -> np.ndarray:
 
     Args:
       image: what `Recognizer.recognize` takes: a path, the bytes of a file, an array, or an image of Pillow.
-      quadrilateral: [4, 2], the corners (x, y) in pixels, in the order in which detectors give them: top left, top right,
-        bottom right and bottom left of the text. They may lie outside of the image, whose border is continued there.
+      quadrilateral: [4, 2], the corners (x, y) in pixels, in the order in which detectors give them: top left, top
+        right, bottom right and bottom left of the text. They may lie outside of the image, whose border is continued
+        there.
 
     Returns:
       uint8 [H, W, 3]. W and H are the lengths of the longer ones of opposite sides.
