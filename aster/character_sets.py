@@ -42,7 +42,7 @@ def read(path: str) -> Optional[Dict[str, str]]:
         stored = json.loads(read_text(file, "the character sets of the checkpoint"))
         if not isinstance(stored, dict) or not all(isinstance(text, str) for text in stored.values()):
             raise ValueError("it is no JSON object of texts")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file}: damaged ({error}); copy it again from where the checkpoint comes from. Without "
                               "this file the checkpoint is used as it is, and nobody notices another character "
                               "set") from error
@@ -60,7 +60,12 @@ def check(path: str, character_sets: Mapping[str, str]) -> None:
       CheckpointError: a predictor has another character set, or the same characters in another order. The message
         names the characters.
     """
-    differences = describe_differences(read(path) or {}, character_sets)
+    stored = read(path)
+    lacking = sorted(set(character_sets) - set(stored)) if stored is not None else []
+    if lacking:
+        raise CheckpointError(f"{path_beside(path)}: it lacks the character set of the predictor {', '.join(lacking)}; "
+                              "copy it again from where the checkpoint comes from")
+    differences = describe_differences(stored or {}, character_sets)
     if differences:
         raise CheckpointError(
             f"{path}: it was trained with another character set than the configuration's: {differences}. Its labels "

@@ -21,6 +21,7 @@ from aster.files import errors_name, written_whole
 from aster.training import TrainingStopped
 
 _log = logging.getLogger(__name__)
+_NEVER_RESULTS = ("checkpoint", "evaluations.jsonl", "best.json", "progress.csv", "lock")  # files of a training
 
 # What TensorFlow 2 prints before its log level counts. It is the same on every machine.
 _START_UP_NOISE = (r"^WARNING: All log messages before absl::InitializeLog\(\)"
@@ -239,12 +240,29 @@ def check_writable(path: str, is_folder: bool = False) -> None:
                 raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file")
             if os.path.exists(path) and not os.path.isfile(path):
                 return
+            _check_replaceable(path)
         while not os.path.exists(folder) and os.path.dirname(folder):  # the missing ones are made with the result
             folder = os.path.dirname(folder)
         with tempfile.TemporaryFile(dir=folder or os.curdir):
             pass
     except OSError as error:
         raise type(error)(error.errno, f"can't be written: {error.strerror}", path) from error
+
+
+def _check_replaceable(path: str) -> None:
+    """Raises ValueError if a result would replace a file that is none: a checkpoint, records, an image, a file of an
+    experiment."""
+    if not os.path.isfile(path):
+        return
+    with open(path, "rb") as stream:
+        start = stream.read(4096)
+    # of a text, the last character may be cut off here
+    is_text = b"\0" not in start and (not start or start[:-4].decode("utf-8", "ignore").encode("utf-8") == start[:-4]
+                                      or start[:-4].decode("utf-8", "replace").count("\ufffd") <= 1)
+    name = os.path.basename(os.path.realpath(path))
+    if not is_text or name in _NEVER_RESULTS or name.endswith((".characters.json", ".prototxt")):
+        raise ValueError(f"{path}: it exists and is no result of this command, and would be overwritten; name another "
+                         "file")
 
 
 def check_no_input(path: str, inputs: Iterable[str]) -> None:

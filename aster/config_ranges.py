@@ -134,7 +134,7 @@ RANGES: Dict[str, Range] = {
     "AttentionPredictor.num_attention_units": _UNITS,
     "AttentionPredictor.max_num_steps": Range(1, 10000),
     "AttentionPredictor.beam_width": Range(1, 1000),
-    "CtcPredictor.beam_width": Range(1, 1000),
+    "CtcPredictor.beam_width": Range(1, 100),
     "CtcPredictor.max_characters": Range(1, 10000),
     "ReadingPolicy.certain_probability": Range(0, 1, excluded=(0,)),
     "ReadingPolicy.tall_ratio": Range(1, _NO_END, excluded=(1,)),

@@ -4,6 +4,7 @@ import errno
 import glob
 import os
 import shutil
+import stat
 import tempfile
 from typing import Iterator, List, Optional
 
@@ -76,6 +77,8 @@ def read_text(path: str, what: str) -> str:
       ValueError: the file can't be read, has no end (a device) or is not UTF-8. The message names the file, and the
         line.
     """
+    if os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode):
+        raise ValueError(f"{path}: can't read {what}: it is a pipe, and nothing may ever be written to it")
     try:
         with open(path, "rb") as stream:
             content = stream.read(_MAX_TEXT + 1)

@@ -5,6 +5,7 @@ import argparse
 import logging
 import math
 import os
+import shlex
 import shutil
 from typing import Any, List
 
@@ -40,6 +41,9 @@ def main() -> None:
                           (arguments.other_test_records, "--other_test_records")):
         if paths:
             _count(paths, option, most=1)
+    for own, test in ("records", "test_records"), ("other_records", "other_test_records"):
+        if getattr(arguments, own) and getattr(arguments, own) == getattr(arguments, test):
+            raise ValueError(f"--{own} and --{test} name the same file; evaluate on words that training does not see")
     path = os.path.join(arguments.exp_dir, CONFIG_IN_EXP_DIR)
     if os.path.lexists(path):
         raise ValueError(f"{path} exists already; name another experiment folder")
@@ -48,9 +52,10 @@ def main() -> None:
     with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8") as stream:
         stream.write(f"# Goes on from {start} with {num_images} images. Written by aster.new.\n"
                      + short_prototxt(config))
+    folder = shlex.quote(arguments.exp_dir)
     command.say(f"wrote {path}: {config.train_config.num_steps} steps. Now run:\n"
-                f"  python -m aster.train --exp_dir {arguments.exp_dir}\n"
-                f"  python -m aster.demo --exp_dir {arguments.exp_dir} --checkpoint best --input_image YOUR_IMAGES")
+                f"  python -m aster.train --exp_dir {folder}\n"
+                f"  python -m aster.demo --exp_dir {folder} --checkpoint best --input_image YOUR_IMAGES")
     if not arguments.other_records:
         _log.warning("with your own words only, the model may forget how to read others. To keep that, render some, "
                      "and name them by --other_records data/train.tfrecord --other_test_records data/test.tfrecord:\n"
@@ -102,7 +107,7 @@ def _copy_template(name: str, exp_dir: str) -> None:
         with open(path, "w", encoding="utf-8") as stream:  # relative to the experiment, this file is elsewhere now
             stream.write(text.replace("../../aster/pretrained/english", ENGLISH))
     command.say(f"wrote {exp_dir}. Change its config/trainval.prototxt, and run:\n"
-                f"  python -m aster.train --exp_dir {exp_dir}")
+                f"  python -m aster.train --exp_dir {shlex.quote(exp_dir)}")
 
 
 def _count(input_path: str, option: str, most: int = 10 ** 9) -> int:
@@ -144,6 +149,8 @@ def _fill_in(config: Any, arguments: argparse.Namespace, start: str, num_images:
 
 
 def _absolute(input_path: str) -> str:
+    if os.path.exists(input_path):  # also with a comma in its name
+        return os.path.abspath(input_path)
     return ",".join(os.path.abspath(name.strip()) for name in input_path.split(",") if name.strip())
 
 

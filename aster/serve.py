@@ -139,7 +139,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_local(self) -> bool:
         """Refuses requests that a page of another host, or of another port, makes through the user's browser."""
-        host = self.headers.get("Host", "").lower()  # without a port where it is 80; that of a tunnel, if it has one
+        hosts = self.headers.get_all("Host") or [""]
+        # without a port where it is 80; that of a tunnel, if it has one
+        host = hosts[0].lower() if len(hosts) == 1 else ""
         origin = self.headers.get("Origin")  # of the page that asks, where it is another one or sends an image
         site = self.headers.get("Sec-Fetch-Site", "none") if self.command == "POST" else "none"
         if (re.fullmatch(r"(127\.0\.0\.1|localhost)(:[0-9]+)?", host) and origin in (None, f"http://{host}")

@@ -122,7 +122,8 @@ def test_each_checkpoint_has_its_own_and_takes_it_along(folder):
 
 @pytest.mark.parametrize("content, words", [
     (b'{"Forward": "one', "characters.json: damaged"), (b"[]", "no JSON object"), (b'{"Forward": 1}', "no JSON object"),
-    (b"\xff", "not UTF-8"), (b"", "damaged")])
+    (b"\xff", "not UTF-8"), (b"", "damaged"), (b"[" * 10000, "damaged"),
+    (b"{}", "it lacks the character set of the predictor Forward"), (b'{"Other": "ab"}', "it lacks")])
 def test_a_damaged_file_is_named(folder, content, words):
     with open(os.path.join(folder, "log", "model.ckpt-3.characters.json"), "wb") as stream:
         stream.write(content)

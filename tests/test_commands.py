@@ -266,12 +266,28 @@ def test_an_input_is_not_overwritten(trained, tmp_path):
     words = tmp_path / "words.txt"
     words.write_text("tea")
     for option, path in ("--json", image), ("--csv", link), ("--json", words):
-        assert "it is also read" in run(demo, "--exp_dir", trained, "--input_image", image, "--lexicon", words, option,
-                                        path)
+        assert "would be overwritten" in run(demo, "--exp_dir", trained, "--input_image", image, "--lexicon", words,
+                                             option, path)
     assert image.read_bytes() == draw_word("tea") and words.read_text() == "tea"
     for path in "data/words.tfrecord", "config/trainval.prototxt":
-        assert "it is also read" in run(eval_command, "--exp_dir", trained, "--norepeat", "--json",
-                                        os.path.join(trained, path))
+        assert "would be overwritten" in run(eval_command, "--exp_dir", trained, "--norepeat", "--json",
+                                             os.path.join(trained, path))
+
+
+def test_a_result_replaces_a_result_only(trained, tmp_path):
+    log = os.path.join(trained, "log")
+    paths = [os.path.join(log, name) for name in os.listdir(log) if "events" not in name and name != "eval"]
+    assert len(paths) > 5
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9 caf\xe9 caf\xe9")
+    for path in paths + [str(tmp_path / "latin.txt")]:
+        with open(path, "rb") as stream:
+            before = stream.read()
+        if before:
+            with pytest.raises(ValueError, match="would be overwritten; name another file"):
+                command.check_writable(path)
+    for content in "", "[]", "caf\u00e9 " * 2000:
+        (tmp_path / "old.json").write_bytes(content.encode("utf-8"))
+        command.check_writable(str(tmp_path / "old.json"))
 
 
 def test_an_evaluation_set_that_is_missing_is_told_before_training(tmp_path):

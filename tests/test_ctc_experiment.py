@@ -71,6 +71,12 @@ def test_a_lexicon(learnt, images):
     assert texts[WORDS.index("tea")] == "tea" and texts[WORDS.index("red")] == "red"
 
 
+def test_no_word_of_the_lexicon_fits(learnt, images):
+    with Recognizer.from_experiment(learnt, lexicon=["aaaaaa"]) as recognizer:
+        readings = list(recognizer.recognize(images[:2]))
+    assert all(reading.text in ("", "aaaaaa") for reading in readings)
+
+
 def test_the_best_path_reads_the_same(learnt, images):
     greedy = CTC.replace("beam_width: 4", "beam_width: 1")
     config = read_config(learnt, [f"model {{ multi_predictors_recognition_model {{ {greedy} }} }}"])

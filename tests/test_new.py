@@ -98,6 +98,28 @@ def test_what_is_missing_is_named_before_anything_is_written(tmp_path, words, ch
     assert not folder.exists()
 
 
+def test_a_path_with_a_comma(tmp_path, words):
+    odd = tmp_path / "a, [b]*"
+    odd.mkdir()
+    words["records"] = write_words(odd / "t[r].tfrecord", WORDS)
+    folder = str(tmp_path / "mine")
+    assert run(new_command, folder, *options(words)) is None
+    assert read_config(folder).train_input_reader[0].tf_record_input_reader.input_path == words["records"]
+
+
+def test_the_same_file_twice(tmp_path, words):
+    words["test_records"] = words["records"]
+    assert "--records and --test_records name the same file" in run(new_command, str(tmp_path / "m"), *options(words))
+
+
+def test_a_template(tmp_path):
+    folder = str(tmp_path / "mine")
+    assert run(new_command, folder, "--template", "english") is None
+    model = read_config(folder).model.multi_predictors_recognition_model
+    assert os.path.isfile(model.word_list.text_file)
+    assert "is an experiment already" in run(new_command, folder, "--template", "quickstart")
+
+
 def test_the_schedule_grows_slowly(tmp_path, words):
     words["records"] = write_words(tmp_path / "many.tfrecord", WORDS * 113)  # 904
     folder = str(tmp_path / "mine")

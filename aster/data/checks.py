@@ -92,8 +92,8 @@ def _report_missing_keypoints(name: str, samples: List[example.Sample]) -> None:
 def _report_long_texts(name: str, texts: List[str], max_characters: int, is_training: bool) -> None:
     count = sum(len(text) > max_characters for text in texts)
     if count:
-        _log.warning("%s: %d of the %d texts looked at are longer than the %d characters that max_num_steps leaves "
-                     "room for; %s", name, count, len(texts), max_characters,
+        _log.warning("%s: %d of the %d texts looked at are longer than the %d characters that a decoder has room for "
+                     "(max_num_steps, or max_characters of CTC); %s", name, count, len(texts), max_characters,
                      "their ends are not learnt" if is_training else "they can't be read to their end")
 
 

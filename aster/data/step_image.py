@@ -36,6 +36,8 @@ def run_one(branches: Sequence[Callable[[], tf.Tensor]], draw: tf.Tensor) -> tf.
     Returns:
       What the function returned.
     """
+    if len(branches) == 1:
+        return branches[0]()
     index = tf.cast(draw * len(branches), tf.int32)
     return tf.case([(tf.equal(index, i), branch) for i, branch in enumerate(branches[:-1])], default=branches[-1])
 

@@ -1,4 +1,5 @@
 """The evaluations of a training: after each checkpoint, and what the best one has gained over the start."""
+import errno
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ from aster.data.dataset import check_inputs
 from aster.errors import describe
 from aster.evaluation.comparison import mcnemar
 from aster.evaluation.evaluator import evaluate, summary_lines
+from aster.files import is_no_file
 
 _log = logging.getLogger(__name__)
 _MARKS = {True: "1", False: "0", None: "-"}  # whether a word is right; a truth may have nothing to compare
@@ -67,6 +69,8 @@ class EvaluationHistory:
 
     def _append(self, record: Dict[str, Any]) -> None:
         try:
+            if is_no_file(self._path):
+                raise OSError(errno.EINVAL, "it is not a file", self._path)
             with open(self._path, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps(record) + "\n")
         except OSError as error:
@@ -93,6 +97,8 @@ class EvaluationHistory:
     def _read(self) -> Dict[int, List[Dict[str, Any]]]:
         """{step: its data sets} of the file. What can't be read is left out, and so are other data."""
         records: Dict[int, List[Dict[str, Any]]] = {}
+        if is_no_file(self._path):
+            return {}
         try:
             with open(self._path, encoding="utf-8", errors="replace") as stream:
                 for line in stream:
@@ -100,7 +106,8 @@ class EvaluationHistory:
                         record = json.loads(line)
                         records[int(record["step"])] = record["data_sets"]
                         _mean_accuracy(record["data_sets"])
-                    except (ValueError, KeyError, TypeError, ZeroDivisionError):  # a line that a full disk cut short
+                    # a line that a full disk cut short, or that somebody wrote
+                    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
                         continue
         except OSError:
             pass

@@ -2,7 +2,7 @@
 import csv
 import io
 import json
-from typing import Any, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 from aster.evaluation.comparison import Comparison
 from aster.evaluation.metrics import PROTOCOLS
@@ -106,12 +106,18 @@ def _markdown_table(names: Sequence[str], lines: Sequence[Sequence[str]]) -> Lis
 
 
 def csv_table(table: Sequence[Row]) -> str:
-    """Writes the rows as CSV, with the fields of Row as columns."""
+    """Writes the rows as CSV, with the fields of Row as columns; those of the paper if a row has a figure of it."""
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(Row._fields)
-    writer.writerows(table)
+    rows = _dictionaries(table)
+    writer = csv.DictWriter(stream, list(rows[0]) if rows else Row._fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return stream.getvalue()
+
+
+def _dictionaries(table: Sequence[Row]) -> List[Dict[str, Any]]:
+    left_out = () if _has_paper(table) else ("paper", "paper_words")
+    return [{name: value for name, value in zip(Row._fields, row) if name not in left_out} for row in table]
 
 
 def json_table(table: Sequence[Row], comparisons: Sequence[Comparison] = ()) -> str:
@@ -127,5 +133,5 @@ def json_table(table: Sequence[Row], comparisons: Sequence[Comparison] = ()) -> 
     pairs: List[Any] = [comparison._asdict() for comparison in comparisons]
     for pair in pairs:
         del pair["different"]
-    return json.dumps({"protocol": protocol(table), "rows": [row._asdict() for row in table], "comparisons": pairs},
+    return json.dumps({"protocol": protocol(table), "rows": _dictionaries(table), "comparisons": pairs},
                       indent=2, ensure_ascii=False) + "\n"

@@ -15,6 +15,7 @@ from aster.model.beam_search import PAD_LABEL, Decoded
 
 BLANK = START_LABEL
 _IMPOSSIBLE = -1e30  # a log-probability; two of them can be added without an overflow
+_MAX_TABLE = 2 * 10 ** 9  # bytes
 _MIN_TREE_WIDTH = 16  # hypotheses in a tree, where most are no words at the end
 
 
@@ -35,7 +36,7 @@ class CtcDecoder:
     Args:
       name: the scope of its variables.
       num_labels: size of the output, start and end label included.
-      max_characters: the length of the longest text; it can't be longer than the feature sequence has columns.
+      max_characters: the length of the longest text that is learnt, and of the longest word of a lexicon.
       beam_width: prefixes per image in `decode`; 1 takes the best path.
       loss_weight: the factor of the loss.
       sequence_normalize: whether the loss of each text is divided by its length.
@@ -65,10 +66,10 @@ class CtcDecoder:
             loss; equal neighbours need a blank between them.
         """
         logits = self._logits(sequences)
-        lengths = tf.minimum(lengths, self.max_characters)
         # of the op, the classes are the characters, and then the blank
         classes = tf.concat([logits[:, :, END_LABEL + 1:], logits[:, :, BLANK:BLANK + 1]], 2)
         fits, is_empty = _fits(labels, lengths, tf.shape(logits)[1]), tf.equal(lengths, 0)
+        fits = tf.logical_and(fits, lengths <= self.max_characters)
         # the op refuses texts that are empty or do not fit: it gets one character for them, whose loss does not count
         labels = tf.maximum(tf.pad(labels, [[0, 0], [0, 1]]), END_LABEL + 1)
         given = tf.where(tf.logical_and(fits, tf.logical_not(is_empty)), lengths, tf.ones_like(lengths))
@@ -101,6 +102,13 @@ class CtcDecoder:
             return _decode_greedily(log_probs)
         return self._search(log_probs, tree)
 
+    def _next_nodes(self, tree):
+        size = 4 * (len(tree.starts) - 1) * self._num_labels
+        if size > _MAX_TABLE:
+            raise ValueError(f"predictor {self.name}: the lexicon or word list needs {size / 1e9:.1f} GB with "
+                             f"{self._num_labels} labels, expected {_MAX_TABLE / 1e9:.0f} GB or less; name fewer words")
+        return prefix_tree.next_nodes(tree, self._num_labels)
+
     def _logits(self, sequences):
         memory = tf.concat(sequences, 1)
         with tf.variable_scope(self.name), tf.variable_scope("Predictor"), tf.variable_scope("dense"):
@@ -111,7 +119,7 @@ class CtcDecoder:
 
     def _search(self, log_probs, tree):
         """Prefix beam search (Graves 2012, section 7.5), in a tree or without."""
-        table = None if tree is None else tf.constant(prefix_tree.next_nodes(tree, self._num_labels))
+        table = None if tree is None else tf.constant(self._next_nodes(tree))
         width = self._beam_width if tree is None else max(self._beam_width, _MIN_TREE_WIDTH)
         shape, num_columns = tf.stack([tf.shape(log_probs)[0], width]), tf.shape(log_probs)[1]
         first = tf.tile(tf.one_hot([0], width, on_value=0.0, off_value=_IMPOSSIBLE), [shape[0], 1])
@@ -129,6 +137,8 @@ class CtcDecoder:
         if table is not None:  # only words that are whole
             is_word = tf.gather(table, tf.maximum(tf.cast(beams.keys, tf.int32), 0))[:, :, END_LABEL] >= 0
             scores = tf.where(is_word, scores, tf.fill(tf.shape(scores), _IMPOSSIBLE))
+            # where no word is whole, nothing is read
+            beams = beams._replace(lengths=tf.where(is_word, beams.lengths, tf.zeros_like(beams.lengths)))
         return _best(beams, scores, num_columns)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 ORIENTATIONS = (0, 90, 180, 270)
 WHOLE_PHOTO = "the image looks like a whole photo; this model reads one cropped word. Cut out the words first"
+_NO_LETTERS = 4  # gray levels; letters of less contrast can't be read
 _PHOTO_SIDE, _PHOTO_RATIO = 150, 4  # few single words are as large as that and doubtful: docs/notes/doubtful_texts.md
 
 
@@ -177,12 +178,15 @@ def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, detail
       A Reading for each image.
     """
     readings, sequences = inference.search(images, details)
-    readings = [_without_text(reading) if blank else reading
-                for reading, blank in zip(readings, _are_blank(images, inference.gray_level, policy))]
+    are_blank = _are_blank(images, inference.gray_level, policy)
+    # what is taken for noise may be faint letters
+    are_faint = are_blank & ~_are_blank(images, inference.gray_level, policy._replace(min_contrast=_NO_LETTERS))
+    readings = [_without_text(reading) if blank else reading for reading, blank in zip(readings, are_blank)]
     uncertain = [i for i, reading in enumerate(readings) if is_uncertain(reading.score, policy)]
     if uncertain and (policy.also_inverted or inference.num_preferred_words):
         _read_again(inference, policy, images, details, readings, uncertain, sequences)
-    return [reading._replace(doubtful=is_doubtful(reading.score, policy)) for reading in readings]
+    return [reading._replace(doubtful=bool(is_faint or is_doubtful(reading.score, policy)))
+            for reading, is_faint in zip(readings, are_faint)]
 
 
 def _are_blank(images, gray_level, policy):

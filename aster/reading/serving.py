@@ -205,6 +205,10 @@ def _decode_image(image_bytes):
     def decode_png():
         rgba = tf.cast(tf.image.decode_png(image_bytes, channels=4), tf.float32)
         rgb, alpha = rgba[..., :3], rgba[..., 3:]
+        # of a file without transparency, TensorFlow gives the largest number of its depth, which the header has
+        depth = tf.cast(tf.decode_raw(tf.substr(image_bytes, 24, 1), tf.uint8)[0], tf.float32)
+        opaque = tf.reduce_all(tf.equal(alpha, tf.pow(2.0, depth) - 1.0))
+        alpha = tf.cond(opaque, lambda: 255.0 * tf.ones_like(alpha), lambda: alpha)
         luminance = tf.reduce_sum(rgb * [0.299, 0.587, 0.114] * alpha) / tf.maximum(tf.reduce_sum(alpha), 1.0)
         is_light = tf.logical_and(tf.reduce_sum(alpha) > 0, luminance >= MIDDLE_GRAY)
         ground = tf.where(is_light, 0.0, 255.0)

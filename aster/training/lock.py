@@ -7,6 +7,7 @@ import os
 import socket
 from typing import Iterator
 
+from aster.files import is_no_file
 from aster.training.saver import remove_leftovers
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,10 @@ def only_training(log_dir: str) -> Iterator[None]:
         raise ValueError(f"{log_dir}: the folder's name is not UTF-8, and TensorFlow can't save there; rename it"
                          ) from error
     path = os.path.join(log_dir, "lock")
+    if is_no_file(path) or os.path.islink(path):
+        raise ValueError(f"{path}: it is not a file of this folder's own; remove it")
+    if os.path.exists(path) and os.stat(path).st_nlink > 1:  # of a copy by hard links, whose original may train
+        os.remove(path)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _lock(descriptor, path)

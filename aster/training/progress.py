@@ -5,12 +5,13 @@ import io
 import logging
 import math
 import os
+import shutil
 import time
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from aster.compat import tf
 from aster.errors import describe
-from aster.files import is_no_file
+from aster.files import is_no_file, written_whole
 from aster.training.curves import draw_curves
 from aster.training.events import EventFile
 
@@ -127,14 +128,13 @@ class Progress:
                 self._picture = None  # one line about it is enough
                 return
             _require_file(path)
-            stream = io.BytesIO()
-            picture.save(stream, "PNG")
-            with open(path, "wb") as file:
-                file.write(stream.getvalue())
+            with written_whole(path) as temporary, open(temporary, "wb") as file:
+                picture.save(file, "PNG")
 
     def _append(self, *row: Any) -> None:
         with self._training_goes_on(self._path):
             _require_file(self._path)
+            _own_file(self._path)
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
             with open(self._path, "ab+") as stream:
@@ -163,6 +163,13 @@ def _require_file(path: str) -> None:
     """Raises ValueError where a folder, pipe or device is in the place of a file; a pipe would wait for a reader."""
     if is_no_file(path):
         raise ValueError("it is not a file")
+
+
+def _own_file(path: str) -> None:
+    """Makes a file of its own of one that a copy by hard links shares with the original."""
+    if os.path.exists(path) and os.stat(path).st_nlink > 1:
+        with written_whole(path) as temporary:
+            shutil.copyfile(path, temporary)
 
 
 def read_progress(path: str) -> Dict[str, List[Tuple[int, float]]]:

@@ -9,7 +9,7 @@ from typing import Any, List, Mapping, Optional, Sequence
 from aster import character_sets, checkpoint, checkpoint_files
 from aster.checkpoint import CheckpointError
 from aster.compat import tf
-from aster.errors import cause
+from aster.errors import cause, describe
 
 _log = logging.getLogger(__name__)
 _NUM_LATEST, _NUM_OPTIMIZERS = 5, 2
@@ -73,7 +73,10 @@ class Saver:
             _write(self._model_saver, session, path)
             self._latest = [latest for latest in self._latest if latest != path] + [path]
             self._delete_old()
-            write_list(self._latest)
+            try:
+                write_list(self._latest)
+            except OSError as error:  # the checkpoint is whole, and is found without the list
+                _log.error("%s; training goes on", describe(error))
             return path
         except (OSError, tf.errors.OpError, CheckpointError) as error:
             remove_leftovers(self._log_dir, after_a_kill=True)  # what was written of it would fill the disk further

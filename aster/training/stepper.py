@@ -62,7 +62,7 @@ class Stepper:
         self._progress = Progress(log_dir, num_steps=config.num_steps, batch_size=graph.batch_size,
                                   graph=session.graph)
         self._keeper = CheckpointKeeper(log_dir)
-        self._best = BestCheckpoint(log_dir)
+        self._best = BestCheckpoint(log_dir, first_step)
         self._saved_step = first_step
         is_new = not first_step and not config.fine_tune_checkpoint
         self._watch = DivergenceWatch(self._progress.losses_until(first_step), is_new)

@@ -164,6 +164,11 @@ def test_jpeg_is_that_of_a_quality_in_the_range(session):
     assert len(found) > 2
 
 
+def test_a_single_quality(session):
+    result = apply(session, "random_jpeg { min_quality: 50 max_quality: 50 probability: 1 }", SMOOTH)
+    assert 0 < np.abs(result - SMOOTH).mean() < 5
+
+
 def test_downscaling_takes_detail(session):
     lost = [np.abs(apply(session, "random_downscale { min_factor: 0.3 probability: 1 }", IMAGE, (seed, 1))
                    - IMAGE).mean() for seed in range(8)]

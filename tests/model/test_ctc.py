@@ -101,6 +101,13 @@ def test_no_columns_for_any_word(session):
     logits, _ = make_sequences(0, columns=2)
     decoded = run(session, logits, prefix_tree([(2, 3, 4)]))
     assert (decoded.scores < -1e20).all() and np.isfinite(decoded.scores).all()
+    assert [text_of(decoded, i) for i in range(3)] == [()] * 3
+
+
+def test_a_table_that_is_too_large_is_told(monkeypatch):
+    monkeypatch.setattr(ctc, "_MAX_TABLE", 10)
+    with pytest.raises(ValueError, match="Ctc: the lexicon or word list needs .* GB with 5 labels"):
+        ctc.CtcDecoder("Ctc", LABELS).decode([tf.zeros([1, 3, 4])], prefix_tree([(2, 3)]))
 
 
 def test_the_loss_is_that_of_all_paths(session):
@@ -129,7 +136,11 @@ def test_a_text_that_does_not_fit_has_no_part(session):
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
         decoder.teacher_force([tf.constant(logits[1:])], labels[1:], tf.constant([2]))
     session.run(tf.global_variables_initializer())
-    both, one = session.run([loss for _, loss in losses.added()])
+    decoder.max_characters = 1  # none of the two
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+        decoder.teacher_force([tf.constant(logits)], labels, tf.constant([3, 2]))
+    both, one, none = session.run([loss for _, loss in losses.added()])
+    assert none == 0
     assert np.isfinite(both) and both == pytest.approx(one, rel=1e-5)
     gradient = session.run(tf.gradients(losses.added()[0][1], tf.trainable_variables()))
     assert all(np.isfinite(values).all() for values in gradient)

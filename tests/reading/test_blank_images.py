@@ -64,7 +64,8 @@ def test_an_image_of_one_color_has_no_text(recognizer, details):
     images = blank_images()
     for name, reading in zip(images, recognizer.recognize(images.values(), details=details)):
         assert (reading.text, reading.score, reading.probabilities) == ("", 0.0, ()), name
-        assert not reading.doubtful and reading.hint is None and reading.orientation == 0, name
+        assert reading.doubtful == (name == "noise"), name  # it may be faint letters
+        assert reading.hint is None and reading.orientation == 0, name
         if details:
             assert reading.texts == {"Forward": "", "Backward": ""} and len(reading.attention) == 0
     if details:
@@ -100,7 +101,7 @@ def test_faint_letters_are_read(pretrained):
     for contrast, text in (30, True), (12, False):
         faint = (100 + contrast * (pixels - low) / (high - low)).astype(np.uint8)
         reading, = pretrained.recognize([faint])
-        assert bool(reading.text) == text
+        assert bool(reading.text) == text and reading.doubtful == (not text)
 
 
 def test_gray_level():
@@ -143,11 +144,14 @@ def test_in_an_export(tmp_path):
         alpha = pixels if pixels.mean() < 128 else 255 - pixels
         paths.append(str(tmp_path / f"letters{i}.png"))
         Image.fromarray(np.dstack([np.full_like(alpha, gray)] * 3 + [alpha])).save(paths[-1])
+    for name, image in ("1bit", Image.fromarray(pixels).point(lambda value: 255 * (value > 128), "1")), ("2bit", Image.fromarray(pixels).quantize(4)):
+        paths.append(str(tmp_path / (name + ".png")))
+        image.save(paths[-1], bits=int(name[0]))
     serving.export_saved_model(ENGLISH, str(tmp_path / "model"), word_list=True, overrides=[WORDS_FIRST])
     printed = subprocess.check_output([sys.executable, "-c", READER, str(tmp_path / "model")] + paths,
                                       universal_newlines=True)
     values = json.loads(printed.splitlines()[-1])
-    assert values["text"] == [""] * 5 + ["exit"] * 2 and values["score"][:5] == [0] * 5
+    assert values["text"] == [""] * 5 + ["exit"] * 4 and values["score"][:5] == [0] * 5
     with Recognizer.from_experiment(overrides=[WORDS_FIRST]) as recognizer:
         scores = [reading.score for reading in recognizer.recognize(paths)]
     np.testing.assert_allclose(values["score"], scores, atol=0.01)

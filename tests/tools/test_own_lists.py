@@ -122,6 +122,8 @@ def test_json_that_says_two_things_or_nothing_is_refused(texts_of, content, word
     ("list.txt", "1.png 10,20,80,40,0 5,5,9,9,1"),
     ("list.csv", "name,text\n1.png,0,0,9,0,9,9,0,9"), ("list.txt", "1.png 10,20,80,40"),
     ("list.txt", "377,117,463,117,465,130,378,130,Genaxis Theatre"),
+    ("list.txt", "1.png 10 20 30 40 foo"), ("list.csv", "1.png;10 20 30 40"), ("list.txt", "1.png 0 0.5 0.5 0.2 0.1"),
+    ("list.csv", '1.png,"POLYGON((1 2, 3 4, 5 6))"'), ("list.txt", "1.png\t[]"),
     ("list.jsonl", '{"filename": "1.png", "text": "a", "polygon": [0, 0, 9, 0, 9, 9]}'),
     ("list.jsonl", '{"filename": "1.png", "annotations": [{"bbox": [0, 0, 9, 9], "text": "a"}]}'),
     ("labels.json", '{"1.png": {"img_dimensions": [9, 9], "polygons": [[[0, 0], [9, 0], [9, 9], [0, 9]]]}}'),
@@ -132,7 +134,7 @@ def test_labels_for_detection_are_refused(texts_of, name, label):
 
 
 def test_numbers_and_brackets_can_be_texts(texts_of):
-    texts = ["1,200,300,400", "1,2,3,4", "01 42 68 53 00", "[1]", "(c)", "{x}", "[", "-5,000.00"]
+    texts = ["1,200,300,400", "1,2,3,4", "01 42 68 53 00", "[1]", "(c)", "{x}", "[", "-5,000.00", "Point (A)"]
     assert texts_of("list.txt", lines(*[f"{i}.png\t{text}" for i, text in enumerate(texts, 1)]))[0] == texts
 
 

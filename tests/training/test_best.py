@@ -54,6 +54,54 @@ def test_the_best_checkpoint_stays(tmp_path, every_step):
     assert best(tmp_path) == 12
 
 
+def test_only_its_own_checkpoints_are_deleted(tmp_path, every_step):
+    make_experiment(tmp_path)
+    folder = tmp_path / "log" / "best"
+    folder.mkdir(parents=True)
+    for name in "favourite-3.index", "favourite-3.data-00000-of-00001":
+        (folder / name).write_bytes(b"somebody's")
+    assert train_with(tmp_path, [0.2, 0.5], num_steps=2) == 2
+    assert (folder / "favourite-3.index").read_bytes() == b"somebody's"
+    assert not (folder / "model.ckpt-1.index").exists() and (folder / "model.ckpt-2.index").exists()
+
+
+def test_what_lies_behind_a_link_is_not_touched(tmp_path, every_step, caplog):
+    make_experiment(tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "best.json").write_text('{"step": 5, "word_accuracy": 0.1, "evaluations_since": 0}')
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "best").symlink_to(other)
+    assert train_with(tmp_path, [0.2, 0.5], num_steps=2) == 2
+    assert [path.name for path in other.iterdir()] == ["best.json"] and "0.1" in (other / "best.json").read_text()
+    assert "it is a link, and nothing is kept there" in caplog.text
+
+
+def test_a_kill_between_two_files_loses_no_best_checkpoint(tmp_path, every_step, monkeypatch):
+    """What is recorded as the best is there, wherever the process stops."""
+    from aster.training import best as best_module
+    make_experiment(tmp_path)
+    assert train_with(tmp_path, [0.5, 0.4], num_steps=2) == 2
+
+    def killed(*_):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(best_module, "write_list", killed)
+    with pytest.raises(KeyboardInterrupt):
+        BestCheckpoint(str(tmp_path / "log"), 2).update(str(tmp_path / "log" / "model.ckpt-2"), 0.9)
+    assert BestCheckpoint(str(tmp_path / "log"), 2).step == 2 and best(tmp_path) == 2
+
+
+def test_a_new_training_beside_the_best_of_an_earlier_one(tmp_path, every_step, caplog):
+    make_experiment(tmp_path)
+    options = EVERY_STEP + "early_stopping_evaluations: 2"
+    assert train_with(tmp_path, [0.5, 0.2, 0.1], options=options) == 3
+    for path in (tmp_path / "log").iterdir():
+        if path.is_file():
+            path.unlink()
+    assert train_with(tmp_path, [0.3, 0.6], num_steps=2, options=options) == 2 and best(tmp_path) == 2
+    assert "is of an earlier training, since this one starts at step 0" in caplog.text
+
+
 def test_early_stopping(tmp_path, every_step, caplog):
     caplog.set_level("INFO")
     make_experiment(tmp_path)
@@ -75,7 +123,9 @@ def test_what_goes_wrong_with_it_does_not_end_training(tmp_path, every_step, cap
     assert "training goes on" in caplog.text and (tmp_path / "log" / "best").is_file()
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"step": "x"}', "[1]", "\xff"])
+@pytest.mark.parametrize("content", ["", "{}", '{"step": "x"}', "[1]", "\xff", "[" * 10000,
+                                     '{"step": 1, "word_accuracy": NaN, "evaluations_since": 0}',
+                                     '{"step": 1, "word_accuracy": 0.5, "evaluations_since": 1e400}'])
 def test_a_damaged_record_is_told(tmp_path, caplog, content):
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "best.json").write_bytes(content.encode("latin-1"))

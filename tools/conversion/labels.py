@@ -19,7 +19,11 @@ _BOX_KEYS = {"annotations", "bbox", "bboxes", "box", "boxes", "points", "polygon
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _NESTED = re.compile(r"\s*(?:[\[({]\s*[\[({][\s\[({]*[\"'\d-]|\{\s*[\"'])")  # the start of JSON or of a list of points
 _POINTS = re.compile(rf"[\s\[(]*{_NUMBER}(?:[\s,;()\[\]]+{_NUMBER}){{7,}}")  # at least four points
-_BOX = re.compile(rf"[\s\[(]*{_NUMBER}(?:\s*,\s*{_NUMBER}){{3,}}")  # a box; or just a text
+_COORDINATE = r"(?:0|[1-9]\d*)(?:\.\d+)?(?![\w.])"  # of the groups of a telephone number, some begin with 0
+# a box; or just a text
+_BOX = re.compile(rf"[\s\[(]*(?:{_NUMBER}(?:\s*[,;]\s*{_NUMBER}){{3,}}|{_COORDINATE}(?:\s+{_COORDINATE}){{3,}})")
+# well-known text, or an empty list of boxes
+_SHAPE = re.compile(r"\s*(?:MULTI)?(?:POLYGON|LINESTRING|POINT)[\s(]*\(\s*-?\d|\s*\[\s*\]\s*$", re.IGNORECASE)
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 _TOO_MANY = ("; it has a field too many. Put quotes around the text (.csv), or begin the list with a line that names "
              "its columns: filename and text, where all that follows is the text, or filename, text and lexicon")
@@ -61,7 +65,8 @@ def without_detection(items: Sequence[Any]) -> List[Any]:
     """
     words = [item for item in items if not isinstance(item, Skipped)]
     boxes = sum(bool(_BOX.match(text) and not _THOUSANDS.fullmatch(text)) for _, text, *_ in words)
-    kinds = [_NESTED, _POINTS] + [_BOX] * (2 * boxes > len(words))  # 1,2,3,4 can be a text, but not most of them
+    # 1,2,3,4 can be a text, but not most of them
+    kinds = [_NESTED, _POINTS, _SHAPE] + [_BOX] * (2 * boxes > len(words))
     return [Skipped(item[0], _CROP) if not isinstance(item, Skipped) and
             (_POINTS.match(item[0]) or any(kind.match(item[1]) for kind in kinds)) else item for item in items]
 
