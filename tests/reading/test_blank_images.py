@@ -144,7 +144,9 @@ def test_in_an_export(tmp_path):
         alpha = pixels if pixels.mean() < 128 else 255 - pixels
         paths.append(str(tmp_path / f"letters{i}.png"))
         Image.fromarray(np.dstack([np.full_like(alpha, gray)] * 3 + [alpha])).save(paths[-1])
-    for name, image in ("1bit", Image.fromarray(pixels).point(lambda value: 255 * (value > 128), "1")), ("2bit", Image.fromarray(pixels).quantize(4)):
+    gray = Image.fromarray(pixels)
+    two_colors = gray.point(lambda value: 255 * (value > 128), "1")
+    for name, image in ("1bit", two_colors), ("2bit", gray.quantize(4)):
         paths.append(str(tmp_path / (name + ".png")))
         image.save(paths[-1], bits=int(name[0]))
     serving.export_saved_model(ENGLISH, str(tmp_path / "model"), word_list=True, overrides=[WORDS_FIRST])

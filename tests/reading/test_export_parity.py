@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from test_serving import READER
 
 from aster.compat import IS_TF1
@@ -86,12 +86,29 @@ def compare(texts, scores, readings):
     np.testing.assert_allclose(scores, [reading.score for reading in readings], atol=5e-3)
 
 
-def resize_of_the_docs():
+def function_of_the_docs(name):
     with open(os.path.join(ROOT, "docs", "getting_started.md"), encoding="utf-8") as stream:
-        code, = re.findall(r"^def resize\(.*?(?=^\S)", stream.read(), re.MULTILINE | re.DOTALL)
-    names = {"np": np}
+        code, = re.findall(rf"^def {name}\(.*?(?=^\S)", stream.read(), re.MULTILINE | re.DOTALL)
+    names = {"np": np, "Image": Image, "ImageOps": ImageOps}
     exec(code, names)
-    return names["resize"]
+    return names[name]
+
+
+def resize_of_the_docs():
+    return function_of_the_docs("resize")
+
+
+def test_the_docs_open_images_as_the_library_does(words, tmp_path):
+    load = function_of_the_docs("load")
+    letters = np.asarray(Image.open(words[0]).convert("L").resize((60, 20)))
+    paths = [words[0]]
+    for name, gray in ("white", 255), ("black", 0):
+        paths.append(str(tmp_path / (name + ".png")))
+        Image.fromarray(np.dstack([np.full_like(letters, gray)] * 3 + [letters])).save(paths[-1])
+    paths.append(str(tmp_path / "palette.png"))
+    Image.open(words[0]).convert("RGB").quantize(16).save(paths[-1], transparency=3)
+    for path in paths:
+        np.testing.assert_allclose(load(path), load_image(path), atol=1)  # two ways of rounding
 
 
 def test_the_resize_of_the_docs_is_the_librarys(words):
