@@ -303,7 +303,7 @@ def wait_for_reader(path, process):
     raise AssertionError(process.communicate())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("place", ["list.tsv", "b.png"])
 def test_one_process_stopped_while_it_reads(data_dir, number, place):
     """In the list, before there is any output; in an image. A pipe stands for a file that takes long to read."""

@@ -26,18 +26,19 @@ class WorkerError(Exception):
 
 
 def catch_stops() -> None:
-    """From now on, Ctrl-C and SIGTERM raise KeyboardInterrupt, here or in raise_if_stopped."""
+    """From now on, Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt, here or in raise_if_stopped."""
     global _main_process
     _main_process = os.getpid()
     _stops.clear()
-    for number in signal.SIGINT, signal.SIGTERM:
-        signal.signal(number, _stop)
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, _stop)
 
 
 def _stop(number, _):
     """Remembers the signal: an exception that is raised within a library's callback can be swallowed."""
     if os.getpid() != _main_process:  # a worker that is not settled yet
-        if number == signal.SIGTERM:
+        if number != signal.SIGINT:
             os._exit(1)
         return
     _stops.append(number)
@@ -77,7 +78,8 @@ def settle_worker(parent: int) -> None:
     Args:
       parent: the parent's process ID.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in signal.SIGINT, signal.SIGHUP:  # of the whole terminal
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
