@@ -198,9 +198,11 @@ def resume(session: Any, log_dir: str, variables: Sequence[Any],
                      without_optimizer)
         _restore_model(session, without_optimizer, variables)
     elif damaged:
+        best = list_checkpoints(os.path.join(log_dir, BEST))
+        kept = f" The best checkpoint is kept: {best[-1]}" if best else ""
         raise CheckpointError(f"{damaged.problem}; no whole checkpoint is left in {log_dir}, and nothing is changed "
                               "there: copy the damaged files again from where they came, or train in another "
-                              "experiment folder") from damaged
+                              f"experiment folder.{kept}") from damaged
     return without_optimizer
 
 

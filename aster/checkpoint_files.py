@@ -43,8 +43,15 @@ class DamagedCheckpoint(CheckpointError):
           reason: what is wrong with it.
         """
         self.problem = f"{path}: damaged or not a checkpoint ({reason})"
-        super().__init__(f"{self.problem}; name another one, or move {path}.* to another folder to use the one before "
-                         "it")
+        folder = os.path.dirname(path)
+        best = list_checkpoints(os.path.join(folder, BEST))
+        if [other for other in list_checkpoints(folder) if other != path]:
+            advice = f"name another one, or move {path}.* to another folder to use the one before it"
+        elif best:
+            advice = f"name another one, such as {best[-1]}"
+        else:
+            advice = "name another one, or copy its files again from where they came"
+        super().__init__(f"{self.problem}; {advice}")
 
 
 def exists(path: str) -> bool:

@@ -123,6 +123,8 @@ def lstm(inputs: tf.Tensor, state_kernel: tf.Tensor, *, forget_bias: float = 1.0
     Returns:
       The outputs h, [B, S, U].
     """
+    inputs = tf.convert_to_tensor(inputs)
+    inputs.shape.assert_has_rank(3)
     size = tf.shape(inputs)
     no_keys = tf.zeros(tf.stack([size[0], 0, 1]), inputs.dtype)
     no_values = tf.zeros(tf.stack([size[0], 0, size[2]]), inputs.dtype)
