@@ -366,7 +366,7 @@ def test_check_inputs_counts_texts_that_are_too_long(tmp_path, caplog):
         dataset.check_inputs([reader(path)], max_characters=5)
         assert not caplog.text
         dataset.check_inputs([reader(path)], max_characters=3)
-    assert "2 of the 3 texts" in caplog.text and "3 characters that max_num_steps" in caplog.text
+    assert "2 of the 3 texts" in caplog.text and "3 characters that a decoder has room for" in caplog.text
 
 
 def test_check_inputs_counts_records_without_key_points(tmp_path, caplog):
