@@ -7,7 +7,8 @@ from aster.config import read_config
 from aster.training import loop
 
 STEPS = (1, 2, 5, 10, 20, 30, 40, 50)
-# By whether it is TensorFlow 1.4; recorded on an AMD EPYC. Initial parameters and the order of the data differ between the two stacks.
+# By whether it is TensorFlow 1.4, recorded on an AMD EPYC. Initial parameters and the order of the data differ between
+# the two stacks.
 LOSSES = {True: [13.6997, 14.62, 14.6035, 13.6344, 13.5575, 14.2611, 13.22, 13.0631],
           False: [13.6645, 14.5116, 14.567, 13.5977, 13.4626, 14.1834, 13.0973, 12.9601]}
 TOLERANCE = 0.003  # other processors round otherwise, and fifty steps carry that on
