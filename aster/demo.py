@@ -62,16 +62,16 @@ def main() -> None:
 
 def _cut_out_words(paths: Sequence[str]) -> Tuple[List[Tuple[str, Any, Any]], int]:
     """Finds the words of photos -> (path, image of a word, its corners) of each, and how many photos can't be read."""
-    import aster
+    from aster.data.image import load_image
+    from aster.reading.crops import crop
     from aster.reading.detection import detect_words
     words, num_failed = [], 0
     for path in paths:
         try:
-            found = detect_words(path)
-            words += [(path, aster.crop(path, corners), corners.tolist()) for corners in found]
+            photo = load_image(path)
+            found = detect_words(photo)
+            words += [(path, crop(photo, corners), corners.tolist()) for corners in found]
         except (OSError, ValueError) as error:
-            if "rapidocr" in str(error):
-                raise
             message = describe(error)
             _log.error("%s", message if path in message else f"{path}: {message}")
             num_failed += 1

@@ -37,16 +37,16 @@ def crop(image: Any, quadrilateral: Any) -> np.ndarray:
     if width * height > MAX_PIXELS:
         raise ValueError(f"the quadrilateral has {width} x {height} pixels; expected {MAX_PIXELS} or less in all")
     pixels = load_image(image)
-    inside = np.clip(corners, 0, [pixels.shape[1], pixels.shape[0]])
-    margin = int(np.ceil(np.abs(corners - inside).max()))
-    if margin > 2 * max(pixels.shape[:2]):
-        raise ValueError(f"the corners {corners.tolist()} are far outside of an image of {pixels.shape[1]} x "
-                         f"{pixels.shape[0]} pixels")
-    padded = np.pad(pixels, [(margin + 1, margin + 1), (margin + 1, margin + 1), (0, 0)], "edge")
-    coefficients = _homography(np.array([[0, 0], [width, 0], [width, height], [0, height]]), corners + margin + 1)
+    size = np.array(pixels.shape[1::-1])
+    if np.abs(corners - np.clip(corners, 0, size)).max() > 2 * size.max():
+        raise ValueError(f"the corners {corners.tolist()} are far outside of an image of {size[0]} x {size[1]} pixels")
+    # the part of the image around the corners, and two pixels more for the interpolation
+    low, high = np.floor(corners.min(0)).astype(int) - 2, np.ceil(corners.max(0)).astype(int) + 2
+    columns, rows = (np.clip(np.arange(low[i], high[i]), 0, size[i] - 1) for i in (0, 1))
+    coefficients = _homography(np.array([[0, 0], [width, 0], [width, height], [0, height]]), corners - low)
     constants: Any = Image  # which type stubs of some versions lack
-    rectangle = Image.fromarray(padded).transform((width, height), constants.PERSPECTIVE, coefficients,
-                                                  constants.BICUBIC)
+    rectangle = Image.fromarray(pixels[rows][:, columns]).transform(
+        (width, height), constants.PERSPECTIVE, coefficients, constants.BICUBIC)
     return np.asarray(rectangle)
 
 

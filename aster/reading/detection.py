@@ -17,7 +17,8 @@ def detect_words(image: Any) -> List[np.ndarray]:
       For each word its corners, float32 [4, 2], (x, y) in pixels, as `aster.crop` takes them; from top to bottom.
 
     Raises:
-      ValueError: the package rapidocr is missing, or the image can't be decoded.
+      ImportError: the package rapidocr is missing.
+      ValueError: the image can't be decoded.
       OSError: a file can't be read.
     """
     pixels = load_image(image)
@@ -31,6 +32,6 @@ def _detector() -> Any:
     try:
         import rapidocr
     except ImportError as error:
-        raise ValueError(f"finding words in a photo needs the package rapidocr ({error}); run: pip install rapidocr "
-                         "onnxruntime") from error
+        raise ImportError(f"finding words in a photo needs the package rapidocr ({error}); run: pip install rapidocr "
+                          "onnxruntime") from error
     return rapidocr.RapidOCR(params={"Global.log_level": "error"})
