@@ -160,7 +160,8 @@ class Inference:
         steps = steps[::-1] if predictor.decoder.reverse else steps
         texts = [column[i].decode("utf-8") for column in values["texts"]]
         if search.spellings:
-            texts = [words.get(text, "") for words, text in zip(search.spellings, texts)]  # CTC may find no word
+            # CTC may find no word
+            texts = [words[text] if text else "" for words, text in zip(search.spellings, texts)]
         reading = Reading(texts[best], float(values["score"][i]),
                           tuple(np.exp(values["log_probs"][best][i, steps]).tolist()))
         if not details:

@@ -178,22 +178,18 @@ def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, detail
       A Reading for each image.
     """
     readings, sequences = inference.search(images, details)
-    are_blank = _are_blank(images, inference.gray_level, policy)
-    # what is taken for noise may be faint letters
-    are_faint = are_blank & ~_are_blank(images, inference.gray_level, policy._replace(min_contrast=_NO_LETTERS))
+    # row by row first: numpy is slow along two axes at once if the last one, which stays, is short
+    lowest, highest = images.min(axis=1).min(axis=1), images.max(axis=1).max(axis=1)
+    are_blank, have_no_letters = (
+        is_blank(lowest, highest, inference.gray_level, rules).all(axis=1)
+        for rules in (policy, policy._replace(min_contrast=_NO_LETTERS)))
+    are_faint = are_blank & ~have_no_letters  # what is taken for noise may be faint letters
     readings = [_without_text(reading) if blank else reading for reading, blank in zip(readings, are_blank)]
     uncertain = [i for i, reading in enumerate(readings) if is_uncertain(reading.score, policy)]
     if uncertain and (policy.also_inverted or inference.num_preferred_words):
         _read_again(inference, policy, images, details, readings, uncertain, sequences)
     return [reading._replace(doubtful=bool(is_faint or is_doubtful(reading.score, policy)))
             for reading, is_faint in zip(readings, are_faint)]
-
-
-def _are_blank(images, gray_level, policy):
-    """-> bool [B], whether each image [B, H, W, C] is of one color."""
-    # row by row first: numpy is slow along two axes at once if the last one, which stays, is short
-    lowest, highest = images.min(axis=1).min(axis=1), images.max(axis=1).max(axis=1)
-    return is_blank(lowest, highest, gray_level, policy).all(axis=1)
 
 
 def _without_text(reading):
