@@ -5,7 +5,7 @@ import os
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from aster import character_sets
-from aster.checkpoint_files import (  # noqa: F401 - BEST and step_of are for callers
+from aster.checkpoint_files import (  # noqa: F401 - step_of is for callers
     BEST,
     OPTIMIZER,
     CheckpointError,

@@ -1,6 +1,5 @@
 """The files of checkpoints: which lie in a folder, in which order, and what reads them safely."""
 import contextlib
-import functools
 import logging
 import os
 import re
@@ -10,7 +9,7 @@ from typing import Dict, Iterator, List, Sequence
 import numpy as np
 
 from aster.compat import tf
-from aster.errors import cause
+from aster.errors import cause, warn_once
 from aster.files import is_no_file
 
 _log = logging.getLogger(__name__)
@@ -127,7 +126,7 @@ def _listed(folder: str) -> List[str]:
             raise ValueError("it is not a file")
         state = tf.train.get_checkpoint_state(os.path.abspath(folder))
     except Exception as error:  # of several types
-        _say_once(f"{file}: damaged ({cause(error)}); the names of the files give the order")
+        warn_once(_log, f"{file}: damaged ({cause(error)}); the names of the files give the order")
         return []
     if not state:
         return []
@@ -137,8 +136,8 @@ def _listed(folder: str) -> List[str]:
         paths.append(state.model_checkpoint_path)
         name = os.path.basename(state.model_checkpoint_path)
         if not exists(os.path.join(folder, name)):
-            _say_once(f"{file} names {state.model_checkpoint_path}, but {folder} has no {name or 'such file'}; "
-                      "checkpoints of other folders are not used")
+            warn_once(_log, f"{file} names {state.model_checkpoint_path}, but {folder} has no {name or 'such file'}; "
+                            "checkpoints of other folders are not used")
     names = map(os.path.basename, paths)
     return [name for name in names if name and exists(os.path.join(folder, name))]
 
@@ -155,11 +154,6 @@ def _saved_later(folder: str, listed: Sequence[str]) -> set:
     return {name for name in _names(folder)
             if name.startswith(MODEL + "-") and name not in listed and step_of(name) > step_of(listed[-1])
             and time(name + ".index") > time(STATE)}
-
-
-@functools.lru_cache(maxsize=None)
-def _say_once(text: str) -> None:
-    _log.warning("%s", text)
 
 
 class Reader:

@@ -3,6 +3,7 @@
 Only the standard library is imported here, so that a Python without the packages gets its one line, too.
 """
 import argparse
+import codecs
 import contextlib
 import errno
 import glob
@@ -256,9 +257,10 @@ def _check_replaceable(path: str) -> None:
         return
     with open(path, "rb") as stream:
         start = stream.read(4096)
-    # of a text, the last character may be cut off here
-    is_text = b"\0" not in start and (not start or start[:-4].decode("utf-8", "ignore").encode("utf-8") == start[:-4]
-                                      or start[:-4].decode("utf-8", "replace").count("\ufffd") <= 1)
+    try:  # the last character may be cut off here, which this decoder allows
+        is_text = "\0" not in codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        is_text = False
     name = os.path.basename(os.path.realpath(path))
     if not is_text or name in _NEVER_RESULTS or name.endswith((".characters.json", ".prototxt")):
         raise ValueError(f"{path}: it exists and is no result of this command, and would be overwritten; name another "

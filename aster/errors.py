@@ -1,6 +1,7 @@
 """Texts for people: one line out of TensorFlow's errors, whose messages may hold a whole stack trace; and no text that
 is a command to the terminal."""
 import contextlib
+import functools
 import logging
 import re
 import sys
@@ -112,3 +113,9 @@ def describe(error: BaseException) -> str:
     """
     filename, strerror = getattr(error, "filename", None), getattr(error, "strerror", None)
     return f"{filename}: {strerror}" if filename and strerror else strerror or cause(error)
+
+
+@functools.lru_cache(maxsize=None)
+def warn_once(log: logging.Logger, text: str) -> None:
+    """Logs a warning the first time only: what it is about may be looked at again and again."""
+    log.warning("%s", text)

@@ -57,6 +57,21 @@ def module_folders(base_dir: Optional[str]) -> List[str]:
     return [os.path.abspath(base_dir), os.getcwd()] if base_dir else []
 
 
+def shipped_folder(installed: str, in_checkout: str) -> str:
+    """Finds a folder that comes with the library.
+
+    Args:
+      installed: its name inside the package aster, where setup.py puts it in a wheel.
+      in_checkout: its name in a checkout, beside the package.
+
+    Returns:
+      Its path; in a checkout that of the second.
+    """
+    package = os.path.dirname(os.path.abspath(__file__))
+    folder = os.path.join(package, installed)
+    return folder if os.path.isdir(folder) else os.path.join(os.path.dirname(package), in_checkout)
+
+
 def is_no_file(path: str) -> bool:
     """Returns whether there is something at a path that is no file: a folder, a device, or a pipe, which may wait
     forever."""
@@ -77,7 +92,8 @@ def read_text(path: str, what: str) -> str:
       ValueError: the file can't be read, has no end (a device) or is not UTF-8. The message names the file, and the
         line.
     """
-    if os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode):
+    # those in /dev are open already, as <(...) of the shell makes them
+    if os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode) and not path.startswith("/dev/"):
         raise ValueError(f"{path}: can't read {what}: it is a pipe, and nothing may ever be written to it")
     try:
         with open(path, "rb") as stream:

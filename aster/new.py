@@ -10,16 +10,13 @@ import shutil
 from typing import Any, List
 
 from aster import command
+from aster.files import shipped_folder, written_whole
 from aster.pretrained import ENGLISH
 
 _log = logging.getLogger(__name__)
 _OWN_IMAGES, _OTHER_IMAGES = 16, 48  # in a batch
 _LEARNING_RATE = 0.0003
-_HERE = os.path.dirname(os.path.abspath(__file__))
-# where the library is installed, and in a checkout
-_EXPERIMENTS = next((folder for folder in (os.path.join(_HERE, "experiments"),
-                                           os.path.join(os.path.dirname(_HERE), "experiments"))
-                     if os.path.isdir(folder)), "")
+_EXPERIMENTS = shipped_folder("experiments", "experiments")
 _RENDER = "python tools/create_synthetic_tfrecord.py --output_path data/{0}.tfrecord --split {0} --num_images {1}"
 
 
@@ -30,7 +27,6 @@ def main() -> None:
         _copy_template(arguments.template, arguments.exp_dir)
         return
     from aster.config import CONFIG_IN_EXP_DIR
-    from aster.files import written_whole
     from aster.short_prototxt import short_prototxt
     command.start_tensorflow()
     source = ENGLISH if arguments.source == "english" else arguments.source
@@ -95,7 +91,6 @@ def _templates() -> List[str]:
 
 def _copy_template(name: str, exp_dir: str) -> None:
     """Copies an experiment's configuration and what lies beside it, without what training has made."""
-    from aster.files import written_whole
     if os.path.lexists(os.path.join(exp_dir, "config")):
         raise ValueError(f"{exp_dir} is an experiment already; name another folder")
     with written_whole(exp_dir) as temporary:

@@ -27,3 +27,18 @@ def test_long_texts_are_cut_in_messages(tmp_path, caplog):
     assert len(str(info.value)) < 1000
     spellings(["one", "e" * 100000], Charset("one"), 5)
     assert "eee..." in caplog.text and len(caplog.text) < 1000
+
+
+def test_a_pipe_that_nobody_writes_to_is_refused(tmp_path):
+    os.mkfifo(str(tmp_path / "words.txt"))
+    with pytest.raises(ValueError, match="words.txt: can't read the lexicon: it is a pipe"):
+        read_lexicon(str(tmp_path / "words.txt"))
+
+
+def test_a_pipe_of_the_shell_is_read():
+    """As --lexicon <(grep ... words.txt) names it."""
+    reading, writing = os.pipe()
+    os.write(writing, b"one\ntwo\n")
+    os.close(writing)
+    assert read_lexicon(f"/dev/fd/{reading}") == ["one", "two"]
+    os.close(reading)

@@ -4,7 +4,6 @@ Label 0 is start, label 1 is end, and the characters follow in the order of the
 set. A character is one Unicode code point of NFC-normalized text, so that a
 letter typed with a combining accent equals the same letter in one code point.
 """
-import functools
 import logging
 import string
 import unicodedata
@@ -13,7 +12,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 import numpy as np
 
 from aster.compat import tf
-from aster.errors import shortened
+from aster.errors import shortened, warn_once
 from aster.files import find_file, read_text
 
 _log = logging.getLogger(__name__)
@@ -109,10 +108,11 @@ def _unite(entries: Entries, source: str) -> Tuple[str, ...]:
                          "line of a text_file, or per word of a text_string")
     if not entry_of:
         raise ValueError(f"{source}: the character set is empty")
-    if equal:
-        _warn_once(f"{source}: characters that are equal in NFC are one character: {_shorten(equal, ', ')}")
+    if equal:  # once, since every predictor and filter of a configuration reads the file
+        warn_once(_log, f"{source}: characters that are equal in NFC are one character: {_shorten(equal, ', ')}")
     if split:
-        _warn_once(f"{source}: NFC splits some characters, whose parts are read one by one: {_shorten(split, ', ')}")
+        warn_once(_log, f"{source}: NFC splits some characters, whose parts are read one by one: "
+                        f"{_shorten(split, ', ')}")
     return tuple(entry_of)
 
 
@@ -123,11 +123,6 @@ def _code_points(text: str) -> str:
 def _shorten(items: List[str], separator: str) -> str:
     more = f"{separator}and {len(items) - _MAX_LISTED} more" if len(items) > _MAX_LISTED else ""
     return separator.join(items[:_MAX_LISTED]) + more
-
-
-@functools.lru_cache(maxsize=None)
-def _warn_once(text: str) -> None:
-    _log.warning("%s", text)  # every predictor and filter of a configuration reads the file
 
 
 class Charset:

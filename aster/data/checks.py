@@ -5,7 +5,7 @@ from typing import Any, Callable, Counter, List, Optional, Sequence, Set
 
 from aster.data import example, records
 from aster.data.charset import Charset
-from aster.data.filtering import report_filtering
+from aster.data.filtering import list_counts, report_filtering
 from aster.data.image import decode_image
 from aster.data.preprocess import text_preprocessor
 from aster.data.readers import OpenFile, find_files, named_readers
@@ -103,8 +103,6 @@ def _report_unknown_characters(name: str, texts: List[str], charset: Charset, is
     characters = [lacking(charset, text) for text in texts]
     counts = collections.Counter(character for of_text in characters for character in of_text)
     if counts:
-        listed = ", ".join(f"{character!r} (U+{ord(character):04X}) x {count}"
-                           for character, count in counts.most_common(10))
         if not is_training:
             consequence = "the model can't read them"
         elif charset.drop_unknown:
@@ -113,7 +111,7 @@ def _report_unknown_characters(name: str, texts: List[str], charset: Charset, is
             consequence = (f"they become {charset.decode([charset.unk_label])!r}; label_map.unknown_characters: "
                            "DROP_SAMPLE leaves such samples out")
         _log.warning("%s: %d of the %d texts looked at have characters outside the character set: %s; %s",
-                     name, sum(map(bool, characters)), len(texts), listed, consequence)
+                     name, sum(map(bool, characters)), len(texts), list_counts(counts), consequence)
     return counts
 
 

@@ -38,7 +38,7 @@ def report_filtering(name: str, texts: Sequence[str], steps: Sequence[Any], *, b
             continue
         seen, removed = _by_kind(filtered.seen), _by_kind(filtered.removed)
         shares = {kind: sum(removed[kind].values()) / sum(seen[kind].values()) for kind in removed}
-        listed = "; ".join(f"{100 * shares[kind]:.3g} % of the {kind}: {_list(removed[kind])}"
+        listed = "; ".join(f"{100 * shares[kind]:.3g} % of the {kind}: {list_counts(removed[kind])}"
                            for kind in (_LETTERS, _DIGITS, _OTHERS) if kind in removed)
         place = f"{_FIELD}[{text_filter.step}].string_filtering"
         emptied = f"; {filtered.num_emptied} texts are empty then, and left out" if filtered.num_emptied else ""
@@ -70,7 +70,8 @@ def _by_kind(counts: Counter[str]) -> Any:
     return kinds
 
 
-def _list(counts: Counter[str]) -> str:
+def list_counts(counts: Counter[str]) -> str:
+    """Names characters for a message, the most frequent first: 'a' (U+0061) x 3, 'b' (U+0062) x 1 and 7 more."""
     more = f" and {len(counts) - _MAX_LISTED} more" if len(counts) > _MAX_LISTED else ""
     return ", ".join(f"{character!r} (U+{ord(character):04X}) x {count}"
                      for character, count in counts.most_common(_MAX_LISTED)) + more

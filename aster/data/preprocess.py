@@ -45,16 +45,16 @@ def preprocess_sample(steps: Sequence[Any], image: StepImage, base_dir: Optional
     Raises:
       ValueError: a step can't be done. The message tells its number and name.
     """
-    for number, (place, name, config) in enumerate(_named_steps(steps)):
+    for place, name, config in _named_steps(steps):
         if name == "string_filtering":
             continue
-        if image.seed is not None:  # each step gets numbers of its own
-            image = image._replace(seed=tf.stack([image.seed[0], image.seed[1] + number]))
         with tf.name_scope(name):
             if name == "custom":
                 image = _call(place, custom_step, config, image, base_dir)
             else:
                 image = _call(place, _STEPS[name], config, image)
+        if image.seed is not None:  # the next step gets numbers of its own
+            image = image._replace(seed=tf.stack([image.seed[0], image.seed[1] + 1]))
     return image
 
 

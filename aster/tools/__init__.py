@@ -7,10 +7,9 @@ import os
 from typing import List
 
 from aster import command
+from aster.files import shipped_folder
 
-_HERE = os.path.dirname(os.path.abspath(__file__))
-_INSTALLED = os.path.join(_HERE, "scripts")  # setup.py copies tools/ there
-FOLDER = _INSTALLED if os.path.isdir(_INSTALLED) else os.path.join(os.path.dirname(os.path.dirname(_HERE)), "tools")
+FOLDER = shipped_folder(os.path.join("tools", "scripts"), "tools")
 
 
 def names() -> List[str]:

@@ -4,6 +4,7 @@ import string
 
 import pytest
 
+from aster import eval as eval_command
 from aster.data.charset import Charset
 from aster.evaluation.metrics import PROTOCOLS, RecognitionMetrics, comparable, writable_characters
 from aster.reading.lexicon import spellings
@@ -62,6 +63,10 @@ def test_metrics():
     assert summary["count"] == 3 and summary["word_accuracy"] == 1 / 3 and summary["empty_truths"] == 2
     assert summary["normalized_edit_distance"] == pytest.approx((0 + 2 / 5.0 + 4 / 2.0) / 3)
     assert summary["character_error_rate"] == pytest.approx((0 + 2 + 4) / (5 + 5 + 2.0))
+
+
+def test_the_command_knows_the_protocols():
+    assert tuple(PROTOCOLS) == eval_command._PROTOCOLS
 
 
 @pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
