@@ -21,7 +21,7 @@ LEARN = "adam_optimizer { learning_rate { constant_learning_rate { learning_rate
 
 
 def with_ctc(folder, beside=False, **options):
-    """Writes the tiny experiment with CTC in place of its decoder, or beside it."""
+    """Writes the tiny experiment. CTC replaces its decoder, or stands beside it."""
     make_experiment(folder, **options)
     path = os.path.join(str(folder), "config", "trainval.prototxt")
     with open(path) as stream:

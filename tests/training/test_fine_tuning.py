@@ -50,7 +50,7 @@ def experiment(folder, characters, cell="lstm_cell", **options):
 
 
 def started(folder, path):
-    """{name: value} of a model's variables that start from a checkpoint, and as they were before."""
+    """Starts a model from a checkpoint -> {name: value} of its variables, afterwards and before."""
     with tf.Graph().as_default(), tf.Session() as session:
         model = build_model(read_config(folder).model, folder)
         model.recognize(tf.placeholder(tf.float32, [1, 64, 256, 3]))

@@ -183,7 +183,7 @@ def without_contradictions(items: Sequence[Any]) -> List[Any]:
       items: (image name, text, ...), or Skipped.
 
     Returns:
-      The items, with Skipped in place of such ones. An image that is there twice with the same text stays so.
+      The items. A Skipped replaces each image that has different texts. One that is listed twice with one text stays.
     """
     texts: Dict[str, List[str]] = {}
     for item in items:
