@@ -326,8 +326,9 @@ def test_one_process_stopped_while_it_reads(data_dir, number, place):
          "--output_path", out, "--num_workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     held = wait_for_reader(pipe, process)
     process.send_signal(number)
+    time.sleep(0.5)
+    os.close(held)  # else a signal that comes just before Python's call of read() leaves the process in it
     output, errors = process.communicate(timeout=60)
-    os.close(held)
     assert process.returncode == 1 and errors.decode().splitlines()[-1] == "stopped; complete shards are kept"
     assert not output and b"Traceback" not in errors
     assert not [name for name in os.listdir(os.path.dirname(out)) if name.startswith("out")]
