@@ -47,7 +47,7 @@ test:
 	exit $$status
 
 test-tf2 test-tf1: test-%: build-%
-	.venv-$*/bin/python -m pytest
+	.venv-$*/bin/python -m pytest -n 2
 
 # The ops' tests, and 2,000 calls with wrong inputs, under AddressSanitizer and UBSan.
 ASAN_STACK := $(firstword $(STACKS))

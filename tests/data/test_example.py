@@ -39,7 +39,7 @@ def test_only_what_is_needed():
     (raw(image__encoded=b"x"), "image/transcript"),
     (raw(image__transcript=b"x"), "image/encoded"),
     (raw(image__encoded=b"x", image__transcript=b"\xff"), "UTF-8"),
-])
+], ids=["no example", "nothing", "no text", "no image", "no UTF-8"])
 def test_broken(serialized, words):
     with pytest.raises(ValueError) as error:
         example.parse(serialized)
