@@ -26,8 +26,8 @@ def draw_noise(seed):
 
 def make_experiment(folder, reader_options, num_steps):
     """Half of its records are words, and half are noise with an empty text."""
-    write_config(folder, num_steps=num_steps, batch_size=8, train="seed: 1",
-                 optimizer="adam_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.02 } } }")
+    write_config(folder, num_steps=num_steps, batch_size=8, train="seed: 1 gradient_clipping_by_global_norm: 1",
+                 optimizer="adam_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.005 } } }")
     path = os.path.join(folder, CONFIG_IN_EXP_DIR)
     with open(path) as stream:
         text = stream.read()
