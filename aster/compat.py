@@ -96,6 +96,13 @@ def map_structure(function: Callable, *structures: Any) -> Any:
     return nest.map_structure(function, *structures)
 
 
+def defun(*types: Any) -> Callable:
+    """A decorator: makes a function of tensors of these types one of the graph, which an op can have as an
+    attribute."""
+    from tensorflow.python.framework import function  # no public name serves both
+    return function.Defun(*types)
+
+
 def without_autograph(function: Callable) -> Callable:
     """A decorator: TensorFlow 2 runs the function, and what it calls, as they are. Of other functions that a tf.data
     pipeline calls it runs converted copies."""

@@ -9,7 +9,7 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
-from aster.compat import VERSION, tf
+from aster.compat import VERSION, defun, tf
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"libaster_ops_tf{VERSION}.so")
 
@@ -31,6 +31,8 @@ _functions.aster_masked_crc32c.restype = ctypes.c_uint32
 HAS_GPU_KERNELS = bool(_functions.aster_has_gpu_kernels())
 
 tf.NotDifferentiable("AsterBeamSearch")
+tf.NotDifferentiable("AsterDecodeRecords")
+RECORD_DONE, RECORD_TEXT_IS_LEFT, RECORD_IS_LEFT = range(3)
 
 
 def spline_grid(points: tf.Tensor, inverse: tf.Tensor, lift: tf.Tensor, name: Optional[str] = None) -> tf.Tensor:
@@ -191,6 +193,39 @@ def beam_search(label_inputs: tf.Tensor, state_kernel: tf.Tensor, keys: tf.Tenso
         *(tree or (nothing, nothing, nothing)), lengths=lengths,
         forget_bias=forget_bias, beam_width=beam_width, max_num_steps=max_num_steps, start_label=start_label,
         end_label=end_label, pad_label=pad_label, name=name)
+
+
+def decode_records(records: tf.Tensor, text_table: bytes, *, with_keypoints: bool, max_pixels: int
+                   ) -> Tuple[tf.Tensor, ...]:
+    """Decodes records whose image is a plain JPEG or PNG file, by TensorFlow's decoders. It has a kernel for CPUs only.
+
+    Args:
+      records: string [n], a tf.train.Example each.
+      text_table: 128 bytes, what each ASCII character of a text becomes: 0 where it is left out, 255 where the caller
+        has to decide.
+      with_keypoints: whether the caller needs key points, which are not decoded here.
+      max_pixels: larger images are left to the caller.
+
+    Returns:
+      pixels string [n], the bytes of a uint8 [H, W, 3] each;
+      sizes int32 [n, 2], H and W;
+      texts, lexicons and filenames, string [n] each, as in the record, but for what the table changes;
+      states int32 [n]: RECORD_DONE; RECORD_TEXT_IS_LEFT where the caller has to decide about all but the pixels;
+      RECORD_IS_LEFT where nothing could be decoded.
+    """
+    return _ops.aster_decode_records(records, text_table, decode_jpeg=_jpeg_decoder, decode_png=_png_decoder,
+                                     with_keypoints=with_keypoints, max_pixels=max_pixels)
+
+
+# The op calls these as functions of the graph, and so gets their errors, which would else end the whole graph.
+@defun(tf.string)
+def _jpeg_decoder(file):
+    return tf.image.decode_jpeg(file, 3, dct_method="INTEGER_ACCURATE")  # as Pillow
+
+
+@defun(tf.string)
+def _png_decoder(file):
+    return tf.image.decode_png(file, 3)
 
 
 def masked_crc32c(data: bytes) -> int:

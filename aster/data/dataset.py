@@ -16,10 +16,11 @@ from typing import Any, NamedTuple, Optional, Sequence
 from aster.compat import group_by_window, tf, without_autotune
 from aster.data.charset import Charset
 from aster.data.checks import check_inputs
+from aster.data.decoding import DecodedRecords, decode_chunk
 from aster.data.preprocess import preprocess_sample, text_preprocessor
 from aster.data.read_report import ReadReport
 from aster.data.readers import find_files, named_readers
-from aster.data.source import DecodedRecords, Source
+from aster.data.source import Source
 from aster.data.step_image import StepImage
 from aster.errors import cause
 
@@ -27,7 +28,7 @@ __all__ = ["Batch", "Stream", "check_inputs", "make_dataset"]
 
 _MAX_STEPS = 1000  # of preprocessing
 _FIELDS = ("images", "texts", "lexicons", "filenames", "numbers", "control_points", "keypoint_mask")  # of a sample
-_PARALLEL_CALLS = min(16, max(2, os.cpu_count() or 2))
+_PARALLEL_CALLS = max(2, len(os.sched_getaffinity(0)))
 
 
 class Batch(NamedTuple):
@@ -154,20 +155,9 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
 def _samples(source, steps, base_dir, num_control_points):
     """The dataset of a Source's samples: tuples of the _FIELDS, of one sample each.
 
-    Python is called once for a chunk of records, since each call costs as much as a small image. Only what is done to
-    pixels goes image by image.
+    Records come in chunks, since each call of Python costs as much as a small image. Only what is done to pixels goes
+    image by image.
     """
-    types = DecodedRecords(pixels=tf.string, sizes=tf.int32, texts=tf.string, lexicons=tf.string, filenames=tf.string,
-                           control_points=tf.float32, keypoint_mask=tf.float32, numbers=tf.int64)
-    shapes = DecodedRecords(*[[None]] * len(types))._replace(
-        sizes=[None, 2], control_points=[None, num_control_points or 0, 2])
-
-    def decode(*chunk):
-        columns = tf.py_func(source.decode, list(chunk), list(types))
-        for column, shape in zip(columns, shapes):
-            column.set_shape(shape)
-        return tuple(columns)
-
     def preprocess(*fields):
         record = DecodedRecords(*fields)
         image = tf.reshape(tf.decode_raw(record.pixels, tf.uint8), [record.sizes[0], record.sizes[1], 3])
@@ -180,7 +170,7 @@ def _samples(source, steps, base_dir, num_control_points):
 
     dataset = tf.data.Dataset.from_generator(
         source.chunks, (tf.string, tf.string, tf.int64), (tf.TensorShape([None]),) * 3)
-    dataset = dataset.map(decode, num_parallel_calls=_PARALLEL_CALLS)
+    dataset = dataset.map(lambda *chunk: tuple(decode_chunk(source, *chunk)), num_parallel_calls=_PARALLEL_CALLS)
     dataset = dataset.flat_map(lambda *chunk: tf.data.Dataset.from_tensor_slices(chunk))
     dataset = dataset.map(preprocess, num_parallel_calls=_PARALLEL_CALLS)
     # After the last sample comes a dataset without any, whose only use is the error that it may raise.

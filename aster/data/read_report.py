@@ -39,10 +39,10 @@ class ReadReport:
         """Number of records skipped, for any reason."""
         return sum(self.counts.values())
 
-    def deliver(self) -> None:
-        """Counts a sample that is passed on."""
+    def deliver(self, count: int) -> None:
+        """Counts samples that are passed on."""
         with self._lock:
-            self.delivered += 1
+            self.delivered += count
 
     def skip(self, reason: str, where: str, detail: str) -> None:
         """Counts a record that is skipped, and logs the first of them.

@@ -1,19 +1,21 @@
-"""The records of one InputReader: read, decoded, checked and counted.
+"""The records of one InputReader: read, judged and counted.
 
-This is done in Python, so that every failure can be caught and named. Threads
-of tf.data call `Source.decode` in parallel, because Pillow releases the
-interpreter's lock.
+The ops library decodes what is as usual (`decoding`). All the rest is decoded
+here, in Python, so that every failure can be caught and named. Threads of
+tf.data call `Source.finish` in parallel.
 """
 import itertools
 import random
 import threading
 import zlib
-from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
+from aster.c_ops import ops
 from aster.data import example, records
 from aster.data.charset import Charset
+from aster.data.decoding import DecodedRecords
 from aster.data.image import decode_image
 from aster.data.keypoints import control_points
 from aster.data.read_report import (
@@ -28,18 +30,7 @@ from aster.data.readers import OpenFile
 from aster.errors import describe, shortened
 
 _CHUNK = 32  # records that are handled in one call from tf.data
-
-
-class DecodedRecords(NamedTuple):
-    """A chunk of m decoded records, one field per column. Images differ in size, so their pixels travel as bytes."""
-    pixels: Any  # string [m], the bytes of a uint8 [H, W, 3] each
-    sizes: Any  # int32 [m, 2], H and W
-    texts: Any  # string [m], UTF-8, as the steps leave them
-    lexicons: Any  # string [m], words joined by tab
-    filenames: Any  # string [m]
-    control_points: Any  # float32 [m, K, 2], (x, y) as fractions of width and height
-    keypoint_mask: Any  # float32 [m], 1 where the record has key points, otherwise 0
-    numbers: Any  # int64 [m], the place of the record in the sequence of all records of all epochs
+_ASK = 255  # in a text table: Python decides
 
 
 class Source:
@@ -69,7 +60,7 @@ class Source:
         self._is_training = is_training
         self._allow_empty_text = reader.allow_empty_text
         self._preprocess_text = preprocess_text
-        self._num_control_points = num_control_points
+        self.num_control_points = num_control_points
         self._shuffle = is_training and reader.shuffle
         self._capacity = max(1, reader.queue_capacity)
         self._num_readers = reader.num_readers if self._shuffle else 1
@@ -182,52 +173,85 @@ class Source:
             self._report.error = f"{self._name}: {error}"
             raise
 
-    def decode(self, payloads: Sequence[bytes], places: Sequence[bytes], numbers: Sequence[int]) -> DecodedRecords:
-        """Decodes a chunk of records; for tf.py_func.
+    def text_table(self) -> bytes:
+        """Returns the table of ASCII characters by which `ops.decode_records` filters texts."""
+        return bytes(map(self._code_of, range(128)))
+
+    def _code_of(self, code: int) -> int:
+        kept = self._preprocess_text(chr(code))
+        if any(charset.unknown(kept) for charset in self._strict_charsets):
+            return _ASK
+        return min(ord(kept) or _ASK, _ASK) if kept else 0
+
+    def finish(self, payloads: Sequence[bytes], places: Sequence[bytes], numbers: np.ndarray, states: np.ndarray,
+               sizes: np.ndarray) -> Tuple[Any, ...]:
+        """Decodes and judges what `ops.decode_records` has left of a chunk of n records, and counts all; for
+        tf.py_func.
 
         Args:
-          payloads: bytes [n] of a tf.train.Example each.
-          places: bytes [n], as `chunks` yields them.
+          payloads: bytes [m] of a tf.train.Example each, those that are left.
+          places: bytes [m], as `chunks` yields them.
           numbers: int64 [n], as `chunks` yields them.
+          states: int32 [n], as decode_records gives them.
+          sizes: int32 [n, 2], H and W of the images that are decoded.
 
         Returns:
-          The DecodedRecords [m] that are used, as numpy arrays. The others are reported.
+          int64 [k], the indices of those that are used; and the DecodedRecords [k] as numpy arrays, whose pixels are
+          empty where they are decoded already. The others are reported.
         """
-        decoded = [self._decode_record(*fields) for fields in zip(payloads, places, numbers)]
-        rows = [row for row in decoded if row]
-        if self._can_go_on:
-            with self._lock:
-                self._pending.update(int(row.numbers) for row in rows)
+        left = np.flatnonzero(states != ops.RECORD_DONE)
+        self._deliver(numbers[states == ops.RECORD_DONE])
+        rows, indices = [], []
+        for payload, place, i in zip(payloads, places, left):
+            size = sizes[i] if states[i] == ops.RECORD_TEXT_IS_LEFT else None
+            row = self._decode_record(payload, place, numbers[i], size)
+            if row:
+                rows.append(row)
+                indices.append(i)
+        self._deliver([row.numbers for row in rows])
         columns = DecodedRecords(*zip(*rows)) if rows else DecodedRecords(*[()] * len(DecodedRecords._fields))
-        points_shape = [len(rows), self._num_control_points, 2]
-        return DecodedRecords(pixels=_string_array(columns.pixels),
-                              sizes=np.array(columns.sizes, np.int32).reshape(-1, 2),
-                              texts=_string_array(columns.texts),
-                              lexicons=_string_array(columns.lexicons),
-                              filenames=_string_array(columns.filenames),
-                              control_points=np.array(columns.control_points, np.float32).reshape(points_shape),
-                              keypoint_mask=np.array(columns.keypoint_mask, np.float32),
-                              numbers=np.array(columns.numbers, np.int64))
+        points_shape = [len(rows), self.num_control_points, 2]
+        return (np.array(indices, np.int64),) + DecodedRecords(
+            pixels=_string_array(columns.pixels),
+            sizes=np.array(columns.sizes, np.int32).reshape(-1, 2),
+            texts=_string_array(columns.texts),
+            lexicons=_string_array(columns.lexicons),
+            filenames=_string_array(columns.filenames),
+            control_points=np.array(columns.control_points, np.float32).reshape(points_shape),
+            keypoint_mask=np.array(columns.keypoint_mask, np.float32),
+            numbers=np.array(columns.numbers, np.int64))
 
-    def _decode_record(self, payload: bytes, place: bytes, number: int) -> Optional[DecodedRecords]:
-        """One row of DecodedRecords, or None where the record is not used."""
+    def _deliver(self, numbers: Sequence[int]) -> None:
+        """Counts samples that are used."""
+        with self._lock:
+            self._delivered += len(numbers)
+            if self._can_go_on:
+                self._pending.update(map(int, numbers))
+        self._report.deliver(len(numbers))
+
+    def _decode_record(self, payload: bytes, place: bytes, number: int, size: Any) -> Optional[DecodedRecords]:
+        """One row of DecodedRecords, or None where the record is not used. With a size, its image is decoded already.
+        """
         reason = BROKEN_EXAMPLE
+        pixels = b""
         try:
             sample = example.parse(payload)
             reason = BROKEN_IMAGE
-            image = decode_image(sample.encoded)
+            if size is None:
+                image = decode_image(sample.encoded)
+                pixels, size = image.tobytes(), image.shape[:2]
         except ValueError as error:
             self._reject(reason, place, str(error))
             return None
         text = self._preprocess_text(sample.text)
         if not self._accept(sample.text, text, place):
             return None
-        points, mask = control_points(sample.keypoints, image.shape[:2], self._num_control_points)
-        return DecodedRecords(image.tobytes(), image.shape[:2], _utf8(text), _utf8("\t".join(sample.lexicon)),
-                              _utf8(sample.filename), points, mask, number)
+        points, mask = control_points(sample.keypoints, size, self.num_control_points)
+        return DecodedRecords(pixels, size, _utf8(text), _utf8("\t".join(sample.lexicon)), _utf8(sample.filename),
+                              points, mask, number)
 
     def _accept(self, given: str, text: str, place: bytes) -> bool:
-        """Whether a sample of this text, as its record gives it and as the steps leave it, is used; counts it."""
+        """Whether a sample of this text, as its record gives it and as the steps leave it, is used."""
         if self._is_training and not text and (given or not self._allow_empty_text):
             self._reject(EMPTY_TEXT, place, "its text is empty after string_filtering" if given else
                          "its text is empty; allow_empty_text of the reader trains on such images, too")
@@ -238,9 +262,6 @@ class Source:
             self._reject(UNKNOWN_CHARACTERS, place,
                          f"its text {shortened(text)!r} has characters outside the character set: {listed}")
             return False
-        with self._lock:
-            self._delivered += 1
-        self._report.deliver()
         return True
 
     def _reject(self, reason: str, place: bytes, detail: str) -> None:
