@@ -12,7 +12,7 @@ PYTHON := .venv-tf2/bin/python
 QUICKSTART := experiments/quickstart
 
 .NOTPARALLEL:
-.PHONY: quickstart test test-tf2 test-tf1 test-asan build-tf2 build-tf1 bench lint clean
+.PHONY: quickstart test test-tf2 test-tf1 test-asan test-gpu build-tf2 build-tf1 bench bench-gpu lint clean
 
 # Recognizes sample images with the pretrained model. Then renders words, trains a small model on them for some minutes,
 # and recognizes words that were not in training.
@@ -71,6 +71,19 @@ bench: build-tf2
 	for case in "read 32" "read 1" "read 32 bf16" "train 32" "train 32 bf16" "input 32" "demo" "photos" "decoder 32"; do \
 	  set -- $$case; $(PYTHON) benchmarks/$$1.py $$2 $$3 2>/dev/null || exit 1; \
 	done | tee benchmarks/results.jsonl
+
+# On a machine with a GPU: the kernels, the ops and the models there, and a short training.
+test-gpu: build-tf2
+	$(PYTHON) tests/cuda/run.py
+	$(PYTHON) -m pytest -q tests/c_ops tests/model tests/training/test_golden_losses.py
+	$(PYTHON) -m pytest -q tests/training/test_loop.py -k "save_resume or mixed_precision"
+
+# On a machine with a GPU, the figures of docs/gpu.md.
+bench-gpu: build-tf2
+	for case in "train 64 fp32" "train 64 bf16" "train 512 fp32" "train 512 bf16" "read 1 fp32" "read 256 fp32" "read 256 bf16"; do \
+	  set -- $$case; $(PYTHON) benchmarks/$$1.py $$2 $$3 6 2>/dev/null || exit 1; \
+	done
+	$(PYTHON) benchmarks/input.py 512 --workers 1 4 $$(nproc) 2>/dev/null
 
 # Style, and the types of the library; mypy needs the classes that protoc builds.
 lint: build-tf2

@@ -163,33 +163,35 @@ def without_autotune(dataset: Any) -> Any:
     return dataset.with_options(options)
 
 
-def session_config(num_cpus: int = 1, reading: bool = False, bfloat16: bool = False) -> Any:
+def session_config(num_cpus: int = 1, reading: bool = False, mixed_precision: bool = False) -> Any:
     """Makes the ConfigProto of a session.
 
     Args:
       num_cpus: the number of CPU devices, for clones.
       reading: whether the graph holds constants and is used at once. Then only one of TensorFlow 2's graph rewriters
         runs, the one that fuses convolutions. The others copy all constants, which takes seconds.
-      bfloat16: whether convolutions and matrix products are done in bfloat16, on processors that have it.
+      mixed_precision: whether convolutions and matrix products are done in bfloat16, on processors that have it. For
+        GPUs, see `model.build`.
 
     Returns:
       A tf.ConfigProto.
 
     Raises:
-      ValueError: `bfloat16` on TensorFlow 1.4; or sessions don't work in this process, see `was_forked`.
+      ValueError: `mixed_precision` on TensorFlow 1.4; or sessions don't work in this process, see `was_forked`.
     """
     claim_process()
     config = tf.ConfigProto(allow_soft_placement=True, device_count={"CPU": num_cpus})
     config.gpu_options.allow_growth = True
     if IS_TF1:
-        if bfloat16:
-            raise ValueError(f"bfloat16 needs TensorFlow 2, and this is {VERSION}; leave it out of the configuration")
+        if mixed_precision:
+            raise ValueError(f"mixed_precision needs TensorFlow 2, and this is {VERSION}; leave it out of the "
+                             "configuration")
         return config
     from tensorflow.core.protobuf import rewriter_config_pb2
     rewrite = config.graph_options.rewrite_options
-    if bfloat16:
+    if mixed_precision:
         rewrite.auto_mixed_precision_onednn_bfloat16 = rewriter_config_pb2.RewriterConfig.ON
     if reading:
-        rewrite.optimizers.extend(["auto_mixed_precision_onednn_bfloat16"] * bfloat16 + ["remap"])
+        rewrite.optimizers.extend(["auto_mixed_precision_onednn_bfloat16"] * mixed_precision + ["remap"])
         rewrite.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
     return config

@@ -14,7 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from aster import checkpoint  # noqa: E402
-from aster.compat import tf  # noqa: E402
+from aster.compat import num_gpus, tf  # noqa: E402
 from aster.config import read_config  # noqa: E402
 from aster.model.build import build_model  # noqa: E402
 from aster.model.convnets import ResNet  # noqa: E402
@@ -103,7 +103,10 @@ def alternate(functions: List[Callable], seconds: float) -> List[float]:
 
 
 def check_precision(precision: str) -> None:
-    """Ends the program with status 0 and a message on stderr where `precision` is "bf16" and the processor has none."""
+    """Ends the program with status 0 and a message on stderr where `precision` is "bf16", and the machine has neither
+    a GPU nor a processor with bfloat16."""
+    if num_gpus():
+        return
     with open("/proc/cpuinfo") as stream:
         flags = set(stream.read().split())
     if precision == "bf16" and not flags & {"avx512_bf16", "amx_bf16"}:

@@ -1,6 +1,6 @@
 """Measures the input pipeline alone, on words of Synth90k's size; `step_ms` is what a training step waits for a batch.
 
-    python benchmarks/input.py [BATCH] [--workers CORES ...]
+    python benchmarks/input.py [BATCH] [--workers CORES ...] [--records FILE]
 
 `--workers 1 2` measures it on one core and on two, in turns. `python_us` is the time for which the lock of Python is
 held, in microseconds for each image: all cores together can't read more images a second than 1,000,000 / python_us.
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import List
+from typing import List, Optional
 
 import numpy as np
 from common import ROOT, demo_config, report, tf
@@ -73,7 +73,7 @@ def use_cores(cores: List[int]) -> None:
         os.sched_setaffinity(int(thread), cores)
 
 
-def main(batch: int, workers: List[int], seconds: float = 4, rounds: int = 5) -> None:
+def main(batch: int, workers: List[int], records_path: Optional[str], seconds: float = 4, rounds: int = 5) -> None:
     """Measures and reports each number of cores."""
     all_cores = sorted(os.sched_getaffinity(0))
     if max(workers, default=0) > len(all_cores):
@@ -82,7 +82,7 @@ def main(batch: int, workers: List[int], seconds: float = 4, rounds: int = 5) ->
     python_time = PythonTime()
     with tempfile.TemporaryDirectory() as folder, tf.Graph().as_default(), tf.Session() as session:
         reader = config.train_input_reader[0]
-        reader.tf_record_input_reader.input_path = write_records(folder)
+        reader.tf_record_input_reader.input_path = records_path or write_records(folder)
         stream = make_dataset([reader], [batch], config.train_config.data_augmentation_options, is_training=True,
                               prefetch=config.train_config.prefetch_queue_capacity)
         session.run(stream.initializer)
@@ -111,5 +111,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("batch", type=int, nargs="?", default=32, help="images in a batch")
     parser.add_argument("--workers", type=int, nargs="+", default=[], metavar="CORES", help="numbers of cores to use")
+    parser.add_argument("--records", metavar="FILE", help="TFRecords to read; otherwise words are rendered first")
     options = parser.parse_args()
-    main(options.batch, options.workers)
+    main(options.batch, options.workers, options.records)

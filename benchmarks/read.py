@@ -1,4 +1,7 @@
-"""Measures reading with the full model: python benchmarks/read.py BATCH [fp32|bf16]"""
+"""Measures reading with the full model, on a GPU if there is one.
+
+    python benchmarks/read.py BATCH [fp32|bf16] [SECONDS]
+"""
 import sys
 from typing import Callable
 
@@ -28,7 +31,7 @@ def main(batch: int, precision: str = "fp32", seconds: float = 15) -> None:
     check_precision(precision)
     with tf.Graph().as_default():
         features = backbone(batch, is_training=False).op  # an operation is run; a tensor would be copied out too
-        backbone_session = tf.Session(config=session_config(reading=True, bfloat16=precision == "bf16"))
+        backbone_session = tf.Session(config=session_config(reading=True, mixed_precision=precision == "bf16"))
         backbone_session.run(tf.global_variables_initializer())
     run_backbone = backbone_session.make_callable(features)
     images = random_images(batch)
@@ -53,11 +56,11 @@ def reader(config, precision: str, sharpness: float = 1) -> Callable:
     with saved_model(config, sharpness) as path, tf.Graph().as_default():
         images = tf.placeholder(tf.float32, [None, 64, 256, 3])
         with checkpoint.constants(path):
-            recognition = build_model(config.model).recognize(images)
-        session = tf.Session(config=session_config(reading=True, bfloat16=precision == "bf16"))
+            recognition = build_model(config.model, mixed_precision=precision == "bf16").recognize(images)
+        session = tf.Session(config=session_config(reading=True, mixed_precision=precision == "bf16"))
         run = session.make_callable([recognition.texts, recognition.scores], [images])
         return BatchSplitter(lambda part: list(zip(*run(part))))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:3])
+    main(int(sys.argv[1]), *sys.argv[2:3], *map(float, sys.argv[3:4]))

@@ -1,4 +1,7 @@
-"""Measures training steps of the full model: python benchmarks/train.py BATCH [fp32|bf16]"""
+"""Measures training steps of the full model, on a GPU if there is one.
+
+    python benchmarks/train.py BATCH [fp32|bf16] [SECONDS]
+"""
 import sys
 from typing import Callable
 
@@ -17,7 +20,7 @@ from common import (
 
 from aster.compat import session_config
 from aster.data.dataset import Batch
-from aster.training.clones import build_clones
+from aster.training.clones import build_clones, clone_devices
 from aster.training.loop import train_op
 
 
@@ -48,17 +51,20 @@ def training_step(config, batch: int, precision: str = "fp32", *, fused: bool = 
     with tf.Graph().as_default():
         images = tf.Variable(random_images(batch), trainable=False)
         data = Batch(images, tf.constant(texts(batch)), None, None)
-        clones = build_clones(build_model(config.model, fused=fused), data, ["/cpu:0"])
+        devices = clone_devices(1, on_cpu=False)
+        model = build_model(config.model, on_gpu=devices[0].startswith("/gpu"), fused=fused,
+                            mixed_precision=precision == "bf16")
+        clones = build_clones(model, data, devices)
         step, _ = train_op(clones, config.train_config, tf.train.get_or_create_global_step())
         return start(precision).make_callable(step)
 
 
 def start(precision: str) -> tf.Session:
     """Returns a session of the current graph with all variables initialized."""
-    session = tf.Session(config=session_config(bfloat16=precision == "bf16"))
+    session = tf.Session(config=session_config(mixed_precision=precision == "bf16"))
     session.run(tf.global_variables_initializer())
     return session
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:3])
+    main(int(sys.argv[1]), *sys.argv[2:3], *map(float, sys.argv[3:4]))

@@ -1,4 +1,8 @@
+import os
+
 import pytest
+
+os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # GPUs compute in float32, so that small tolerances hold there
 
 from aster.compat import tf
 

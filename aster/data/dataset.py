@@ -11,6 +11,7 @@ set without one usable record is an error.
 """
 import json
 import os
+import time
 from typing import Any, NamedTuple, Optional, Sequence
 
 from aster.compat import group_by_window, tf, without_autotune
@@ -57,6 +58,7 @@ class Stream(NamedTuple):
     batch: Batch
     report: ReadReport
     sources: Sequence[Source]  # of each reader
+    waited: tf.Tensor  # float64, the seconds for which a run of `batch` has waited
 
     def use(self, numbers: Sequence[int]) -> None:
         """Takes note of a batch that a training has used.
@@ -145,11 +147,15 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
         dataset = tf.data.Dataset.zip(tuple(shares)).map(
             lambda *batches: tuple(tf.concat(tensors, 0) for tensors in zip(*batches)))
         iterator = without_autotune(dataset.prefetch(prefetch)).make_initializable_iterator()
-        batch = Batch(**dict(zip(_FIELDS, iterator.get_next())))
+        asked = tf.py_func(time.perf_counter, [], tf.float64)
+        with tf.control_dependencies([asked]):
+            batch = Batch(**dict(zip(_FIELDS, iterator.get_next())))
+        with tf.control_dependencies([batch.texts]):
+            waited = tf.py_func(time.perf_counter, [], tf.float64) - asked
     if is_training:
         for tensor in filter(lambda tensor: tensor is not None, batch):
             tensor.set_shape([sum(batch_sizes)] + tensor.shape.as_list()[1:])
-    return Stream(iterator.initializer, batch, report, sources)
+    return Stream(iterator.initializer, batch, report, sources, waited)
 
 
 def _samples(source, steps, base_dir, num_control_points):

@@ -21,7 +21,7 @@ from aster.protos import hyperparams_pb2, model_pb2
 
 
 def build_model(config: model_pb2.Model, base_dir: Optional[str] = None, *, on_gpu: Optional[bool] = None,
-                fused: bool = True) -> RecognitionModel:
+                fused: bool = True, mixed_precision: bool = False) -> RecognitionModel:
     """Builds the model that a configuration describes; its methods create the variables.
 
     Args:
@@ -30,6 +30,8 @@ def build_model(config: model_pb2.Model, base_dir: Optional[str] = None, *, on_g
       on_gpu: whether the model will run on GPUs; None: where there are any.
       fused: True: by ASTER's fused ops where they have kernels for the model's devices, otherwise by standard
         operations, which are slower. False: by standard operations only.
+      mixed_precision: whether the encoder's convnet computes in bfloat16 on GPUs. On CPUs the session does that, see
+        `compat.session_config`.
 
     Returns:
       RecognitionModel.
@@ -37,15 +39,17 @@ def build_model(config: model_pb2.Model, base_dir: Optional[str] = None, *, on_g
     Raises:
       ValueError: a file or a custom component is missing or broken. The message names it.
     """
-    if fused and not ops.HAS_GPU_KERNELS:
-        fused = not (num_gpus() > 0 if on_gpu is None else on_gpu)
+    def runs_on_gpu():
+        return num_gpus() > 0 if on_gpu is None else on_gpu
+
+    fused = fused and (ops.HAS_GPU_KERNELS or not runs_on_gpu())
     config = config.multi_predictors_recognition_model
     rectifier = None
     if config.HasField("spatial_transformer"):
         rectifier = _rectifier(config.spatial_transformer, base_dir, fused)
     predictors = [_predictor(predictor, base_dir, fused) for predictor in config.predictor]
     keypoint_weight = config.regression_loss.l2_regression_loss.weight if config.keypoint_supervision else None
-    encoder = _encoder(config.feature_extractor, base_dir, fused)
+    encoder = _encoder(config.feature_extractor, base_dir, fused, in_bfloat16=mixed_precision and runs_on_gpu())
     return RecognitionModel(rectifier, encoder, predictors, keypoint_weight)
 
 
@@ -61,11 +65,21 @@ def _rectifier(config, base_dir, fused):
                      num_control_points=config.num_control_points, margins=margins, fused=fused)
 
 
-def _encoder(config, base_dir, fused):
+def _encoder(config, base_dir, fused, in_bfloat16):
     if config.HasField("custom"):
         return custom.build_network(config.custom, base_dir, rank=3, description="feature sequences [B, T, C]")
     rnns = [_bidirectional_rnn(layer, fused) for layer in config.bidirectional_rnn]
-    return Encoder(_convnet(config.convnet, base_dir), rnns)
+    convnet = _convnet(config.convnet, base_dir)
+    if in_bfloat16 and config.convnet.WhichOneof("convnet_oneof") != "custom":
+        convnet = _in_bfloat16(convnet)
+    return Encoder(convnet, rnns)
+
+
+def _in_bfloat16(convnet):
+    def network(images, is_training):
+        feature_maps = convnet(tf.cast(images, tf.bfloat16), is_training)
+        return [tf.cast(feature_map, images.dtype) for feature_map in feature_maps]
+    return network
 
 
 def _convnet(config, base_dir, fold=True):

@@ -73,7 +73,7 @@ def conv2d(inputs: tf.Tensor, channels: int, kernel_size: Tuple[int, int], style
     """Convolves images, with batch normalization or biases, and activation as the style says.
 
     Args:
-      inputs: [B, H, W, C].
+      inputs: [B, H, W, C]. It is computed in their type; the variables and the batch statistics are float32.
       channels: the number of channels of the result.
       kernel_size: (height, width).
       style: the style of the network's layers.
@@ -98,10 +98,10 @@ def conv2d(inputs: tf.Tensor, channels: int, kernel_size: Tuple[int, int], style
         if fold:
             scale, offset = _affine(channels, style.batch_norm)
             kernel = kernel * scale
-        outputs = tf.nn.conv2d(inputs, kernel, strides=[1] + list(stride) + [1], padding=padding)
+        outputs = tf.nn.conv2d(inputs, tf.cast(kernel, inputs.dtype), strides=[1] + list(stride) + [1], padding=padding)
         if not fold:
             return _finish(outputs, style, is_training, activate)
-        return _activate(tf.nn.bias_add(outputs, offset), style, activate)
+        return _activate(tf.nn.bias_add(outputs, tf.cast(offset, inputs.dtype)), style, activate)
 
 
 def fully_connected(inputs: tf.Tensor, units: int, style: LayerStyle, is_training: bool, scope: str) -> tf.Tensor:
@@ -133,7 +133,7 @@ def _finish(outputs, style, is_training, activate=True):
         outputs = batch_norm(outputs, style.batch_norm, is_training)
     else:
         bias = tf.get_variable("biases", [static_size(outputs, -1)], initializer=tf.zeros_initializer())
-        outputs = outputs + bias
+        outputs = outputs + tf.cast(bias, outputs.dtype)
     return _activate(outputs, style, activate)
 
 

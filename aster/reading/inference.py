@@ -71,13 +71,14 @@ class Inference:
     def __init__(self, config: Any, checkpoint_path: str, base_dir: Optional[str] = None,
                  lexicon: Union[None, str, os.PathLike, Iterable[str]] = None) -> None:
         options, model_config = config.eval_config, config.model.multi_predictors_recognition_model
+        mixed_precision = options.mixed_precision or options.bfloat16  # its old name
         self.gray_level = gray_level(options.data_preprocessing_steps, base_dir)
         with tf.Graph().as_default() as graph:
             self._pixels = tf.placeholder(tf.uint8, [None, None, 3])
             self._preprocessed = preprocess_image(options.data_preprocessing_steps, self._pixels, base_dir)
             self._images = tf.placeholder(tf.float32, [None] + self._preprocessed.shape.as_list())
             with checkpoint.constants(checkpoint_path, options.use_moving_averages):
-                self._model = build_model(config.model, base_dir)
+                self._model = build_model(config.model, base_dir, mixed_precision=mixed_precision)
                 character_sets.check(checkpoint_path, self._model.characters)
                 encoded = self._model.encode(self._images)
                 words = None
@@ -92,7 +93,8 @@ class Inference:
                 self._sequences = encoded.sequences if words else []  # kept for a second search only
             if not num_gpus():  # a GPU's own messages name the tensor
                 check_memory(graph, batch_size=BATCH_SIZE)
-            self._session = tf.Session(graph=graph, config=session_config(reading=True, bfloat16=options.bfloat16))
+            self._session = tf.Session(graph=graph,
+                                       config=session_config(reading=True, mixed_precision=mixed_precision))
 
     @property
     def charsets(self) -> List[Charset]:

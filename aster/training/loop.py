@@ -51,7 +51,7 @@ def train(config: Any, exp_dir: str, *, num_clones: int = 1, clone_on_cpu: bool 
         graph = _build(config, exp_dir, devices)
         if not devices[0].startswith("/gpu"):  # a GPU's own messages name the tensor
             check_memory(tf.get_default_graph(), tf.global_variables())
-        options = session_config(num_clones, bfloat16=config.train_config.bfloat16)
+        options = session_config(num_clones, mixed_precision=_mixed_precision(config.train_config))
         with tf.Session(config=options) as session:
             _log.info("%s parameters to train, on %s", f"{_num_parameters():,}", ", ".join(devices))
             _initialize(session, graph.model, config.train_config, exp_dir)
@@ -78,13 +78,18 @@ def _finished(exp_dir: str, num_steps: int, step: int) -> str:
             f"--exp_dir {exp_dir} --set 'train_config {{ num_steps: {2 * step} }}'")
 
 
+def _mixed_precision(train_config: Any) -> bool:
+    return train_config.mixed_precision or train_config.bfloat16  # its old name
+
+
 def _build(config: Any, exp_dir: str, devices: Sequence[str]) -> TrainingGraph:
     train_config = config.train_config
     seed = train_config.seed if train_config.HasField("seed") else None
     tf.set_random_seed(seed)
     if train_config.deterministic:
         make_deterministic()
-    model = build_model(config.model, exp_dir, on_gpu=devices[0].startswith("/gpu"))
+    model = build_model(config.model, exp_dir, on_gpu=devices[0].startswith("/gpu"),
+                        mixed_precision=_mixed_precision(train_config))
     charsets = [predictor.charset for predictor in model.predictors]
     augmentation = train_config.data_augmentation_options
     check_inputs(config.train_input_reader, augmentation, charsets, base_dir=exp_dir,
@@ -99,7 +104,8 @@ def _build(config: Any, exp_dir: str, devices: Sequence[str]) -> TrainingGraph:
     rectification = clones.first.rectification
     far = share_far_outside(rectification.control_points) if rectification else tf.constant(0.0)
     with tf.control_dependencies([update]):
-        step = tuple(map(tf.identity, (clones.total_loss, global_step, learning_rate, far, stream.batch.numbers)))
+        step = tuple(map(tf.identity, (clones.total_loss, global_step, learning_rate, far, stream.batch.numbers,
+                                         stream.waited)))
     place = None
     if seed is not None:
         with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE), tf.device("/cpu:0"):  # saved as the optimizer's are

@@ -18,11 +18,13 @@ from aster.training.events import EventFile
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BEFORE_NEW_EVENTS = 600.0  # after a failure
-COLUMNS = "step", "loss", "learning_rate", "images_per_second", "word_accuracy"
+COLUMNS = "step", "loss", "learning_rate", "images_per_second", "word_accuracy", "waiting"
+_NOTABLE_WAITING = 0.1
 
 
 class Progress:
-    """Writes a line of progress now and then: step, mean loss since the last line, images/s, time left.
+    """Writes a line of progress now and then: step, mean loss since the last line, images/s, share of the time that is
+    spent waiting for data, time left.
 
     What one watches never ends what it watches: whatever happens to these files, the log says it once, and training
     goes on.
@@ -44,17 +46,19 @@ class Progress:
         self._since: Optional[float] = None  # when the time began that is not counted yet
         self._line_at = self._seconds = 0.0  # when the last line was; seconds of training since then
         self._losses: List[float] = []
+        self._waited, self._hinted = 0.0, False
         self._events: Optional[EventFile] = None
         self._no_events_until = 0.0
         self._failing: Set[str] = set()
 
-    def update(self, step: int, loss: float, learning_rate: float) -> None:
+    def update(self, step: int, loss: float, learning_rate: float, waited: float = 0.0) -> None:
         """Counts a step, and writes a line if the last one is ten seconds old.
 
         Args:
           step: the global step after it.
           loss: its total loss.
           learning_rate: its learning rate.
+          waited: the seconds for which it has waited for its data.
         """
         now = time.time()
         if self._since is None:  # the first step builds and warms up: it says nothing about speed
@@ -63,24 +67,35 @@ class Progress:
             return
         self._losses.append(loss)
         self._seconds += now - self._since
+        self._waited += waited
         self._since = now
         if now - self._line_at < _SECONDS_BETWEEN_LINES and step != self._num_steps:
             return
         steps_per_second = len(self._losses) / max(self._seconds, 1e-9)
         speed = steps_per_second * self._batch_size
+        waiting = min(1.0, self._waited / max(self._seconds, 1e-9))
         mean = sum(self._losses) / len(self._losses)
         end, left = "", ""
         if self._num_steps:
             end = f"/{self._num_steps}"
             minutes, seconds = divmod(int(math.ceil((self._num_steps - step) / steps_per_second)), 60)
             left = f"  {minutes // 60}:{minutes % 60:02d}:{seconds:02d} left"
-        _log.info("step %d%s  loss %.4f  %.1f images/s%s", step, end, mean, speed, left)
-        self._append(step, f"{mean:.4f}", f"{learning_rate:.3g}", f"{speed:.1f}", "")
+        _log.info("step %d%s  loss %.4f  %.1f images/s  waiting for data %.0f %%%s", step, end, mean, speed,
+                  100 * waiting, left)
+        self._append(step, f"{mean:.4f}", f"{learning_rate:.3g}", f"{speed:.1f}", "", f"{waiting:.3f}")
         summary = tf.Summary()
         summary.value.add(tag="images_per_second", simple_value=speed)
+        summary.value.add(tag="waiting_for_data", simple_value=waiting)
         self.add_summary(summary, step)
-        self._line_at, self._seconds, self._losses = now, 0.0, []
+        self._hint(waiting)
+        self._line_at, self._seconds, self._losses, self._waited = now, 0.0, [], 0.0
         self.pause()
+
+    def _hint(self, waiting: float) -> None:
+        if waiting > _NOTABLE_WAITING and not self._hinted:
+            _log.info("a tenth of the time or more is spent waiting for data; more processor cores, smaller images in "
+                      "the records, files on a local disk, or fewer preprocessing steps make it less")
+            self._hinted = True
 
     def pause(self) -> None:
         """Leaves out the time up to now: what was done since the last step, such as saving, is not training."""
@@ -109,7 +124,7 @@ class Progress:
           word_accuracy: its word accuracy, 0..1, if it was evaluated.
         """
         if word_accuracy is not None:
-            self._append(step, "", "", "", f"{word_accuracy:.4f}")
+            self._append(step, "", "", "", f"{word_accuracy:.4f}", "")
         if self._picture:
             self._draw(self._picture)
 

@@ -24,7 +24,7 @@ class TrainingGraph(NamedTuple):
 
     Attributes:
       step: makes one step, and gives total loss, global step after it, learning rate, the share of control points
-        that are far outside of their images, and the numbers of the batch's samples.
+        that are far outside of their images, the numbers of the batch's samples, and the seconds of waiting for them.
       stream: the Stream of batches.
       summary: for TensorBoard, a scalar string.
       global_step: the variable that counts steps.
@@ -126,13 +126,14 @@ class Stepper:
         step, saved_at = self._first_step, time.time()
         while not signals.received and not 0 < self._config.num_steps <= step:
             if step % self._config.save_summaries_steps == 0:
-                (loss, step, rate, far, numbers), summary = self._session.run([self._graph.step, self._graph.summary])
+                results, summary = self._session.run([self._graph.step, self._graph.summary])
                 self._progress.add_summary(summary, step)
             else:
-                loss, step, rate, far, numbers = self._session.run(self._graph.step)
+                results = self._session.run(self._graph.step)
+            loss, step, rate, far, numbers, waited = results
             step = int(step)
             self._graph.stream.use(numbers)
-            self._progress.update(step, float(loss), float(rate))
+            self._progress.update(step, float(loss), float(rate), float(waited))
             problem = self._watch.update(float(loss), float(far))
             if problem:
                 self._diverge(step, problem)

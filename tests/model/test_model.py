@@ -4,7 +4,7 @@ import pytest
 from google.protobuf import text_format
 
 from aster.c_ops import ops
-from aster.compat import tf
+from aster.compat import IS_TF1, tf
 from aster.model import build
 from aster.model.build import build_model
 from aster.model.decoder import AttentionDecoder
@@ -163,3 +163,34 @@ def test_fused_ops_are_used_where_they_have_kernels(monkeypatch, on_gpu, has_ker
         build_model(model_config(), on_gpu=on_gpu).recognize(tf.placeholder(tf.float32, [None, 64, 256, 3]))
         kinds = {operation.type for operation in graph.get_operations()}
     assert ("AsterBeamSearch" in kinds) == ("AsterBilinearSample" in kinds) == fused
+
+
+def kinds_in_bfloat16(graph):
+    return {op.type for op in graph.get_operations() if op.outputs and op.outputs[0].dtype == tf.bfloat16}
+
+
+@pytest.mark.skipif(IS_TF1, reason="mixed precision needs TensorFlow 2")
+@pytest.mark.parametrize("name", ["lstm", "slim", "two branches"])
+def test_mixed_precision_on_a_gpu(session, name):
+    """The convnet computes in bfloat16, and all that is kept is float32. The graph is that of a GPU, run on a CPU."""
+    config = model_config(**dict(MODELS[name], stn='init_bias_pattern: "slope"'))
+    images = np.random.RandomState(0).uniform(0, 255, [8, 64, 256, 3]).astype(np.float32)
+    results = {}
+    for mixed in False, True:
+        with tf.variable_scope(tf.get_variable_scope(), reuse=mixed):
+            model = build_model(config, on_gpu=True, fused=False, mixed_precision=mixed)
+            result = model.training_pass(images, tf.constant([b"one", b"two"] * 4))
+        loss = tf.add_n(list(result.losses.values()))
+        gradients = tf.gradients(loss, tf.trainable_variables())
+        if not mixed:
+            session.run(tf.global_variables_initializer())
+            assert not kinds_in_bfloat16(session.graph)
+        results[mixed] = session.run([loss] + gradients)
+    kinds = kinds_in_bfloat16(session.graph)
+    assert {"Conv2D", "FusedBatchNormV3", "Relu", "Conv2DBackpropFilter", "FusedBatchNormGradV3"} <= kinds
+    assert not kinds & {"Tanh", "Sigmoid", "Softmax"}
+    assert {variable.dtype.base_dtype for variable in tf.global_variables()} == {tf.float32}
+    np.testing.assert_allclose(results[True][0], results[False][0], rtol=0.02)
+    exact, mixed = (np.concatenate([gradient.ravel() for gradient in results[key][1:]]) for key in (False, True))
+    assert exact.dtype == mixed.dtype == np.float32
+    assert np.dot(exact, mixed) > 0.9 * np.linalg.norm(exact) * np.linalg.norm(mixed)

@@ -16,6 +16,7 @@ from aster import checkpoint
 from aster.compat import IS_TF1, tf
 from aster.config import read_config
 from aster.data.example import Sample, parse, serialize
+from aster.data.source import Source
 from aster.evaluation.history import EvaluationHistory
 from aster.training import TrainingStopped, progress
 from aster.training.loop import train
@@ -94,7 +95,7 @@ def test_training_on_images_of_several_widths(tmp_path):
             writer.write(serialize(sample._replace(encoded=stream.getvalue())))
     config = make_lines_config(read_config(folder), [90, 180])
     losses = []
-    with mock.patch.object(progress.Progress, "update", lambda self, step, loss, rate: losses.append(loss)):
+    with mock.patch.object(progress.Progress, "update", lambda self, step, loss, *_: losses.append(loss)):
         assert train(config, folder) == 30
     assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:8])
 
@@ -116,6 +117,22 @@ def test_what_one_watches(tmp_path, monkeypatch):
     with open(os.path.join(folder, "log", "progress.csv"), "a") as stream:
         stream.write("7,0.1\nnonsense")  # cut short by a full disk
     assert progress.read_progress(stream.name)["loss"][-1] == (7, 0.1)
+
+
+@pytest.mark.parametrize("delay, hint", [(0.5, True), (0.0, False)], ids=["slow data", "a slow step"])
+def test_waiting_for_data_is_told(tmp_path, monkeypatch, caplog, delay, hint):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    finish, use = Source.finish, Source.use
+    monkeypatch.setattr(Source, "finish", lambda *arguments: time.sleep(delay) or finish(*arguments))
+    monkeypatch.setattr(Source, "use", lambda *arguments: time.sleep(0.5 - delay) or use(*arguments))
+    caplog.set_level("INFO")
+    folder = make_experiment(tmp_path, num_steps=16, batch_size=8)
+    train(read_config(folder), folder)
+    shares = [share for _, share in progress.read_progress(os.path.join(folder, "log", "progress.csv"))["waiting"]]
+    assert len(shares) == 15 and all(0 <= share <= 1 for share in shares)
+    share = np.mean(shares[-6:])  # what was made ahead before the first step is used up
+    assert share > 0.2 if hint else share < 0.1
+    assert caplog.text.count("is spent waiting for data") == hint and "waiting for data" in caplog.text
 
 
 def test_an_evaluation_after_each_checkpoint(tmp_path, caplog):
@@ -296,10 +313,11 @@ def test_key_points_far_away_do_not_supervise():
         assert (parse(serialize(sample)).keypoints is not None) == used
 
 
-def test_bfloat16_where_there_is_such_a_thing(tmp_path):
-    folder = make_experiment(tmp_path, train="bfloat16: true")
+@pytest.mark.parametrize("field", ["mixed_precision", "bfloat16"])
+def test_mixed_precision_where_there_is_such_a_thing(tmp_path, field):
+    folder = make_experiment(tmp_path, train=field + ": true")
     if IS_TF1:
-        with pytest.raises(ValueError, match="bfloat16 needs TensorFlow 2"):
+        with pytest.raises(ValueError, match="mixed_precision needs TensorFlow 2"):
             run(folder)
     else:
         assert run(folder) == 3
