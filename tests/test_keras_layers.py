@@ -249,6 +249,7 @@ def test_mixed_precision():
         before = model.layers[0].get_weights()
         fit(model)
         assert len(changed(model.layers[0], before)) == 22
+        assert AttentionDecoder("ab")(tf2.zeros([1, 4, 8], tf2.float16))[1].dtype == "float32"
         assert model.layers[0](some_images()).dtype == "float32" and model.layers[-1].compute_dtype == "float16"
     finally:
         keras.config.set_dtype_policy(policy)
@@ -344,6 +345,7 @@ def test_a_backend_that_is_not_installed_is_named():
     (lambda: AttentionDecoder.from_experiment(predictor="Up"), "no attention_predictor Up; .* Forward, Backward"),
     (lambda: AttentionDecoder.from_experiment()(np.zeros([1, 4, 8])), "not a checkpoint of .*shape"),
     (lambda: AttentionDecoder("ab")(np.zeros([1, 4, 8, 8])), r"expects features \[B, T, C\]"),
+    (lambda: AttentionDecoder("ab")(np.zeros([1, 4, 8]), tf2.constant(["ab"])), r"expects labels .* by its encode"),
     (lambda: AttentionDecoder("ab").encode(["a", "abc"]), "text 1, 'abc', has 'c', but the decoder writes 'ab' only"),
     (lambda: AttentionDecoder("ab", max_num_steps=3).encode(["aba"]), "has 3 characters, and the decoder writes 2 at"),
 ])

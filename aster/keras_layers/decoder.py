@@ -130,6 +130,9 @@ class AttentionDecoder(ConfiguredLayer):
         if labels is None:
             decoded = self.run_with_weights(lambda: self._predictor.decoder.decode([features]))
             return self._charset.decode_tensor(character_labels(self._predictor, decoded)), decoded.scores
+        if tf.as_dtype(labels.dtype) == tf.string or len(labels.shape) != 2:
+            raise ValueError(f"AttentionDecoder {self.name!r} expects labels int32 [B, L], got {labels.dtype} of shape "
+                             f"{tuple(labels.shape)}; make them of texts by its encode(texts)")
         labels = tf.cast(labels, tf.int32)
         lengths = tf.reduce_sum(tf.cast(labels >= NUM_SPECIAL_LABELS, tf.int32), 1)
         result = self.run_with_weights(lambda: self._predictor.decoder.teacher_force([features], labels, lengths))
