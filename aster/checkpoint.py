@@ -101,11 +101,11 @@ def constants(path: str, use_moving_averages: bool = False) -> Iterator[None]:
       CheckpointError: from tf.get_variable, if the checkpoint lacks the variable or has it in another shape.
     """
     with open_reader(path) as reader:
-        def getter(name, shape=None, **_):  # TensorFlow 1.4 refuses one with annotations
+        def value(getter, name, shape=None, **_):  # TensorFlow 1.4 refuses one with annotations
             stored = _average_name(name, reader.shapes) if use_moving_averages else name
             _check_model(path, {stored: tf.TensorShape(shape).as_list()}, reader.shapes)
             return reader.read(stored)
-        with tf.variable_scope(tf.get_variable_scope(), custom_getter=getter):
+        with tf.variable_scope(tf.get_variable_scope(), custom_getter=value):
             yield
 
 

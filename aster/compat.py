@@ -124,6 +124,44 @@ def group_by_window(key: Callable, reduce: Callable, window_size: int) -> Callab
     return data.group_by_window(key, reduce, window_size)
 
 
+def load_keras() -> Any:
+    """Imports Keras 3, which computes by TensorFlow.
+
+    Returns:
+      The module keras.
+
+    Raises:
+      ImportError: this is TensorFlow 1.4, there is no Keras 3, or it computes by another backend.
+    """
+    if IS_TF1:
+        raise ImportError(f"aster.keras_layers needs Keras 3, which needs TensorFlow 2, and this is {VERSION}; on "
+                          "TensorFlow 1.4 use aster.model.rectifier and aster.model.decoder")
+    try:
+        import keras
+    except ImportError as error:
+        raise ImportError(f"aster.keras_layers needs Keras 3 with its TensorFlow backend, but `import keras` fails "
+                          f"({error}); run: pip install 'keras>=3', and unset KERAS_BACKEND") from error
+    if keras.__version__.startswith(("0.", "1.", "2.")):
+        raise ImportError(f"aster.keras_layers needs Keras 3, and this is {keras.__version__}; run: "
+                          "pip install 'keras>=3'")
+    if keras.backend.backend() != "tensorflow":
+        raise ImportError(f"Keras computes by {keras.backend.backend()} here, where aster.keras_layers would train "
+                          "nothing; set the environment variable KERAS_BACKEND=tensorflow before Keras is imported")
+    return keras
+
+
+def runs_at_once() -> bool:
+    """Tells whether operations run where they are written: in eager mode and, of those that change a variable, in a
+    tf.function. In a graph, only a session runs them."""
+    return not IS_TF1 and tf.executing_eagerly_outside_functions()
+
+
+def is_compiled() -> bool:
+    """Tells whether what is built now is for XLA, which has no kernels of ASTER's ops. Only TensorFlow 2 knows."""
+    from tensorflow.python.ops import control_flow_util  # no public name tells
+    return control_flow_util.GraphOrParentsInXlaContext(tf.get_default_graph())
+
+
 def make_deterministic() -> None:
     """Makes TensorFlow choose operations that give the same bits in every run, also on GPUs, in this process.
 

@@ -4,7 +4,7 @@ Where a message has a `oneof`, a table below names the function that builds each
 """
 import functools
 import types
-from typing import Optional
+from typing import Any, Dict, Optional
 
 from aster import custom
 from aster.c_ops import ops
@@ -17,7 +17,7 @@ from aster.model.encoder import Encoder
 from aster.model.localization import LocalizationNet
 from aster.model.recognition import Predictor, RecognitionModel
 from aster.model.rectifier import Rectifier
-from aster.protos import hyperparams_pb2, model_pb2
+from aster.protos import hyperparams_pb2, loss_pb2, model_pb2, predictor_pb2, spatial_transformer_pb2
 
 
 def build_model(config: model_pb2.Model, base_dir: Optional[str] = None, *, on_gpu: Optional[bool] = None,
@@ -39,21 +39,36 @@ def build_model(config: model_pb2.Model, base_dir: Optional[str] = None, *, on_g
     Raises:
       ValueError: a file or a custom component is missing or broken. The message names it.
     """
-    def runs_on_gpu():
-        return num_gpus() > 0 if on_gpu is None else on_gpu
-
-    fused = fused and (ops.HAS_GPU_KERNELS or not runs_on_gpu())
+    fused = fused and can_fuse(on_gpu)
     config = config.multi_predictors_recognition_model
     rectifier = None
     if config.HasField("spatial_transformer"):
-        rectifier = _rectifier(config.spatial_transformer, base_dir, fused)
+        rectifier = build_rectifier(config.spatial_transformer, base_dir, fused)
     predictors = [_predictor(predictor, base_dir, fused) for predictor in config.predictor]
     keypoint_weight = config.regression_loss.l2_regression_loss.weight if config.keypoint_supervision else None
-    encoder = _encoder(config.feature_extractor, base_dir, fused, in_bfloat16=mixed_precision and runs_on_gpu())
+    encoder = _encoder(config.feature_extractor, base_dir, fused, in_bfloat16=mixed_precision and _runs_on_gpu(on_gpu))
     return RecognitionModel(rectifier, encoder, predictors, keypoint_weight)
 
 
-def _rectifier(config, base_dir, fused):
+def can_fuse(on_gpu: Optional[bool] = None) -> bool:
+    """Tells whether ASTER's fused ops have kernels for the devices of a model.
+
+    Args:
+      on_gpu: whether the model will run on GPUs; None: where there are any.
+
+    Returns:
+      Whether they have.
+    """
+    return ops.HAS_GPU_KERNELS or not _runs_on_gpu(on_gpu)
+
+
+def _runs_on_gpu(on_gpu):
+    return num_gpus() > 0 if on_gpu is None else on_gpu
+
+
+def build_rectifier(config: spatial_transformer_pb2.SpatialTransformer, base_dir: Optional[str] = None,
+                    fused: bool = True) -> Rectifier:
+    """Builds a rectifier alone; the arguments are those of `build_model`."""
     margins = (config.margin_x, config.margin_y)
     localization_net = LocalizationNet(
         # not folded: the last bit of a control point shows in the rectified image (see model/tps.py)
@@ -142,14 +157,30 @@ def _predictor(config, base_dir, fused):
                              beam_width=predictor.beam_width, loss_weight=loss.weight,
                              sequence_normalize=loss.sequence_normalize)
     else:
-        decoder = _attention_decoder(predictor, config.name, charset.num_labels, fused)
-    loss = predictor.loss.sequence_cross_entropy_loss
-    return Predictor(decoder, charset, dict(weight=loss.weight, sequence_normalize=loss.sequence_normalize,
-                                            sample_normalize=loss.sample_normalize,
-                                            label_smoothing=loss.label_smoothing))
+        decoder = build_attention_decoder(predictor, config.name, charset.num_labels, fused)
+    return Predictor(decoder, charset, loss_options(predictor.loss))
 
 
-def _attention_decoder(config, name, num_labels, fused):
+def loss_options(config: loss_pb2.Loss) -> Dict[str, Any]:
+    """Returns the keyword arguments of `losses.sequence_cross_entropy` that a loss means."""
+    loss = config.sequence_cross_entropy_loss
+    return dict(weight=loss.weight, sequence_normalize=loss.sequence_normalize,
+                sample_normalize=loss.sample_normalize, label_smoothing=loss.label_smoothing)
+
+
+def build_attention_decoder(config: predictor_pb2.AttentionPredictor, name: str, num_labels: int,
+                            fused: bool = True) -> AttentionDecoder:
+    """Builds an attention decoder alone.
+
+    Args:
+      config: its configuration; of the label map and the loss it needs nothing.
+      name: the scope of its variables.
+      num_labels: size of the output, start and end label included.
+      fused: as in `build_model`.
+
+    Returns:
+      The AttentionDecoder.
+    """
     return AttentionDecoder(
         name, _cell(config.rnn_cell, config.rnn_regularizer), num_labels,
         num_attention_units=config.num_attention_units, max_num_steps=config.max_num_steps,

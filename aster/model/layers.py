@@ -8,7 +8,7 @@ from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from aster.compat import tf
+from aster.compat import runs_at_once, tf
 
 
 class BatchNorm(NamedTuple):
@@ -162,7 +162,7 @@ def _norm_variables(size, hyperparams):
 def batch_norm(inputs: tf.Tensor, hyperparams: BatchNorm, is_training: bool) -> tf.Tensor:
     """Normalizes the last axis over the batch (Ioffe & Szegedy 2015).
 
-    In training it adds the updates of the moving averages to tf.GraphKeys.UPDATE_OPS.
+    In training it adds the updates of the moving averages to tf.GraphKeys.UPDATE_OPS; outside of graphs they have run.
 
     Args:
       inputs: [B, C] or [B, H, W, C].
@@ -180,7 +180,8 @@ def batch_norm(inputs: tf.Tensor, hyperparams: BatchNorm, is_training: bool) -> 
             images, gamma, beta, epsilon=hyperparams.epsilon, is_training=True)
         for average, value in ((mean, batch_mean), (variance, batch_variance)):
             update = tf.assign_sub(average, (1.0 - hyperparams.decay) * (average - value))
-            tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, update)
+            if not runs_at_once():
+                tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, update)
     else:
         outputs, _, _ = tf.nn.fused_batch_norm(
             images, gamma, beta, mean, variance, epsilon=hyperparams.epsilon, is_training=False)
