@@ -27,6 +27,8 @@ def _load():
 _ops, _functions = _load()
 _functions.aster_masked_crc32c.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 _functions.aster_masked_crc32c.restype = ctypes.c_uint32
+_functions.aster_divide_curve.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
+_functions.aster_divide_curve.restype = None
 # Whether the library has GPU kernels: of attention_lstm, beam_search and bilinear_sample. The other ops run on CPUs.
 HAS_GPU_KERNELS = bool(_functions.aster_has_gpu_kernels())
 
@@ -195,7 +197,7 @@ def beam_search(label_inputs: tf.Tensor, state_kernel: tf.Tensor, keys: tf.Tenso
         end_label=end_label, pad_label=pad_label, name=name)
 
 
-def decode_records(records: tf.Tensor, text_table: bytes, *, with_keypoints: bool, max_pixels: int
+def decode_records(records: tf.Tensor, text_table: bytes, *, num_control_points: int, max_pixels: int
                    ) -> Tuple[tf.Tensor, ...]:
     """Decodes records whose image is a plain JPEG or PNG file, by TensorFlow's decoders. It has a kernel for CPUs only.
 
@@ -203,18 +205,19 @@ def decode_records(records: tf.Tensor, text_table: bytes, *, with_keypoints: boo
       records: string [n], a tf.train.Example each.
       text_table: 128 bytes, what each ASCII character of a text becomes: 0 where it is left out, 255 where the caller
         has to decide.
-      with_keypoints: whether the caller needs key points, which are not decoded here.
+      num_control_points: K, even; 0 if the caller needs none.
       max_pixels: larger images are left to the caller.
 
     Returns:
       pixels string [n], the bytes of a uint8 [H, W, 3] each;
       sizes int32 [n, 2], H and W;
       texts, lexicons and filenames, string [n] each, as in the record, but for what the table changes;
+      control_points float32 [n, K, 2], as `data.keypoints.control_points` gives them, and keypoint_mask float32 [n];
       states int32 [n]: RECORD_DONE; RECORD_TEXT_IS_LEFT where the caller has to decide about all but the pixels;
       RECORD_IS_LEFT where nothing could be decoded.
     """
     return _ops.aster_decode_records(records, text_table, decode_jpeg=_jpeg_decoder, decode_png=_png_decoder,
-                                     with_keypoints=with_keypoints, max_pixels=max_pixels)
+                                     num_control_points=num_control_points, max_pixels=max_pixels)
 
 
 # The op calls these as functions of the graph, and so gets their errors, which would else end the whole graph.
@@ -231,3 +234,18 @@ def _png_decoder(file):
 def masked_crc32c(data: bytes) -> int:
     """Computes the checksum that TFRecord files hold of their data: CRC-32C, masked."""
     return _functions.aster_masked_crc32c(data, len(data))
+
+
+def divide_curve(curve: np.ndarray, num_points: int) -> np.ndarray:
+    """Spreads points evenly along a curve; see `data.keypoints.divide_curve`, which checks its arguments.
+
+    Args:
+      curve: float64 [n, 2], n >= 1.
+      num_points: at least 1.
+
+    Returns:
+      float32 [num_points, 2].
+    """
+    curve, points = np.ascontiguousarray(curve, np.float64), np.empty([num_points, 2], np.float32)
+    _functions.aster_divide_curve(curve.ctypes.data, len(curve), num_points, points.ctypes.data)
+    return points

@@ -36,25 +36,25 @@ def decode_chunk(source: Any, payloads: tf.Tensor, places: tf.Tensor, numbers: t
       The DecodedRecords of those that are used, in their order.
     """
     num_points = source.num_control_points
-    pixels, sizes, texts, lexicons, filenames, states = ops.decode_records(
-        payloads, source.text_table(), with_keypoints=num_points > 0, max_pixels=LARGE_PIXELS)
+    *columns, states = ops.decode_records(payloads, source.text_table(), num_control_points=num_points,
+                                          max_pixels=LARGE_PIXELS)
+    from_op = DecodedRecords(*columns, numbers=numbers)
     is_done = tf.equal(states, ops.RECORD_DONE)
     done, left = tf.where(is_done)[:, 0], tf.where(tf.logical_not(is_done))[:, 0]
     types = DecodedRecords(pixels=tf.string, sizes=tf.int32, texts=tf.string, lexicons=tf.string, filenames=tf.string,
                            control_points=tf.float32, keypoint_mask=tf.float32, numbers=tf.int64)
     indices, *columns = tf.py_func(source.finish, [tf.gather(payloads, left), tf.gather(places, left), numbers, states,
-                                                   sizes], [tf.int64] + list(types))
+                                                   from_op.sizes], [tf.int64] + list(types))
     indices.set_shape([None])
     from_python = DecodedRecords(*columns)
     has_pixels = tf.equal(tf.gather(states, indices), ops.RECORD_TEXT_IS_LEFT)
-    from_python = from_python._replace(pixels=tf.where(has_pixels, tf.gather(pixels, indices), from_python.pixels))
-    from_op = DecodedRecords(*[tf.gather(column, done) for column in (
-        pixels, sizes, texts, lexicons, filenames, tf.zeros(tf.stack([tf.size(states), num_points, 2])),
-        tf.zeros_like(states, tf.float32), numbers)])
+    from_python = from_python._replace(pixels=tf.where(has_pixels, tf.gather(from_op.pixels, indices),
+                                                        from_python.pixels))
     all_indices = tf.cast(tf.concat([done, indices], 0), tf.int32)
     order = tf.nn.top_k(-all_indices, tf.size(all_indices)).indices
     shapes = DecodedRecords(*[[None]] * len(types))._replace(sizes=[None, 2], control_points=[None, num_points, 2])
-    merged = [tf.gather(tf.concat(parts, 0), order) for parts in zip(from_op, from_python)]
+    merged = [tf.gather(tf.concat([tf.gather(op_column, done), python_column], 0), order)
+              for op_column, python_column in zip(from_op, from_python)]
     for column, shape in zip(merged, shapes):
         column.set_shape(shape)
     return DecodedRecords(*merged)

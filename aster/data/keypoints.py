@@ -8,6 +8,8 @@ from typing import Optional, Tuple
 
 import numpy as np
 
+from aster.c_ops import ops
+
 
 def control_points(keypoints: Optional[np.ndarray], size: Tuple[int, int],
                    num_points: int) -> Tuple[np.ndarray, float]:
@@ -48,15 +50,4 @@ def divide_curve(curve: np.ndarray, num_points: int) -> np.ndarray:
         raise ValueError(f"divide_curve expects a curve of shape [n, 2] with n >= 1, got {list(curve.shape)}")
     if num_points < 1:
         raise ValueError(f"divide_curve expects num_points of 1 or more, got {num_points}")
-    # As complex numbers x + iy, since np.abs gives their distances and np.interp takes both coordinates at once.
-    points = curve.view(np.complex128)[:, 0]
-    lengths = np.abs(points[1:] - points[:-1])
-    if not lengths.all():  # np.interp wants positions that rise, so points that repeat the one before them go
-        points = np.concatenate([points[:1], points[1:][lengths > 0]])
-        lengths = lengths[lengths > 0]
-    positions = np.zeros(len(points))  # arc length from the start to each point
-    lengths.cumsum(out=positions[1:])
-    targets = np.arange(num_points) * (positions[-1] / max(num_points - 1, 1))
-    if num_points > 1:
-        targets[-1] = positions[-1]  # rounding must not move the end
-    return np.interp(targets, positions, points).view(np.float64).reshape(-1, 2).astype(np.float32)
+    return ops.divide_curve(curve, num_points)

@@ -12,6 +12,7 @@ from aster.data import example
 from aster.data.charset import Charset
 from aster.data.dataset import make_dataset
 from aster.data.image import decode_image
+from aster.data.keypoints import control_points
 from aster.data.preprocess import text_preprocessor
 from aster.data.read_report import ReadReport
 from aster.data.source import Source
@@ -25,10 +26,10 @@ def image(mode="RGB", kind="JPEG", **options):
     return encode_image(Image.fromarray(PIXELS).convert(mode), kind, **options)
 
 
-def decode(session, records, table=TABLE, with_keypoints=False, max_pixels=10000):
+def decode(session, records, table=TABLE, num_control_points=0, max_pixels=10000):
     with tf.device("/cpu:0"):
-        return session.run(ops.decode_records(tf.constant(records, tf.string), table, with_keypoints=with_keypoints,
-                                              max_pixels=max_pixels))
+        return session.run(ops.decode_records(tf.constant(records, tf.string), table, max_pixels=max_pixels,
+                                              num_control_points=num_control_points))
 
 
 IMAGES = {
@@ -61,7 +62,7 @@ IMAGES = {
 @pytest.mark.parametrize("encoded, state", IMAGES.values(), ids=IMAGES.keys())
 def test_images(session, encoded, state):
     record = serialize("word", encoded=encoded, lexicon=("a", "b"), filename="x.jpg")
-    pixels, sizes, texts, lexicons, filenames, states = decode(session, [record])
+    pixels, sizes, texts, lexicons, filenames, *_, states = decode(session, [record])
     assert states.tolist() == [state]
     if state == DONE:
         expected = decode_image(encoded).astype(float)
@@ -103,14 +104,27 @@ def test_records(session, record, state):
     assert decode(session, [record])[-1].tolist() == [state]
 
 
-def test_key_points_are_left_where_they_are_needed(session):
-    record = serialize("word", encoded=image(), keypoints=np.ones([4, 2], np.float32))
-    assert decode(session, [record])[-1].tolist() == [DONE]
-    assert decode(session, [record], with_keypoints=True)[-1].tolist() == [TEXT_IS_LEFT]
+@pytest.mark.parametrize("keypoints, mask", [
+    (np.random.RandomState(0).uniform(0, 30, [10, 2]), 1),
+    ([[0, 0], [35, 0], [0, 20], [35, 20]], 1),
+    ([[3, 3]] * 4, 1),
+    ([[0, 0], [1e5, 0], [0, 20], [35, 20]], 0),
+    ([[0, 0], [np.nan, 0], [0, 20], [35, 20]], 0),
+    ([[0, 0], [35, 0], [0, 20]], 0),
+    ([[0, 0], [0, 20]], 0),
+    (None, 0),
+], ids=["curves", "box", "a point", "far", "nan", "odd", "too few", "none"])
+def test_key_points(session, keypoints, mask):
+    keypoints = None if keypoints is None else np.array(keypoints, np.float32).reshape(-1, 2)
+    record = serialize("word", encoded=image(), keypoints=keypoints)
+    *_, points, masks, states = decode(session, [serialize("", encoded=image()), record], num_control_points=6)
+    expected, expected_mask = control_points(example.parse(record).keypoints, (20, 35), 6)
+    assert (states.tolist(), masks.tolist(), expected_mask) == ([TEXT_IS_LEFT, DONE], [0, mask], mask)
+    np.testing.assert_array_equal(points, [np.zeros([6, 2]), expected])
 
 
 def test_no_records(session):
-    assert [column.shape[0] for column in decode(session, [])] == [0] * 6
+    assert [column.shape[0] for column in decode(session, [])] == [0] * 8
 
 
 def make_source(options="", charsets=(), is_training=True):
@@ -129,7 +143,7 @@ def test_texts_are_filtered_as_python_filters_them(session, options, charsets):
     source = make_source(options, charsets)
     texts = list(string.printable) + ["Hello World!", "aBc", "abcd", "?", "-9-"]
     records = [serialize(text, encoded=image()) for text in texts]
-    *_, filtered, _, _, states = decode(session, records, source.text_table())
+    _, _, filtered, *_, states = decode(session, records, source.text_table())
     for text, result, state in zip(texts, filtered, states):
         kept = source._preprocess_text(text)
         needs_python = not kept or any(charset.unknown(kept) for charset in charsets)
@@ -188,4 +202,4 @@ def test_what_is_left_keeps_its_place(session, tmp_path):
                          ids=["records", "short table", "table"])
 def test_wrong_inputs(session, records, table):
     with pytest.raises(tf.errors.InvalidArgumentError, match="expected records"):
-        session.run(ops.decode_records(tf.constant(records), table, with_keypoints=False, max_pixels=10))
+        session.run(ops.decode_records(tf.constant(records), table, num_control_points=0, max_pixels=10))

@@ -1,4 +1,5 @@
 // DecodeRecords as a TensorFlow op: records -> pixels and texts, by TensorFlow's own decoders of JPEG and PNG.
+#include <algorithm>
 #include <functional>
 #include <future>
 #include <string>
@@ -29,15 +30,20 @@ REGISTER_OP("AsterDecodeRecords")
     .Output("texts: string")
     .Output("lexicons: string")
     .Output("filenames: string")
+    .Output("control_points: float")
+    .Output("keypoint_mask: float")
     .Output("states: int32")
     .Attr("decode_jpeg: func")
     .Attr("decode_png: func")
-    .Attr("with_keypoints: bool")
+    .Attr("num_control_points: int >= 0")
     .Attr("max_pixels: int")
     .SetShapeFn([](InferenceContext* context) {
       const auto n = context->Dim(context->input(0), 0);
       for (int i = 0; i < context->num_outputs(); ++i) context->set_output(i, context->Vector(n));
       context->set_output(1, context->Matrix(n, 2));
+      tf::int32 num_points;
+      TF_RETURN_IF_ERROR(context->GetAttr("num_control_points", &num_points));
+      context->set_output(5, context->MakeShape({n, context->MakeDim(num_points), context->MakeDim(2)}));
       return tf::Status();
     })
     .Doc("Records [n] -> what they contain, and in which state each is; see aster/c_ops/ops.py.");
@@ -49,7 +55,8 @@ class DecodeRecordsOp : public Op {
   explicit DecodeRecordsOp(tf::OpKernelConstruction* context) : Op(context) {
     OP_REQUIRES_OK(context, context->GetAttr("decode_jpeg", &decode_jpeg_));
     OP_REQUIRES_OK(context, context->GetAttr("decode_png", &decode_png_));
-    OP_REQUIRES_OK(context, context->GetAttr("with_keypoints", &with_keypoints_));
+    OP_REQUIRES_OK(context, context->GetAttr("num_control_points", &num_points_));
+    OP_REQUIRES(context, num_points_ % 2 == 0, tf::errors::InvalidArgument("num_control_points must be even"));
     OP_REQUIRES_OK(context, context->GetAttr("max_pixels", &max_pixels_));
   }
 
@@ -60,13 +67,17 @@ class DecodeRecordsOp : public Op {
                 tf::errors::InvalidArgument("expected records [n] and a text_table of 128 bytes, got ",
                                             records.shape().DebugString(), " and ", table.shape().DebugString()));
     const int64_t n = records.dim_size(0);
-    tf::Tensor *sizes, *states, *strings[5];
+    tf::Tensor *sizes, *states, *points, *mask, *strings[5];
     const int string_outputs[] = {0, 2, 3, 4};
     for (int i : string_outputs) {
       OP_REQUIRES_OK(context, context->allocate_output(i, tf::TensorShape({n}), &strings[i]));
     }
     OP_REQUIRES_OK(context, context->allocate_output(1, tf::TensorShape({n, 2}), &sizes));
-    OP_REQUIRES_OK(context, context->allocate_output(5, tf::TensorShape({n}), &states));
+    OP_REQUIRES_OK(context, context->allocate_output(5, tf::TensorShape({n, num_points_, 2}), &points));
+    OP_REQUIRES_OK(context, context->allocate_output(6, tf::TensorShape({n}), &mask));
+    OP_REQUIRES_OK(context, context->allocate_output(7, tf::TensorShape({n}), &states));
+    std::fill_n(Data<float>(points), points->NumElements(), 0.0f);
+    std::fill_n(Data<float>(mask), n, 0.0f);
     std::string text;
     for (int64_t i = 0; i < n; ++i) {
       const String& payload = Data<String>(records)[i];
@@ -81,10 +92,13 @@ class DecodeRecordsOp : public Op {
       Data<String>(strings[0])[i].assign(reinterpret_cast<const char*>(Data<tf::uint8>(image)), image.NumElements());
       size[0] = image.dim_size(0), size[1] = image.dim_size(1);
       text.clear();
-      *state = (with_keypoints_ && record.has_keypoints) || !IsAscii(record.lexicon) || !IsAscii(record.filename) ||
-                       !FilterText(record.text, Data<String>(table)->data(), &text)
-                   ? kTextIsLeft : kDone;
+      const bool is_ascii = IsAscii(record.lexicon) && IsAscii(record.filename);
+      *state = is_ascii && FilterText(record.text, Data<String>(table)->data(), &text) ? kDone : kTextIsLeft;
       if (*state != kDone) continue;
+      if (num_points_ > 0) {
+        Data<float>(mask)[i] = ControlPoints(record.keypoints, size[0], size[1], num_points_,
+                                             Data<float>(points) + i * num_points_ * 2);
+      }
       Data<String>(strings[2])[i].assign(text.data(), text.size());
       if (record.lexicon.size) Data<String>(strings[3])[i].assign(record.lexicon.data, record.lexicon.size);
       if (record.filename.size) Data<String>(strings[4])[i].assign(record.filename.data, record.filename.size);
@@ -126,8 +140,7 @@ class DecodeRecordsOp : public Op {
   }
 
   tf::NameAttrList decode_jpeg_, decode_png_;
-  bool with_keypoints_;
-  tf::int32 max_pixels_;
+  tf::int32 max_pixels_, num_points_;
 };
 
 REGISTER_KERNEL_BUILDER(Name("AsterDecodeRecords").Device(tf::DEVICE_CPU), DecodeRecordsOp);

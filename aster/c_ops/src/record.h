@@ -8,7 +8,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <cmath>
 #include <string>
+#include <vector>
+
+#include "curve.h"
 
 namespace aster {
 
@@ -67,8 +71,7 @@ inline bool TakeOnlyField(Bytes from, uint64_t number, Bytes* value) {
 
 // What a record says of an image. A feature that it lacks has null data.
 struct Record {
-  Bytes encoded, text, lexicon, filename;
-  bool has_keypoints = false;
+  Bytes encoded, text, lexicon, filename, keypoints;  // keypoints: floats, little endian
 };
 
 // Reads a tf.train.Example, which is: features (1): many entries (1) of a key (1) and a feature (2), which is
@@ -82,20 +85,43 @@ inline bool ParseRecord(Bytes example, Record* record) {
     if (!TakeField(&features, &number, &entry) || number != 1) return false;
     if (!TakeField(&entry, &number, &key) || number != 1 || !IsAscii(key)) return false;
     if (!TakeOnlyField(entry, 2, &feature)) return false;
-    if (Equals(key, "image/keypoints")) {
-      record->has_keypoints = true;
-      continue;
-    }
+    const bool is_floats = Equals(key, "image/keypoints");
     Bytes* target = Equals(key, "image/encoded")      ? &record->encoded
                     : Equals(key, "image/transcript") ? &record->text
                     : Equals(key, "image/lexicon")    ? &record->lexicon
                     : Equals(key, "image/filename")   ? &record->filename
+                    : is_floats                       ? &record->keypoints
                                                       : nullptr;
     if (!target) continue;
-    if (target->data || !TakeOnlyField(feature, 1, &list) || !TakeOnlyField(list, 1, &value)) return false;
+    if (target->data || !TakeOnlyField(feature, is_floats ? 2 : 1, &list) || !TakeOnlyField(list, 1, &value)) {
+      return false;
+    }
     *target = value;
   }
   return record->encoded.data && record->text.data;
+}
+
+// Points further away than this, in pixels, are a mistake of the annotation.
+const float kFarthestKeypoint = 1e5f;
+
+// Computes control points from key points: half of them along the top edge, the others along the bottom edge, as
+// fractions of width and height. Returns false where the key points can't be used.
+inline bool ControlPoints(const Bytes& keypoints, int64_t height, int64_t width, int64_t num_points, float* points) {
+  std::vector<float> values(keypoints.size / 4);
+  if (keypoints.size % 16 != 0 || values.size() < 8) return false;
+  memcpy(values.data(), keypoints.data, keypoints.size);
+  for (float value : values) {
+    if (!(std::fabs(value) < kFarthestKeypoint)) return false;  // NaN is not near
+  }
+  const std::vector<double> curves(values.begin(), values.end());
+  const int64_t half = values.size() / 4;  // points of an edge
+  DivideCurve(curves.data(), half, num_points / 2, points);
+  DivideCurve(curves.data() + 2 * half, half, num_points / 2, points + num_points);
+  for (int64_t i = 0; i < num_points; ++i) {
+    points[2 * i] /= static_cast<float>(width);
+    points[2 * i + 1] /= static_cast<float>(height);
+  }
+  return true;
 }
 
 inline uint32_t BigEndian(const char* data, int num_bytes) {
