@@ -68,7 +68,7 @@ def test_images(session, encoded, state):
         expected = decode_image(encoded).astype(float)
         assert sizes.tolist() == [[20, 35]]
         difference = np.abs(np.frombuffer(pixels[0], np.uint8).reshape(20, 35, 3) - expected)
-        assert difference.max() == 0 or (IS_TF1 and difference.mean() < 5)  # its Pillow has another libjpeg
+        assert difference.max() == 0 or (IS_TF1 and difference.mean() < 10)  # its Pillow has another libjpeg
         assert (texts[0], lexicons[0], filenames[0]) == (b"word", b"a\tb", b"x.jpg")
 
 
