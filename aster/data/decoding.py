@@ -38,7 +38,7 @@ def decode_chunk(source: Any, payloads: tf.Tensor, places: tf.Tensor, numbers: t
     num_points = source.num_control_points
     *columns, states = ops.decode_records(payloads, source.text_table(), num_control_points=num_points,
                                           max_pixels=LARGE_PIXELS)
-    from_op = DecodedRecords(*columns, numbers)
+    from_op = DecodedRecords(*(columns + [numbers]))
     is_done = tf.equal(states, ops.RECORD_DONE)
     done, left = tf.where(is_done)[:, 0], tf.where(tf.logical_not(is_done))[:, 0]
     types = DecodedRecords(pixels=tf.string, sizes=tf.int32, texts=tf.string, lexicons=tf.string, filenames=tf.string,
