@@ -17,11 +17,12 @@ from typing import List, Optional
 import numpy as np
 from common import ROOT, demo_config, report, tf
 from PIL import Image
+from tensorflow.python.ops.script_ops import FuncRegistry  # no public name: it calls the functions of tf.py_func
 
 from aster.data import example, records
 from aster.data.dataset import make_dataset
 from aster.data.image import decode_image
-from aster.data.source import Source
+from aster.files import find_matches
 
 HEIGHT = 31  # of Synth90k's images
 
@@ -42,29 +43,20 @@ def write_records(folder: str, num_images: int = 4000) -> str:
 
 
 class PythonTime:
-    """Adds up the processor time that threads spend in Python's part of the input."""
+    """Adds up the processor time that threads spend in functions that TensorFlow calls in Python."""
 
     def __init__(self) -> None:
         """Starts to measure."""
         self.seconds = 0.0
-        chunks, finish = Source.chunks, Source.finish
+        call = FuncRegistry.__call__
 
-        def timed_chunks(source):
-            iterator, end = chunks(source), object()
-            while True:
-                chunk = self.timed(next, iterator, end)
-                if chunk is end:
-                    return
-                yield chunk
-        Source.chunks = timed_chunks
-        Source.finish = lambda *arguments: self.timed(finish, *arguments)
-
-    def timed(self, function, *arguments):
-        """Returns what function(*arguments) does."""
-        start = time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID)
-        result = function(*arguments)
-        self.seconds += time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID) - start
-        return result
+        def timed(*arguments):
+            start = time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID)
+            try:
+                return call(*arguments)
+            finally:
+                self.seconds += time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID) - start
+        FuncRegistry.__call__ = timed
 
 
 def use_cores(cores: List[int]) -> None:
@@ -76,8 +68,10 @@ def use_cores(cores: List[int]) -> None:
 def main(batch: int, workers: List[int], records_path: Optional[str], seconds: float = 4, rounds: int = 5) -> None:
     """Measures and reports each number of cores."""
     all_cores = sorted(os.sched_getaffinity(0))
-    if max(workers, default=0) > len(all_cores):
-        sys.exit(f"--workers {max(workers)}: this machine has {len(all_cores)} cores")
+    if not all(1 <= count <= len(all_cores) for count in workers) or batch < 1:
+        sys.exit(f"expected BATCH of 1 or more and --workers from 1 to {len(all_cores)}, the cores of this machine")
+    if records_path and not find_matches(records_path):
+        sys.exit(f"--records {records_path}: no such file")
     config = demo_config()
     python_time = PythonTime()
     with tempfile.TemporaryDirectory() as folder, tf.Graph().as_default(), tf.Session() as session:

@@ -202,6 +202,19 @@ def make(**options):
     assert f"({path}, line 7)" in str(info.value)
 
 
+@pytest.mark.parametrize("field", ["text=None", "text='\\ud800'", "encoded=memoryview(b'x')", "lexicon=[1]"])
+def test_a_sample_that_is_no_word_is_named(copy, field):
+    put_in(copy, "reader", f"""from parts import drawn_words
+def make(**options):
+    def use():
+        for number, sample in enumerate(drawn_words(**options)()):
+            yield sample._replace({field}) if number == 3 else sample
+    return use
+""")
+    with pytest.raises(ValueError, match="broken:make': sample 3 of its function is no word"):
+        train(read_config(copy), copy, clone_on_cpu=True)
+
+
 def test_the_line_is_that_of_the_users_code_and_not_of_what_it_calls(copy):
     with open(os.path.join(copy, "helper.py"), "w") as stream:
         stream.write("import json\n\n\ndef read(text):\n    return json.loads(text)\n")

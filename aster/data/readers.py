@@ -5,6 +5,7 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 from aster import custom
 from aster.data import example, records
+from aster.errors import describe
 
 _END = object()  # what follows the last sample
 
@@ -54,4 +55,10 @@ def _custom_records(samples: Callable[[], Iterator[example.Sample]], factory: st
             return
         if not isinstance(sample, example.Sample):
             raise ValueError(f"factory {factory!r}: its function gave {sample!r}; expected aster.data.example.Sample")
-        yield records.Record(example.serialize(sample), path=factory, number=number, offset=None, end=None)
+        try:
+            payload = example.serialize(sample)
+        except Exception as error:  # whatever a wrong type of a field brings
+            raise ValueError(f"factory {factory!r}: sample {number} of its function is no word: {describe(error)}; "
+                             "expected a Sample of encoded: bytes, text: str, lexicon: strs, keypoints: an array or "
+                             "None, filename: str") from error
+        yield records.Record(payload, path=factory, number=number, offset=None, end=None)

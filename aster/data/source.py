@@ -4,7 +4,6 @@ The ops library decodes what is as usual (`decoding`). All the rest is decoded
 here, in Python, so that every failure can be caught and named. Threads of
 tf.data call `Source.finish` in parallel.
 """
-import itertools
 import random
 import threading
 import zlib
@@ -29,7 +28,9 @@ from aster.data.read_report import (
 from aster.data.readers import OpenFile
 from aster.errors import describe, shortened
 
-_CHUNK = 32  # records that are handled in one call from tf.data
+# Records that are handled in one call from tf.data, and the bytes after which there are fewer: large images take much
+# more memory when they are decoded.
+_CHUNK, _CHUNK_BYTES = 64, 2 ** 18
 _ASK = 255  # in a text table: Python decides
 
 
@@ -79,7 +80,9 @@ class Source:
         self._report = report
         self._lock = threading.Lock()  # decode runs in several threads
         self._passes = 0  # times that the stream was initialized
-        self._delivered = self._rejected = 0  # in this pass; rejected: only in its first epoch
+        self._delivered = 0  # in this pass
+        self._undecided: Set[int] = set()  # the first number of each chunk that is being decoded
+        self._last_used = -1  # the highest number of a record that was used in this pass
 
     def use(self, numbers: Sequence[int]) -> None:
         """Takes note of the samples that a training has used.
@@ -132,28 +135,33 @@ class Source:
 
     def _chunks(self) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
         self._passes += 1
-        self._rejected = 0
+        self._undecided, self._last_used = set(), -1
         self._delivered = self._needed if self._first else 0  # the run that used the records before had enough
-        epoch = number = first_epoch_records = 0
+        epoch = number = start = 0
         reported_epoch: Optional[int] = None  # the first from which this pass takes records
         while not self._num_epochs or epoch < self._num_epochs:
-            start = number
-            for chunk in _in_chunks(enumerate(self._whole_records(report=not epoch), start), _CHUNK):
+            last_start, start = start, number
+            for chunk in _in_chunks(enumerate(self._whole_records(report=not epoch), start)):
                 number = chunk[-1][0] + 1
                 chunk = [item for item in chunk if item[0] >= self._first or item[0] in self._wanted]
                 if chunk:
                     reported_epoch = epoch if reported_epoch is None else reported_epoch
                     is_reported = epoch == reported_epoch
+                    with self._lock:
+                        self._undecided.add(chunk[0][0])
                     yield (_string_array(record.payload for _, record in chunk),
                            _string_array(_utf8(record.where) if is_reported else b"" for _, record in chunk),
                            np.array([item[0] for item in chunk], np.int64))
-            num_records = number - start
-            epoch += 1
-            first_epoch_records = first_epoch_records or num_records
-            # An endless repeat of records that are all unusable would hang, so it ends here. decode lags behind this
-            # generator: only when it has rejected all records of the first epoch is it sure that none is usable.
-            if not num_records or (not self._delivered and self._rejected >= first_epoch_records):
+            # An endless repeat of records that are all unusable would hang, so it ends here.
+            if number == start or (epoch and self._was_useless(last_start, start)):
                 return
+            epoch += 1
+
+    def _was_useless(self, start: int, end: int) -> bool:
+        """Whether an epoch is decided, which lags behind `chunks`, and nothing of it or of later ones was used."""
+        with self._lock:
+            is_decided = all(first >= end for first in self._undecided)
+            return start >= self._first and is_decided and self._last_used < start
 
     def _whole_records(self, report: bool) -> Iterator[records.Record]:
         """Yields the Records of one epoch that are not damaged, and may report the others."""
@@ -209,6 +217,8 @@ class Source:
                 rows.append(row)
                 indices.append(i)
         self._deliver([row.numbers for row in rows])
+        with self._lock:
+            self._undecided.discard(int(numbers[0]))
         columns = DecodedRecords(*zip(*rows)) if rows else DecodedRecords(*[()] * len(DecodedRecords._fields))
         points_shape = [len(rows), self.num_control_points, 2]
         return (np.array(indices, np.int64),) + DecodedRecords(
@@ -225,6 +235,7 @@ class Source:
         """Counts samples that are used."""
         with self._lock:
             self._delivered += len(numbers)
+            self._last_used = max(self._last_used, int(max(numbers, default=-1)))
             if self._can_go_on:
                 self._pending.update(map(int, numbers))
         self._report.deliver(len(numbers))
@@ -266,8 +277,6 @@ class Source:
 
     def _reject(self, reason: str, place: bytes, detail: str) -> None:
         if place:  # in the first epoch
-            with self._lock:
-                self._rejected += 1
             self._report_skip(reason, place.decode("utf-8"), detail)
 
     def _report_skip(self, reason: str, where: str, detail: str) -> None:
@@ -293,12 +302,18 @@ class Source:
         yield from ()
 
 
-def _in_chunks(items: Iterator[Any], size: int) -> Iterator[List[Any]]:
-    """Yields lists of `size` items, and what is left as a shorter one."""
-    chunk = list(itertools.islice(items, size))
-    while chunk:
+def _in_chunks(numbered: Iterator[Tuple[int, records.Record]]) -> Iterator[List[Tuple[int, records.Record]]]:
+    """Yields lists of numbered records."""
+    chunk: List[Tuple[int, records.Record]] = []
+    size = 0
+    for item in numbered:
+        chunk.append(item)
+        size += len(item[1].payload or b"")
+        if len(chunk) == _CHUNK or size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
         yield chunk
-        chunk = list(itertools.islice(items, size))
 
 
 def _utf8(text: str) -> bytes:

@@ -1,6 +1,7 @@
 """Batches from whole and from damaged files."""
 import collections
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -153,6 +154,28 @@ def test_data_go_on_where_they_stopped(tmp_path, used, options):
     start, place = batches("", used)
     rest, _ = batches(place, 14 - used)
     assert start + rest == whole
+
+
+@pytest.mark.parametrize("how", ["resumed", "replaced"])
+def test_nothing_usable_any_more_ends_with_an_error(session, tmp_path, how):
+    """An endless repeat would hang here."""
+    path = write_records(tmp_path / "a", [serialize(f"{i}") for i in range(20)])
+    message, step = reader(path, "queue_capacity: 5"), list(RESIZE)
+    if how == "resumed":
+        step += steps('string_filtering { include_charset { text_string: "Z" } }')
+    stream = dataset.make_dataset([message], [4], step, is_training=True, seed=4)
+    if how == "resumed":
+        with tf.Graph().as_default():
+            place = dataset.make_dataset([message], [4], RESIZE, is_training=True, seed=4).place()
+            assert stream.go_to(place.replace('"next": 0', '"next": 7'))
+    session.run(stream.initializer)
+    if how == "replaced":
+        session.run(stream.batch.texts)
+        write_records(tmp_path / "b", [serialize("x", encoded=b"broken")] * 20)
+        os.replace(str(tmp_path / "b"), path)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="can't be read any more"):
+        for _ in range(100000):
+            session.run(stream.batch.texts, options=tf.RunOptions(timeout_in_ms=60000))
 
 
 @pytest.mark.parametrize("used", [1, 4, 9])
