@@ -48,7 +48,7 @@ def training_step(config, batch: int, precision: str = "fp32", *, fused: bool = 
     with tf.Graph().as_default():
         images = tf.Variable(random_images(batch), trainable=False)
         data = Batch(images, tf.constant(texts(batch)), None, None)
-        clones = build_clones(build_model(config.model, fused=fused), data, ["/cpu:0"])
+        clones = build_clones(build_model(config.model, fused=fused), [data], ["/cpu:0"])
         step, _ = train_op(clones, config.train_config, tf.train.get_or_create_global_step())
         return start(precision).make_callable(step)
 

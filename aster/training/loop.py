@@ -92,9 +92,10 @@ def _build(config: Any, exp_dir: str, devices: Sequence[str]) -> TrainingGraph:
     stream = make_dataset(
         config.train_input_reader, list(train_config.batch_size), augmentation, is_training=True,
         num_control_points=model.num_supervised_points, charsets=charsets, base_dir=exp_dir, seed=seed,
-        prefetch=train_config.prefetch_queue_capacity)
+        prefetch=train_config.prefetch_queue_capacity, num_shares=len(devices))
     global_step = tf.train.get_or_create_global_step()
-    clones = build_clones(model, stream.batch, devices, freeze=train_config.freeze_variables)
+    clones = build_clones(model, stream.shares, devices, freeze=train_config.freeze_variables,
+                          sync_batch_norm=train_config.sync_batch_norm)
     update, learning_rate = train_op(clones, train_config, global_step)
     rectification = clones.first.rectification
     far = share_far_outside(rectification.control_points) if rectification else tf.constant(0.0)
