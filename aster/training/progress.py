@@ -44,6 +44,7 @@ class Progress:
         self._since: Optional[float] = None  # when the time began that is not counted yet
         self._line_at = self._seconds = 0.0  # when the last line was; seconds of training since then
         self._losses: List[float] = []
+        self._line_step = 0  # the step of the last line
         self._events: Optional[EventFile] = None
         self._no_events_until = 0.0
         self._failing: Set[str] = set()
@@ -59,27 +60,27 @@ class Progress:
         now = time.time()
         if self._since is None:  # the first step builds and warms up: it says nothing about speed
             _log.info("step %d  loss %.4f", step, loss)
-            self._since = self._line_at = now
+            self._since, self._line_at, self._line_step = now, now, step
             return
         self._losses.append(loss)
         self._seconds += now - self._since
         self._since = now
-        if now - self._line_at < _SECONDS_BETWEEN_LINES and step != self._num_steps:
+        if now - self._line_at < _SECONDS_BETWEEN_LINES and not 0 < self._num_steps <= step:
             return
-        steps_per_second = len(self._losses) / max(self._seconds, 1e-9)
+        steps_per_second = (step - self._line_step) / max(self._seconds, 1e-9)  # in a cluster, of all workers
         speed = steps_per_second * self._batch_size
         mean = sum(self._losses) / len(self._losses)
         end, left = "", ""
         if self._num_steps:
             end = f"/{self._num_steps}"
-            minutes, seconds = divmod(int(math.ceil((self._num_steps - step) / steps_per_second)), 60)
+            minutes, seconds = divmod(int(math.ceil(max(self._num_steps - step, 0) / steps_per_second)), 60)
             left = f"  {minutes // 60}:{minutes % 60:02d}:{seconds:02d} left"
         _log.info("step %d%s  loss %.4f  %.1f images/s%s", step, end, mean, speed, left)
         self._append(step, f"{mean:.4f}", f"{learning_rate:.3g}", f"{speed:.1f}", "")
         summary = tf.Summary()
         summary.value.add(tag="images_per_second", simple_value=speed)
         self.add_summary(summary, step)
-        self._line_at, self._seconds, self._losses = now, 0.0, []
+        self._line_at, self._line_step, self._seconds, self._losses = now, step, 0.0, []
         self.pause()
 
     def pause(self) -> None:
