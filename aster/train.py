@@ -1,7 +1,7 @@
 """Trains a model: python -m aster.train --exp_dir E [--set TEXT] [--seed N] [--num_clones N] [--clone_on_cpu]"""
 import logging
 import os
-from typing import Any
+from typing import Any, Dict
 
 from aster import command
 from aster.training.cluster import Cluster, read_cluster
@@ -36,36 +36,36 @@ def main() -> None:
                          "train on")
     cluster = read_cluster(os.environ.get("TF_CONFIG"))
     command.start_tensorflow()
+    options: Dict[str, Any] = dict(num_clones=arguments.num_clones, clone_on_cpu=arguments.clone_on_cpu)
+    server = _start_server(config, cluster, arguments.num_clones) if cluster else None
+    if cluster and cluster.is_ps:
+        from aster.training.parameter_server import serve
+        serve(server, cluster, float(config.train_config.cluster_timeout_secs))
+        return
     if cluster and not cluster.is_chief:
-        _help(config, arguments, cluster)
+        from aster.training.worker import train_as_worker
+        train_as_worker(server, config, arguments.exp_dir, cluster, **options)
         return
     from aster.evaluation.history import EvaluationHistory
-    from aster.training.distributed import check_cluster, train_as_chief
-    from aster.training.loop import train
     history = EvaluationHistory(config, arguments.exp_dir) if config.train_config.eval_num_examples else None
-    options = dict(num_clones=arguments.num_clones, clone_on_cpu=arguments.clone_on_cpu,
-                   evaluate=history.evaluate if history else None)
+    options["evaluate"] = history.evaluate if history else None
     if cluster:
-        check_cluster(config, cluster)
-        train_as_chief(config, arguments.exp_dir, cluster, **options)
+        from aster.training.distributed import train_as_chief
+        train_as_chief(server, config, arguments.exp_dir, cluster, **options)
     else:
+        from aster.training.loop import train
         train(config, arguments.exp_dir, **options)
     if history and config.train_config.fine_tune_checkpoint:
         for line in history.compare_best_with_start():
             _log.info("%s", line)
 
 
-def _help(config: Any, arguments: Any, cluster: Cluster) -> None:
-    """What a process of a cluster does that is not its chief."""
+def _start_server(config: Any, cluster: Cluster, num_clones: int) -> Any:
     from aster.training.distributed import check_cluster
-    from aster.training.parameter_server import serve
-    from aster.training.worker import train_as_worker
+    from aster.training.parameter_server import start_server
     check_cluster(config, cluster)
-    if cluster.is_ps:
-        serve(cluster, float(config.train_config.cluster_timeout_secs))
-    else:
-        train_as_worker(config, arguments.exp_dir, cluster, num_clones=arguments.num_clones,
-                        clone_on_cpu=arguments.clone_on_cpu)
+    with command.start_up_noise_hidden():
+        return start_server(cluster, num_clones)
 
 
 def cli() -> None:

@@ -17,7 +17,7 @@ from aster.training import TrainingStopped, loop
 from aster.training.clones import clone_devices
 from aster.training.cluster import Cluster
 from aster.training.lock import only_training
-from aster.training.parameter_server import ENDED, RUNNING, start_server, tell
+from aster.training.parameter_server import ENDED, RUNNING, STARTING, read_state, tell
 from aster.training.reach import GaveUp, PatientSession, Watch, describe, is_reachable, wait_for
 from aster.training.signals import Signals
 from aster.training.stepper import Stepper, TrainingGraph
@@ -30,11 +30,12 @@ LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.FailedPrec
         tf.errors.CancelledError, tf.errors.DeadlineExceededError, tf.errors.InternalError, tf.errors.UnknownError)
 
 
-def train_as_chief(config: Any, exp_dir: str, cluster: Cluster, *, num_clones: int = 1, clone_on_cpu: bool = False,
-                   evaluate: Optional[Callable[[str], Optional[float]]] = None) -> int:
+def train_as_chief(server: Any, config: Any, exp_dir: str, cluster: Cluster, *, num_clones: int = 1,
+                   clone_on_cpu: bool = False, evaluate: Optional[Callable[[str], Optional[float]]] = None) -> int:
     """Trains as the chief of a cluster, until num_steps, the end of its data, or a signal.
 
     Args:
+      server: what `start_server` returned.
       config: a TrainEvalPipelineConfig.
       exp_dir: the experiment folder; checkpoints and progress go to its folder log.
       cluster: the Cluster; this process is its chief.
@@ -46,14 +47,13 @@ def train_as_chief(config: Any, exp_dir: str, cluster: Cluster, *, num_clones: i
       The global step at the end.
 
     Raises:
-      ValueError: see `loop.train`; or a port is in use.
+      ValueError: see `loop.train`.
       CheckpointError: see `loop.train`.
       TrainingStopped: see `loop.train`; or another process could not be reached, or a parameter server was lost.
     """
     log_dir, seconds = os.path.join(exp_dir, "log"), float(config.train_config.cluster_timeout_secs)
     loop.make_log_dir(log_dir)
     with only_training(log_dir):
-        server = start_server(cluster, num_clones)
         wait_for(cluster.tasks("ps"), seconds)
         status = 1
         try:
@@ -75,8 +75,9 @@ def _lead(server: Any, config: Any, exp_dir: str, cluster: Cluster, devices: Lis
     train_config, log_dir = config.train_config, os.path.join(exp_dir, "log")
     seconds = float(train_config.cluster_timeout_secs)
     options = session_options(config, cluster, len(devices))
-    tf.Session.reset(server.target, config=options)  # what an earlier chief has left; it disconnects the workers
-    with worker_graph(config, exp_dir, cluster, devices) as (graph, synchronous):
+    containers = _new_containers(server, cluster, seconds, options)
+    _tell_all(server, cluster, f"{STARTING} {containers}", seconds)
+    with worker_graph(config, exp_dir, cluster, devices, containers.split()[0]) as (graph, synchronous):
         _log.info("this is the chief of %d workers%s; parameters are on %s", cluster.num_workers,
                   synchronous.describe() if synchronous else "", describe(cluster.tasks("ps")))
         session = PatientSession(server.target, seconds, config=options)
@@ -90,9 +91,7 @@ def _lead(server: Any, config: Any, exp_dir: str, cluster: Cluster, devices: Lis
             session.run(graph.stream.initializer)
             if synchronous:
                 synchronous.start(session)
-            state = f"{RUNNING} {random.SystemRandom().randrange(2 ** 31)}"
-            if tell(server, cluster, state, seconds=seconds):
-                raise tf.errors.UnavailableError(None, None, "a parameter server can't be reached")
+            _tell_all(server, cluster, f"{RUNNING} {containers}", seconds)
 
             def run_step(fetches: Any, signals: Signals) -> Any:
                 return _run_step_of_chief(session, fetches, signals, watch, cluster, synchronous)
@@ -101,6 +100,22 @@ def _lead(server: Any, config: Any, exp_dir: str, cluster: Cluster, devices: Lis
             return stepper.run()
         finally:
             session.leave()
+
+
+def _new_containers(server: Any, cluster: Cluster, seconds: float, options: Any) -> str:
+    """-> the name of a new container, and that of the chief before. The one before that is cleared, where nobody is any
+    more."""
+    words = read_state(server, cluster, seconds=seconds)
+    names = words[1:] if words and words[0] != ENDED else []
+    if len(names) > 1:
+        tf.Session.reset(server.target, containers=names[1:], config=options)
+    return " ".join([f"chief{random.SystemRandom().randrange(2 ** 31)}"] + names[:1])
+
+
+def _tell_all(server: Any, cluster: Cluster, state: str, seconds: float) -> None:
+    untold = tell(server, cluster, state, seconds=seconds)
+    if untold:
+        raise tf.errors.UnavailableError(None, None, f"{', '.join(untold)} can't be reached")
 
 
 def _run_step_of_chief(session: PatientSession, fetches: Any, signals: Signals, watch: Watch, cluster: Cluster,
@@ -126,30 +141,51 @@ def _run_step_of_chief(session: PatientSession, fetches: Any, signals: Signals, 
 
 
 @contextlib.contextmanager
-def worker_graph(config: Any, exp_dir: str, cluster: Cluster, devices: List[str]
-           ) -> Iterator[Tuple[TrainingGraph, Optional[SynchronousUpdate]]]:
-    """Builds the graph of a worker, the default one within a `with`."""
-    num_steps_of_batch, synchronous = 1, None
+def worker_graph(config: Any, exp_dir: str, cluster: Cluster, devices: List[str], container: str
+                 ) -> Iterator[Tuple[TrainingGraph, Optional[SynchronousUpdate]]]:
+    """Builds the graph of a worker, the default one within a `with`.
+
+    Args:
+      config: a TrainEvalPipelineConfig.
+      exp_dir: the experiment folder.
+      cluster: the Cluster; this process is the chief or a worker.
+      devices: the device of each clone.
+      container: the container of the parameters; see `state_variable`.
+
+    Yields:
+      The TrainingGraph, and its SynchronousUpdate where the steps are synchronous.
+    """
+    batches_per_step, synchronous = 1, None
     if config.train_config.sync_replicas:
         synchronous = SynchronousUpdate(config.train_config, cluster)
-        num_steps_of_batch = config.train_config.replicas_to_aggregate
+        batches_per_step = config.train_config.replicas_to_aggregate
     place = tf.train.replica_device_setter(
         worker_device=cluster.device, ps_device="/job:ps", cluster=tf.train.ClusterSpec(cluster.addresses))
     with tf.Graph().as_default():
-        with tf.device(place):
+        with tf.device(place), tf.container(container):
             graph = loop.build(config, exp_dir, devices, part=(cluster.part, cluster.num_workers),
                                make_update=synchronous.make if synchronous else loop.train_op)
-        yield graph._replace(batch_size=graph.batch_size * num_steps_of_batch), synchronous
+        yield graph._replace(batch_size=graph.batch_size * batches_per_step), synchronous
 
 
 def session_options(config: Any, cluster: Cluster, num_cpus: int) -> Any:
+    """Makes the ConfigProto of a worker's session; `num_cpus` is the number of CPU devices."""
     options = session_config(num_cpus, bfloat16=config.train_config.bfloat16)
     options.device_filters.extend(["/job:ps", cluster.device])  # otherwise a session waits for all workers
     return options
 
 
 def describe_loss(error: Exception, cluster: Cluster, seconds: float) -> TrainingStopped:
-    """What to say where the cluster is lost."""
+    """Says why a training ends whose cluster is lost.
+
+    Args:
+      error: what TensorFlow raised.
+      cluster: the Cluster.
+      seconds: for how long a process waits for another one.
+
+    Returns:
+      What to raise.
+    """
     lost = {name: address for name, address in cluster.tasks("ps").items() if not is_reachable(address)}
     again = ("Start the processes of the cluster again: training goes on from the last checkpoint, with what was "
              "trained since then lost")

@@ -122,12 +122,15 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
     rectification = clones.first.rectification
     far = share_far_outside(rectification.control_points) if rectification else tf.constant(0.0)
     with tf.control_dependencies([update]):
-        step = tuple(map(tf.identity, (clones.total_loss, global_step, learning_rate, far, stream.batch.numbers)))
+        with tf.device(global_step.device):  # elsewhere, its value may be sent before the update
+            step_after = tf.identity(global_step)
+        others = [tf.identity(value) for value in (clones.total_loss, learning_rate, far, stream.batch.numbers)]
     place = None
     if seed is not None and not make_update:
         with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE), tf.device("/cpu:0"):  # saved as the optimizer's are
             place = tf.get_variable("place_in_data", initializer=tf.constant(""), trainable=False)
-    return TrainingGraph(step, stream, _summary(clones, learning_rate, stream.batch), global_step,
+    summary = _summary(clones, learning_rate, stream.batch)
+    return TrainingGraph((others[0], step_after, *others[1:]), stream, summary, global_step,
                          sum(train_config.batch_size), model, place)
 
 

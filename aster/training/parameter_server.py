@@ -1,8 +1,9 @@
 """A process that holds parameters, and what the chief tells the others through it."""
+import contextlib
 import logging
 import socket
 import time
-from typing import Any, List
+from typing import Any, Iterator, List, Tuple
 
 from aster.compat import session_config, tf
 from aster.training import TrainingStopped
@@ -13,7 +14,7 @@ from aster.training.signals import Signals
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_PART = 10.0  # in which the workers read how it ended
-RUNNING, ENDED = "running", "ended"  # the first word of a state; the second is which start of the chief, or its status
+STARTING, RUNNING, ENDED = "starting", "running", "ended"  # the first word of a state
 
 
 def start_server(cluster: Cluster, num_cpus: int = 1) -> Any:
@@ -49,8 +50,12 @@ def _config(cluster: Cluster, num_cpus: int = 1) -> Any:
 
 
 def state_variable(index: int) -> Any:
-    """Returns the variable of parameter server `index` through which the chief tells how the training is: a scalar
-    string, "running <which start of the chief>" or "ended <status>"."""
+    """Returns the variable of parameter server `index` through which the chief tells how the training is.
+
+    It is a scalar string: "starting <container> <the container before>", "running ..." likewise, or "ended <status>".
+    Each time the chief starts, the parameters get a container of their own, so that what is left of the time before
+    can't disturb.
+    """
     with tf.device(f"/job:ps/task:{index}/cpu:0"):
         return tf.get_variable(f"cluster_state_{index}", initializer=tf.constant(""), trainable=False,
                                collections=[tf.GraphKeys.LOCAL_VARIABLES])
@@ -70,35 +75,63 @@ def tell(server: Any, cluster: Cluster, state: str, *, seconds: float) -> List[s
     """
     untold = []
     for i, (name, address) in enumerate(cluster.tasks("ps").items()):
-        config = session_config()
-        config.device_filters.extend([f"/job:ps/task:{i}", cluster.device])
-        with tf.Graph().as_default():
-            variable = state_variable(i)
-            session = PatientSession(server.target, seconds, config=config)
-            try:
-                if not is_reachable(address):
-                    raise tf.errors.UnavailableError(None, None, f"{address} can't be reached")
+        try:
+            if not is_reachable(address):
+                raise tf.errors.UnavailableError(None, None, f"{address} can't be reached")
+            with _state_of(i, server, cluster, seconds) as (session, variable):
                 session.run(variable.initializer, {variable.initializer.inputs[1]: state})
-            except tf.errors.OpError as error:
-                _log.debug("%s is not told %r: %s", name, state, error)
-                untold.append(name)
-            finally:
-                session.leave()
+        except tf.errors.OpError as error:
+            _log.debug("%s is not told %r: %s", name, state, error)
+            untold.append(name)
     return untold
 
 
-def serve(cluster: Cluster, seconds: float) -> None:
+def read_state(server: Any, cluster: Cluster, *, seconds: float) -> List[str]:
+    """Reads how the training is, from the first parameter server.
+
+    Args:
+      server: of this process.
+      cluster: the Cluster.
+      seconds: how long the answer may take.
+
+    Returns:
+      The words of the state; none before the chief has told it.
+
+    Raises:
+      tf.errors.OpError: the parameter server can't be reached.
+    """
+    with _state_of(0, server, cluster, seconds) as (session, variable):
+        try:
+            return session.run(variable).decode("ascii").split()
+        except (tf.errors.FailedPreconditionError, tf.errors.NotFoundError):  # the chief has not written it yet
+            return []
+
+
+@contextlib.contextmanager
+def _state_of(index: int, server: Any, cluster: Cluster, seconds: float) -> Iterator[Tuple[Any, Any]]:
+    """A session, and the state variable of a parameter server."""
+    config = session_config()
+    config.device_filters.extend([f"/job:ps/task:{index}", cluster.device])
+    with tf.Graph().as_default():
+        variable = state_variable(index)
+        session = PatientSession(server.target, seconds, config=config)
+        try:
+            yield session, variable
+        finally:
+            session.leave()
+
+
+def serve(server: Any, cluster: Cluster, seconds: float) -> None:
     """Holds parameters until the chief says that the training has ended.
 
     Args:
+      server: what `start_server` returned.
       cluster: the Cluster; this process is a ps.
       seconds: for how long the chief may be away.
 
     Raises:
-      ValueError: its port is in use.
       TrainingStopped: the chief was away for too long, or ended with a status other than 0, or a signal came.
     """
-    server = start_server(cluster)
     name = f"ps {cluster.task}"
     _log.info("%s holds parameters, at %s", name, cluster.tasks("ps")[name])
     signals = Signals("holding the parameters until the chief has saved them")

@@ -57,6 +57,8 @@ class SynchronousUpdate:
             total_num_replicas=self._cluster.num_workers)
         with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE):
             update = self._optimizer.apply_gradients(gradients, global_step)
+        # otherwise TensorFlow 2 complains that it is not used
+        getattr(self._optimizer.ready_for_local_init_op, "mark_used", lambda: None)()
         self._init_tokens = self._optimizer.get_init_tokens_op(self._num_tokens)
         statistics = clones.update_ops if self._cluster.is_chief else []  # once a step
         return tf.group(update, *statistics), self._update.rate
