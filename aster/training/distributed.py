@@ -63,7 +63,7 @@ def train_as_chief(server: Any, config: Any, exp_dir: str, cluster: Cluster, *, 
         except TrainingStopped as stopped:
             status = stopped.status
             raise
-        except LOST as error:
+        except LOST + (GaveUp,) as error:
             raise describe_loss(error, cluster, seconds) from error
         finally:
             tell(server, cluster, f"{ENDED} {status}", seconds=min(seconds, _SECONDS_TO_FINISH))
@@ -82,6 +82,7 @@ def _lead(server: Any, config: Any, exp_dir: str, cluster: Cluster, devices: Lis
                   synchronous.describe() if synchronous else "", describe(cluster.tasks("ps")))
         session = PatientSession(server.target, seconds, config=options)
         watch = Watch(cluster.tasks("ps", "worker"))
+        session.give_up = lambda: bool(watch.missing(list(cluster.tasks("ps"))))
         try:
             loop.initialize(session, graph.model, train_config, exp_dir)
             first_step = int(session.run(graph.global_step))
@@ -94,7 +95,7 @@ def _lead(server: Any, config: Any, exp_dir: str, cluster: Cluster, devices: Lis
             _tell_all(server, cluster, f"{RUNNING} {containers}", seconds)
 
             def run_step(fetches: Any, signals: Signals) -> Any:
-                return _run_step_of_chief(session, fetches, signals, watch, cluster, synchronous)
+                return _run_step_of_chief(session, fetches, signals, synchronous)
             with tf.device(cluster.device + "/cpu:0"):
                 stepper = Stepper(session, graph, train_config, log_dir, first_step, evaluate, run_step)
             return stepper.run()
@@ -118,26 +119,28 @@ def _tell_all(server: Any, cluster: Cluster, state: str, seconds: float) -> None
         raise tf.errors.UnavailableError(None, None, f"{', '.join(untold)} can't be reached")
 
 
-def _run_step_of_chief(session: PatientSession, fetches: Any, signals: Signals, watch: Watch, cluster: Cluster,
+def _run_step_of_chief(session: PatientSession, fetches: Any, signals: Signals,
                        synchronous: Optional[SynchronousUpdate]) -> Any:
+    """-> the results; None where a signal came and the step does not end, since it waits for other workers."""
     signal_at: List[float] = []
+    is_lost = session.give_up
 
     def give_up() -> bool:
         if signals.received and not signal_at:
             signal_at.append(time.time())
-        return bool(signal_at and time.time() - signal_at[0] > _SECONDS_TO_FINISH or watch.missing(
-            list(cluster.tasks("ps"))) or synchronous and synchronous.has_failed())
+        is_late = signal_at and time.time() - signal_at[0] > _SECONDS_TO_FINISH
+        return bool(is_late or is_lost() or synchronous and synchronous.has_failed())
     session.give_up = give_up
     try:
         return session.run(fetches)
     except GaveUp:
-        if watch.missing(list(cluster.tasks("ps"))):
-            raise tf.errors.UnavailableError(None, None, "a parameter server can't be reached") from None
-        if not signals.received and synchronous:
+        if synchronous and not is_lost():
             synchronous.raise_failure()
+        if is_lost() or not signals.received:
+            raise
         return None
     finally:
-        session.give_up = lambda: False
+        session.give_up = is_lost
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@ import logging
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Set
 
 from aster.compat import tf
 from aster.training import TrainingStopped
@@ -12,6 +12,7 @@ _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_OF_A_LOOK = 2.0
 _SECONDS_BETWEEN_LINES = 30.0
+_SECONDS_OF_DOUBT = 1.0  # before a process that can't be reached counts as missing
 
 
 class Unreachable(TrainingStopped):
@@ -68,23 +69,27 @@ class Watch:
 
     def __init__(self, tasks: Mapping[str, str]) -> None:
         """Starts to look after processes, {name: address}, all of which count as reachable at first."""
-        self._tasks, self._since = dict(tasks), {}  # type: Dict[str, str], Dict[str, float]
-        self._seen = set()  # type: set
+        self._tasks = dict(tasks)
+        self._since: Dict[str, float] = {}  # when it was first seen that a process can't be reached
+        self._seen: Set[str] = set()
         threading.Thread(target=self._look, daemon=True).start()
 
     def missing(self, names: Optional[Sequence[str]] = None) -> Dict[str, str]:
-        """Returns {name: address} of the processes that could not be reached lately, of those named or of all."""
-        return {name: self._tasks[name] for name in list(self._since) if names is None or name in names}
+        """Returns {name: address} of the processes that could not be reached for a while, of those named or of all."""
+        doubtful = time.time() - _SECONDS_OF_DOUBT
+        return {name: self._tasks[name] for name, since in list(self._since.items())
+                if since < doubtful and (names is None or name in names)}
 
     def _look(self) -> None:
         while True:
             for name, address in self._tasks.items():
                 reachable = is_reachable(address)
-                if reachable and self._since.pop(name, None) is not None and name in self._seen:
-                    _log.info("%s at %s can be reached again", name, address)
                 if reachable:
+                    self._since.pop(name, None)
                     self._seen.add(name)
-                elif self._since.setdefault(name, time.time()) and name in self._seen:
+                else:
+                    self._since.setdefault(name, time.time())
+                if name in self._seen and self.missing([name]):
                     self._seen.discard(name)
                     _log.warning("%s at %s can't be reached any more", name, address)
             time.sleep(_SECONDS_BETWEEN_LOOKS)
