@@ -71,6 +71,7 @@ class _Processes:
         """Starts them."""
         self._signal: Optional[int] = None
         self._previous = {number: signal.signal(number, self._receive) for number in _NAMES}
+        self._copiers: List[threading.Thread] = []
         self._processes = {name: self._start(name, arguments, environment)
                            for name, environment in environments.items()}
 
@@ -85,7 +86,8 @@ class _Processes:
         # a session of its own: Ctrl-C is for this process, which passes it on once
         process = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=end_with_parent)
-        threading.Thread(target=_copy_lines, args=(name, process), daemon=True).start()
+        self._copiers.append(threading.Thread(target=_copy_lines, args=(name, process), daemon=True))
+        self._copiers[-1].start()
         return process
 
     def _receive(self, number: int, _: object) -> None:
@@ -109,11 +111,9 @@ class _Processes:
         """
         try:
             failed = self._wait_for_failure()
-            if failed or self._signal:
+            if failed and not self._signal:  # a second signal would end them without saving
                 self._send(signal.SIGTERM)
-                self._wait_for_all(seconds)
-            else:
-                self._wait_for_all(_SECONDS_TO_END)
+            self._wait_for_all(seconds if failed or self._signal else _SECONDS_TO_END)
         finally:
             self._kill()
             for number, action in self._previous.items():
@@ -151,6 +151,8 @@ class _Processes:
         self._send(signal.SIGKILL)
         for process in self._processes.values():
             process.wait()
+        for copier in self._copiers:  # the last lines
+            copier.join(5.0)
 
 
 def _copy_lines(name: str, process: "subprocess.Popen[bytes]") -> None:

@@ -8,7 +8,7 @@ from typing import Any, Iterator, List, Tuple
 from aster.compat import session_config, tf
 from aster.training import TrainingStopped
 from aster.training.cluster import Cluster
-from aster.training.reach import PatientSession, Unreachable, describe, is_reachable
+from aster.training.reach import GaveUp, PatientSession, Unreachable, describe, is_reachable
 from aster.training.signals import Signals
 
 _log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def tell(server: Any, cluster: Cluster, state: str, *, seconds: float) -> List[s
                 raise tf.errors.UnavailableError(None, None, f"{address} can't be reached")
             with _state_of(i, server, cluster, seconds) as (session, variable):
                 session.run(variable.initializer, {variable.initializer.inputs[1]: state})
-        except tf.errors.OpError as error:
+        except (tf.errors.OpError, GaveUp) as error:
             _log.debug("%s is not told %r: %s", name, state, error)
             untold.append(name)
     return untold
@@ -98,7 +98,8 @@ def read_state(server: Any, cluster: Cluster, *, seconds: float) -> List[str]:
       The words of the state; none before the chief has told it.
 
     Raises:
-      tf.errors.OpError: the parameter server can't be reached.
+      tf.errors.OpError: the parameter server does not answer.
+      GaveUp: it can't be reached.
     """
     with _state_of(0, server, cluster, seconds) as (session, variable):
         try:
@@ -115,6 +116,7 @@ def _state_of(index: int, server: Any, cluster: Cluster, seconds: float) -> Iter
     with tf.Graph().as_default():
         variable = state_variable(index)
         session = PatientSession(server.target, seconds, config=config)
+        session.give_up = lambda: not is_reachable(cluster.addresses["ps"][index])
         try:
             yield session, variable
         finally:
