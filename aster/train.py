@@ -53,6 +53,8 @@ def main() -> None:
         from aster.training.distributed import train_as_chief
         train_as_chief(server, config, arguments.exp_dir, cluster, **options)
     else:
+        if config.train_config.sync_replicas:
+            _log.info("train_config.sync_replicas has no effect, since TF_CONFIG names no cluster (docs/cluster.md)")
         from aster.training.loop import train
         train(config, arguments.exp_dir, **options)
     if history and config.train_config.fine_tune_checkpoint:

@@ -56,8 +56,7 @@ class Stepper:
           log_dir: folder of the checkpoints.
           first_step: the global step before the first step.
           evaluate: see `train`.
-          run_step: runs fetches in the session, but returns None where a step does not end and a signal came. None: a
-            step always ends.
+          run_step: runs fetches, but returns None where a signal came before the step ends. None: a step always ends.
         """
         self._run_step = run_step or (lambda fetches, _: session.run(fetches))
         self._session, self._graph, self._config, self._log_dir = session, graph, config, log_dir
@@ -127,13 +126,11 @@ class Stepper:
         return int(self._session.run(self._graph.global_step))
 
     def _make_steps(self, signals: Signals) -> None:
-        step, saved_at = self._first_step, time.time()
-        before = step - 1
+        before, step, saved_at = self._first_step - 1, self._first_step, time.time()
         while not signals.received and not 0 < self._config.num_steps <= step:
             # of a cluster, other workers make steps meanwhile
             is_due = step // self._config.save_summaries_steps != before // self._config.save_summaries_steps
-            fetches = [self._graph.step, self._graph.summary] if is_due else [self._graph.step]
-            results = self._run_step(fetches, signals)
+            results = self._run_step([self._graph.step, self._graph.summary][:1 + is_due], signals)
             if results is None:
                 return
             before, (loss, step, rate, far, numbers) = step, results[0]
