@@ -16,7 +16,7 @@ from aster import command
 from aster.training import TrainingStopped
 
 _log = logging.getLogger(__name__)
-_SECONDS_TO_END = 30.0  # for the others, once the chief has ended
+_SECONDS_TO_END = 15.0  # for the others, once the chief has ended
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
@@ -114,6 +114,9 @@ class _Processes:
             if failed and not self._signal:  # a second signal would end them without saving
                 self._send(signal.SIGTERM)
             self._wait_for_all(seconds if failed or self._signal else _SECONDS_TO_END)
+            if not failed and not self._signal:  # one that starts when the training has ended already
+                self._send(signal.SIGTERM)
+                self._wait_for_all(_SECONDS_TO_END)
         finally:
             self._kill()
             for number, action in self._previous.items():

@@ -72,6 +72,7 @@ class Watch:
         self._tasks = dict(tasks)
         self._since: Dict[str, float] = {}  # when it was first seen that a process can't be reached
         self._seen: Set[str] = set()
+        self._told: Set[str] = set()  # of the missing ones
         threading.Thread(target=self._look, daemon=True).start()
 
     def missing(self, names: Optional[Sequence[str]] = None) -> Dict[str, str]:
@@ -87,11 +88,13 @@ class Watch:
                 if reachable:
                     self._since.pop(name, None)
                     self._seen.add(name)
+                    self._told.discard(name)
                 else:
                     self._since.setdefault(name, time.time())
-                if name in self._seen and self.missing([name]):
-                    self._seen.discard(name)
-                    _log.warning("%s at %s can't be reached any more", name, address)
+                if name not in self._told and self.missing([name]):
+                    self._told.add(name)
+                    _log.warning("%s at %s can't be reached %s", name, address,
+                                 "any more" if name in self._seen else "yet")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 

@@ -253,6 +253,19 @@ def test_nothing_is_left_of_a_launch(tmp_path, processes, number, words):
         assert last_step(folder) > 0 and f"chief: saved {folder}/log/model.ckpt-" in launched.log("launch")
 
 
+@pytest.mark.skipif(not os.path.exists(f"/proc/self/task/{os.getpid()}/children"), reason="needs Linux")
+def test_a_launch_ends_with_the_process_that_fails(tmp_path, processes):
+    (tmp_path / "e").mkdir()
+    launched = processes(make(tmp_path / "e", 1000000))
+    launched.open("launch", "-m", "aster.launch", "--clone_on_cpu")
+    launched.wait_for("launch", "chief: step ")
+    started = children(launched.running["launch"])
+    ps, = [pid for pid in started if '"type": "ps"' in read(f"/proc/{pid}/environ")]
+    os.kill(ps, signal.SIGKILL)
+    assert launched.status("launch") == 128 + signal.SIGKILL and not any(map(is_alive, started))
+    assert "ps 0 ended by SIGKILL, and the other processes were ended" in launched.log("launch")
+
+
 def test_a_worker_without_a_cluster_says_whom_it_waits_for(tmp_path, processes):
     (tmp_path / "e").mkdir()
     folder = make(tmp_path / "e", 10)
