@@ -6,7 +6,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from aster import checkpoint
 from aster.compat import make_deterministic, session_config, tf
-from aster.data.dataset import check_inputs, make_dataset
+from aster.data.dataset import Batch, check_inputs, deal, make_dataset
 from aster.memory import check_memory
 from aster.model.build import build_model
 from aster.model.recognition import RecognitionModel
@@ -116,7 +116,10 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
         num_control_points=model.num_supervised_points, charsets=charsets, base_dir=exp_dir, seed=seed,
         prefetch=train_config.prefetch_queue_capacity, part=part, num_shares=len(devices))
     global_step = tf.train.get_or_create_global_step()
-    clones = build_clones(model, stream.shares, devices, freeze=train_config.freeze_variables,
+    # One clone slices its batch for nothing. But the seeds that TensorFlow 1.4 gives initializers depend on the number
+    # of operations before, and a seed is to give the same parameters as ever.
+    shares = stream.shares if len(devices) > 1 else [Batch(*share) for share in deal(stream.batch, 1)]
+    clones = build_clones(model, shares, devices, freeze=train_config.freeze_variables,
                           sync_batch_norm=train_config.sync_batch_norm, shared_variables=make_update is not None)
     update, learning_rate = (make_update or train_op)(clones, train_config, global_step)
     rectification = clones.first.rectification
