@@ -67,7 +67,7 @@ class Progress:
         self._since = now
         if now - self._line_at < _SECONDS_BETWEEN_LINES and not 0 < self._num_steps <= step:
             return
-        steps_per_second = (step - self._line_step) / max(self._seconds, 1e-9)  # in a cluster, of all workers
+        steps_per_second = max(step - self._line_step, 1) / max(self._seconds, 1e-9)  # in a cluster, of all workers
         speed = steps_per_second * self._batch_size
         mean = sum(self._losses) / len(self._losses)
         end, left = "", ""
