@@ -262,7 +262,7 @@ setup(
                            glob.glob("aster/c_ops/src/*.cu*"))],
     cmdclass={"build_py": BuildPy, "build_ext": BuildOps},
     entry_points={"console_scripts": [f"aster-{name} = aster.{name}:cli"
-                                      for name in ("train", "eval", "demo", "export", "new", "doctor")]},
+                                      for name in ("train", "launch", "eval", "demo", "export", "new", "doctor")]},
     zip_safe=False,
     python_requires=">=3.6,!=3.7.*,!=3.8.*,!=3.9.*",
     install_requires=[

@@ -90,7 +90,7 @@ def unused_fields(config: Message) -> List[str]:
       config: any message.
 
     Returns:
-      Their dotted paths, such as "train_config.sync_replicas".
+      Their dotted paths, such as "train_config.batch_queue_capacity".
     """
     return [_join(path, field.name)
             for path, message in walk(config) for field, _ in message.ListFields() if field.GetOptions().deprecated]

@@ -1,6 +1,7 @@
 """The terms of the training loss."""
 from typing import List, Tuple
 
+from aster.clone_means import mean_over_clones, num_clones
 from aster.compat import tf
 
 _COLLECTION = "aster_losses"
@@ -54,6 +55,8 @@ def sequence_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, lengths: tf.Te
     loss = tf.reduce_sum(losses)
     if sample_normalize:
         loss = loss / tf.cast(tf.maximum(tf.shape(targets)[0], 1), tf.float32)
+    elif num_clones() > 1:  # the mean over the clones is to be the sum over all texts
+        loss = loss * float(num_clones())
     return weight * loss
 
 
@@ -72,4 +75,17 @@ def l2_regression(predicted: tf.Tensor, annotated: tf.Tensor, mask: tf.Tensor, w
     distances = 0.5 * tf.reduce_sum(tf.square(predicted - annotated), [1, 2])
     # where() and not a product: coordinates of a masked image may be anything, NaN too
     distances = tf.where(mask > 0.0, distances, tf.zeros_like(distances))
-    return weight * tf.reduce_sum(distances) / tf.maximum(tf.reduce_sum(mask), 1.0)
+    return weight * tf.reduce_sum(distances) / count_of_all_clones(mask)
+
+
+def count_of_all_clones(mask: tf.Tensor) -> tf.Tensor:
+    """Counts the samples that a mean loss is over.
+
+    Args:
+      mask: float32 [B], 1 for samples that count, otherwise 0.
+
+    Returns:
+      A scalar: 1 or their number. Of several clones, the mean of their numbers, so that the mean loss of the clones is
+      that of all samples that count.
+    """
+    return tf.maximum(mean_over_clones(tf.reduce_sum(mask)), 1.0 / num_clones())

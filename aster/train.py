@@ -1,7 +1,10 @@
 """Trains a model: python -m aster.train --exp_dir E [--set TEXT] [--seed N] [--num_clones N] [--clone_on_cpu]"""
 import logging
+import os
+from typing import Any, Dict
 
 from aster import command
+from aster.training.cluster import Cluster, read_cluster
 
 _log = logging.getLogger(__name__)
 
@@ -10,7 +13,8 @@ def main() -> None:
     """Parses the arguments, and trains. Progress goes to stderr."""
     parser = command.ArgumentParser(prog="python -m aster.train", description=(
         "Train the model of EXP_DIR/config/trainval.prototxt. Checkpoints and TensorBoard summaries go to "
-        "EXP_DIR/log. To resume, run the same command again."))
+        "EXP_DIR/log. To resume, run the same command again. With the environment variable TF_CONFIG, this is one "
+        "process of a cluster (docs/cluster.md)."))
     parser.add_argument("--exp_dir", required=True, help="experiment folder")
     command.add_overrides(parser)
     command.add_trust(parser)
@@ -30,15 +34,40 @@ def main() -> None:
     if not config.train_input_reader:
         raise ValueError(f"{arguments.exp_dir}: the configuration has no train_input_reader, so there is nothing to "
                          "train on")
+    cluster = read_cluster(os.environ.get("TF_CONFIG"))
     command.start_tensorflow()
+    options: Dict[str, Any] = dict(num_clones=arguments.num_clones, clone_on_cpu=arguments.clone_on_cpu)
+    server = _start_server(config, cluster, arguments.num_clones) if cluster else None
+    if cluster and cluster.is_ps:
+        from aster.training.parameter_server import serve
+        serve(server, cluster, float(config.train_config.cluster_timeout_secs))
+        return
+    if cluster and not cluster.is_chief:
+        from aster.training.worker import train_as_worker
+        train_as_worker(server, config, arguments.exp_dir, cluster, **options)
+        return
     from aster.evaluation.history import EvaluationHistory
-    from aster.training.loop import train
     history = EvaluationHistory(config, arguments.exp_dir) if config.train_config.eval_num_examples else None
-    train(config, arguments.exp_dir, num_clones=arguments.num_clones, clone_on_cpu=arguments.clone_on_cpu,
-          evaluate=history.evaluate if history else None)
+    options["evaluate"] = history.evaluate if history else None
+    if cluster:
+        from aster.training.distributed import train_as_chief
+        train_as_chief(server, config, arguments.exp_dir, cluster, **options)
+    else:
+        if config.train_config.sync_replicas:
+            _log.info("train_config.sync_replicas has no effect, since TF_CONFIG names no cluster (docs/cluster.md)")
+        from aster.training.loop import train
+        train(config, arguments.exp_dir, **options)
     if history and config.train_config.fine_tune_checkpoint:
         for line in history.compare_best_with_start():
             _log.info("%s", line)
+
+
+def _start_server(config: Any, cluster: Cluster, num_clones: int) -> Any:
+    from aster.training.distributed import check_cluster
+    from aster.training.parameter_server import start_server
+    check_cluster(config, cluster)
+    with command.start_up_noise_hidden():
+        return start_server(cluster, num_clones)
 
 
 def cli() -> None:

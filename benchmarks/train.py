@@ -54,7 +54,7 @@ def training_step(config, batch: int, precision: str = "fp32", *, fused: bool = 
         devices = clone_devices(1, on_cpu=False)
         model = build_model(config.model, on_gpu=devices[0].startswith("/gpu"), fused=fused,
                             mixed_precision=precision == "bf16")
-        clones = build_clones(model, data, devices)
+        clones = build_clones(model, [data], devices)
         step, _ = train_op(clones, config.train_config, tf.train.get_or_create_global_step())
         return start(precision).make_callable(step)
 

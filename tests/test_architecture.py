@@ -102,7 +102,7 @@ def test_only_compat_asks_for_a_version():
     assert found == {("compat.py", "IS_TF1"), ("compat.py", "__version__"), ("doctor.py", "version_info")}
 
 
-@pytest.mark.parametrize("name", ["train", "eval", "demo", "export", "new", "doctor"])
+@pytest.mark.parametrize("name", ["train", "launch", "eval", "demo", "export", "new", "doctor"])
 def test_a_command_has_its_console_script(name):
     """setup.py makes the script aster-NAME of the function cli."""
     functions = [node.name for node in parse(os.path.join("aster", name + ".py")).body

@@ -193,8 +193,8 @@ def test_clones_must_share_equally():
 def test_fields_without_effect_are_named(tmp_path):
     path = str(tmp_path / "x.prototxt")
     with open(path, "w") as stream:
-        stream.write(quickstart("batch_size:", "sync_replicas: true batch_size:"))
-    assert unused_fields(read_config(path)) == ["train_config.sync_replicas"]
+        stream.write(quickstart("batch_size:", "from_detection_checkpoint: true batch_size:"))
+    assert unused_fields(read_config(path)) == ["train_config.from_detection_checkpoint"]
 
 
 def message_types(descriptor=pipeline_pb2.TrainEvalPipelineConfig.DESCRIPTOR, known=None):

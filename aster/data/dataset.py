@@ -12,7 +12,7 @@ set without one usable record is an error.
 import json
 import os
 import time
-from typing import Any, NamedTuple, Optional, Sequence
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from aster.compat import group_by_window, tf, without_autotune
 from aster.data.charset import Charset
@@ -20,7 +20,7 @@ from aster.data.checks import check_inputs
 from aster.data.decoding import DecodedRecords, decode_chunk
 from aster.data.preprocess import preprocess_sample, text_preprocessor
 from aster.data.read_report import ReadReport
-from aster.data.readers import find_files, named_readers
+from aster.data.readers import find_files, named_readers, part_of
 from aster.data.source import Source
 from aster.data.step_image import StepImage
 from aster.errors import cause
@@ -59,6 +59,7 @@ class Stream(NamedTuple):
     report: ReadReport
     sources: Sequence[Source]  # of each reader
     waited: tf.Tensor  # float64, the seconds for which a run of `batch` has waited
+    shares: Sequence[Batch] = ()  # the batch as its clones have it: each every n-th sample
 
     def use(self, numbers: Sequence[int]) -> None:
         """Takes note of a batch that a training has used.
@@ -92,7 +93,7 @@ class Stream(NamedTuple):
 def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequence[Any], *, is_training: bool,
                  num_control_points: Optional[int] = None, charsets: Sequence[Charset] = (),
                  base_dir: Optional[str] = None, seed: Optional[int] = None, prefetch: int = 2,
-                 field: str = "train_input_reader") -> Stream:
+                 part: Tuple[int, int] = (0, 1), num_shares: int = 1, field: str = "train_input_reader") -> Stream:
     """Builds the input pipeline in the current graph.
 
     Args:
@@ -109,6 +110,9 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
       base_dir: the experiment folder, in which relative paths are looked up first.
       seed: makes the order of the records and the random steps the same in every run.
       prefetch: number of batches made ahead.
+      part: (index, count): which of `count` parts of the records is read, for one of several workers. The parts have no
+        record in common; see `readers.part_of`.
+      num_shares: how many clones share a batch. The share of each is made ahead, too; B must be a multiple.
       field: the configuration's name of the readers, for messages.
 
     Returns:
@@ -130,7 +134,9 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
     with tf.device("/cpu:0"), tf.name_scope("input"):
         shares, sources = [], []  # of each reader in every batch
         for i, (name, reader) in enumerate(named_readers(readers, field)):
-            source = Source(reader, find_files(reader, base_dir, name), name=name, batch_size=batch_sizes[i],
+            files = part_of(find_files(reader, base_dir, name), *part)
+            name = name if part[1] == 1 else f"{name} (part {part[0] + 1} of {part[1]})"
+            source = Source(reader, files, name=name, batch_size=batch_sizes[i],
                             is_training=is_training, preprocess_text=preprocess_text, report=report,
                             num_control_points=num_control_points or 0, charsets=charsets,
                             seed=None if seed is None else seed + i)
@@ -146,16 +152,42 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
             shares.append(share)
         dataset = tf.data.Dataset.zip(tuple(shares)).map(
             lambda *batches: tuple(tf.concat(tensors, 0) for tensors in zip(*batches)))
+        if num_shares > 1:
+            dataset = dataset.map(lambda *batch: tuple(deal(batch, num_shares)))
         iterator = without_autotune(dataset.prefetch(prefetch)).make_initializable_iterator()
         asked = tf.py_func(time.perf_counter, [], tf.float64)
         with tf.control_dependencies([asked]):
-            batch = Batch(**dict(zip(_FIELDS, iterator.get_next())))
-        with tf.control_dependencies([batch.texts]):
+            dealt = [iterator.get_next()] if num_shares == 1 else iterator.get_next()
+        dealt = [Batch(**dict(zip(_FIELDS, share))) for share in dealt]
+        with tf.control_dependencies([dealt[0].texts]):
             waited = tf.py_func(time.perf_counter, [], tf.float64) - asked
-    if is_training:
-        for tensor in filter(lambda tensor: tensor is not None, batch):
-            tensor.set_shape([sum(batch_sizes)] + tensor.shape.as_list()[1:])
-    return Stream(iterator.initializer, batch, report, sources, waited)
+        for tensor in [tensor for share in dealt for tensor in share if is_training and tensor is not None]:
+            tensor.set_shape([sum(batch_sizes) // num_shares] + tensor.shape.as_list()[1:])
+        batch = dealt[0] if num_shares == 1 else Batch(*map(_collect, zip(*dealt)))
+    return Stream(iterator.initializer, batch, report, sources, waited, dealt)
+
+
+def deal(batch: Sequence[Any], num_shares: int) -> List[Tuple[Any, ...]]:
+    """Deals the samples of a batch out.
+
+    Args:
+      batch: tensors [B, ...]; None stays None.
+      num_shares: how many shares there are.
+
+    Returns:
+      The tensors of each share: every n-th sample.
+    """
+    return [tuple(None if tensor is None else tensor[i::num_shares] for tensor in batch) for i in range(num_shares)]
+
+
+def _collect(shares):
+    """[B / n, ...] of each share -> [B, ...], in the order of before `deal`."""
+    if shares[0] is None:
+        return None
+    whole = tf.reshape(tf.stack(shares, 1), tf.concat([[-1], tf.shape(shares[0])[1:]], 0))
+    size = shares[0].shape.as_list()
+    whole.set_shape([size[0] and size[0] * len(shares)] + size[1:])
+    return whole
 
 
 def _samples(source, steps, base_dir, num_control_points):

@@ -7,6 +7,7 @@ from aster import custom
 from aster.data import example, records
 from aster.errors import describe
 
+_MANY_FILES = 8  # in each part: then it matters little that some parts have one more
 _END = object()  # what follows the last sample
 
 # Starts an iterator over the records of one file, from its beginning.
@@ -44,6 +45,29 @@ def find_files(reader: Any, base_dir: Optional[str], name: str) -> List[OpenFile
     paths = records.find_record_files(reader.tf_record_input_reader.input_path, base_dir,
                                       name + ".tf_record_input_reader.input_path")
     return [functools.partial(records.read_records, path) for path in paths]
+
+
+def part_of(files: Sequence[OpenFile], index: int, count: int) -> List[OpenFile]:
+    """Takes one of several parts of the records, which have none in common.
+
+    A part is whole files, if each part gets the same number of files, or at least eight. Otherwise it is every n-th
+    record of every file.
+
+    Args:
+      files: as `find_files` returns them.
+      index: which part, from 0.
+      count: the number of parts.
+
+    Returns:
+      The files of the part, as `find_files` returns them.
+    """
+    if len(files) % count == 0 or len(files) >= _MANY_FILES * count:
+        return list(files[index::count])
+    return [functools.partial(_every_nth, open_file, index, count) for open_file in files]
+
+
+def _every_nth(open_file: OpenFile, index: int, count: int) -> Iterator[records.Record]:
+    return itertools.islice(open_file(), index, None, count)
 
 
 def _custom_records(samples: Callable[[], Iterator[example.Sample]], factory: str) -> Iterator[records.Record]:

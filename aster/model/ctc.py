@@ -84,7 +84,7 @@ class CtcDecoder:
         if self._sequence_normalize:
             loss /= tf.cast(tf.maximum(lengths, 1), tf.float32)
         counts = tf.cast(fits, tf.float32)
-        losses.add(self.name, self._loss_weight * tf.reduce_sum(loss * counts) / tf.maximum(tf.reduce_sum(counts), 1.0))
+        losses.add(self.name, self._loss_weight * tf.reduce_sum(loss * counts) / losses.count_of_all_clones(counts))
 
     def decode(self, sequences: List[tf.Tensor], tree: Optional[prefix_tree.PrefixTree] = None) -> Decoded:
         """Finds a text for each image: by prefix beam search, or the text of the best path.

@@ -8,6 +8,7 @@ from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from aster import clone_means
 from aster.compat import runs_at_once, tf
 
 
@@ -176,8 +177,8 @@ def batch_norm(inputs: tf.Tensor, hyperparams: BatchNorm, is_training: bool) -> 
     images = inputs if inputs.shape.ndims == 4 else tf.reshape(inputs, [-1, 1, 1, size])
     beta, gamma, mean, variance = _norm_variables(size, hyperparams)
     if is_training and hyperparams.train:
-        outputs, batch_mean, batch_variance = tf.nn.fused_batch_norm(
-            images, gamma, beta, epsilon=hyperparams.epsilon, is_training=True)
+        normalize = clone_means.batch_norm_of_all_clones if clone_means.syncs_batch_norm() else tf.nn.fused_batch_norm
+        outputs, batch_mean, batch_variance = normalize(images, gamma, beta, epsilon=hyperparams.epsilon)
         for average, value in ((mean, batch_mean), (variance, batch_variance)):
             update = tf.assign_sub(average, (1.0 - hyperparams.decay) * (average - value))
             if not runs_at_once():

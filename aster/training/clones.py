@@ -1,8 +1,10 @@
 """Data parallelism: clones of the model share variables, and their gradients are averaged."""
+import contextlib
 import logging
 import re
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
+from aster import clone_means
 from aster.compat import num_gpus, tf
 
 _log = logging.getLogger(__name__)
@@ -48,41 +50,64 @@ def clone_devices(num_clones: int, on_cpu: bool) -> List[str]:
     return [f"/gpu:{i}" for i in range(num_clones)]
 
 
-def build_clones(model: Any, batch: Any, devices: Sequence[str], *, freeze: Sequence[str] = ()) -> Clones:
+def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, freeze: Sequence[str] = (),
+                 sync_batch_norm: bool = False, shared_variables: bool = False) -> Clones:
     """Builds the model's training pass once for each device. All clones share their variables.
+
+    The losses and gradients are those of one clone that has the whole batch. This does not hold where batch
+    normalization takes the statistics of each clone's share, which it does unless `sync_batch_norm` is set.
 
     Args:
       model: a RecognitionModel.
-      batch: a named tuple of tensors [B, ...] (see `dataset.Batch`). Each clone gets every n-th sample.
+      shares: for each clone, a named tuple of tensors [B / n, ...] (see `dataset.Batch`), its share of the batch.
       devices: the device of each clone.
       freeze: regular expressions. Variables whose whole name matches one of them are not trained.
+      sync_batch_norm: whether batch normalization takes the statistics of the whole batch.
+      shared_variables: whether variables live on a CPU even if there is one clone.
 
     Returns:
       The Clones.
 
     Raises:
-      ValueError: no variable is left to train.
+      ValueError: no variable is left to train, or the clones don't train the same variables.
     """
-    passes, totals, gradients = [], [], []
-    for i, device in enumerate(devices):
-        share = type(batch)(*[None if tensor is None else tensor[i::len(devices)] for tensor in batch])
-        with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE), \
-                tf.name_scope(f"clone_{i}"), tf.device(_placement(device, len(devices))):
+    count = len(devices)
+    if count > 1:
+        clone_means.begin(count, sync_batch_norm)
+    passes, totals, variables = [], [], []
+    for i, (share, device) in enumerate(zip(shares, devices)):
+        with _scope_of_clone(i, device, shared_variables or count > 1):
             result = model.training_pass(share.images, share.texts, share.control_points, share.keypoint_mask)
             total = tf.add_n(list(result.losses.values())
                              + tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES))
             if i == 0:  # before the others add theirs: all would update the same variables
                 update_ops = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
-            gradients.append(_gradients(total, _trainable(freeze)))
+            variables.append(_trainable(freeze))
         passes.append(result)
         totals.append(total)
+    if count > 1:
+        clone_means.connect()
     losses = {name: _mean([clone.losses[name] for clone in passes]) for name in passes[0].losses}
+    if count > 1 and sync_batch_norm:  # gradients flow from each clone to the others
+        _check_same([{v.op.name for v in own} for own in variables])
+        return Clones(_mean(totals), losses, _gradients(_mean(totals), variables[0]), update_ops, passes[0])
+    gradients = []
+    for i, device in enumerate(devices):
+        with _scope_of_clone(i, device, shared_variables or count > 1):
+            gradients.append(_gradients(totals[i], variables[i]))
     return Clones(_mean(totals), losses, _average(gradients), update_ops, passes[0])
 
 
-def _placement(device, num_clones):
-    """Variables that several clones share live on the CPU."""
-    if num_clones == 1:
+@contextlib.contextmanager
+def _scope_of_clone(i, device, shared_variables):
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE), tf.name_scope(f"clone_{i}"), \
+            tf.device(_placement(device, shared_variables)):
+        yield
+
+
+def _placement(device, shared_variables):
+    """Variables that several clones or machines share live on the CPU."""
+    if not shared_variables:
         return device
     return lambda op: "/cpu:0" if op.type in _VARIABLE_OPS else device
 
@@ -107,12 +132,16 @@ def _gradients(loss, variables):
 
 def _average(clones):
     """[[(gradient, variable)] per clone] -> [(mean gradient, variable)]."""
-    names = [set(variable.op.name for _, variable in clone) for clone in clones]
+    _check_same([set(variable.op.name for _, variable in clone) for clone in clones])
+    return [(_mean([gradient for gradient, _ in same]), same[0][1]) for same in zip(*clones)]
+
+
+def _check_same(names):
+    """Raises ValueError unless all clones have gradients for variables of the same names."""
     for i, other in enumerate(names):
         if other != names[0]:
             raise ValueError(f"clone {i} and clone 0 must have gradients for the same variables; only one of them has "
                              f"{sorted(other.symmetric_difference(names[0]))}")
-    return [(_mean([gradient for gradient, _ in same]), same[0][1]) for same in zip(*clones)]
 
 
 def _mean(tensors):

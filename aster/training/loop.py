@@ -2,11 +2,11 @@
 import logging
 import os
 import tempfile
-from typing import Any, Callable, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from aster import checkpoint
 from aster.compat import make_deterministic, session_config, tf
-from aster.data.dataset import check_inputs, make_dataset
+from aster.data.dataset import Batch, check_inputs, deal, make_dataset
 from aster.memory import check_memory
 from aster.model.build import build_model
 from aster.model.recognition import RecognitionModel
@@ -43,25 +43,30 @@ def train(config: Any, exp_dir: str, *, num_clones: int = 1, clone_on_cpu: bool 
         set.
     """
     log_dir = os.path.join(exp_dir, "log")
-    os.makedirs(log_dir, exist_ok=True)
-    with tempfile.TemporaryFile(dir=log_dir):  # an error now, not when the first checkpoint is due
-        pass
+    make_log_dir(log_dir)
     devices = clone_devices(num_clones, clone_on_cpu)
     with only_training(log_dir), tf.Graph().as_default():
-        graph = _build(config, exp_dir, devices)
+        graph = build(config, exp_dir, devices)
         if not devices[0].startswith("/gpu"):  # a GPU's own messages name the tensor
             check_memory(tf.get_default_graph(), tf.global_variables())
-        options = session_config(num_clones, mixed_precision=_mixed_precision(config.train_config))
+        options = session_config(num_clones, mixed_precision=mixed_precision(config.train_config))
         with tf.Session(config=options) as session:
             _log.info("%s parameters to train, on %s", f"{_num_parameters():,}", ", ".join(devices))
-            _initialize(session, graph.model, config.train_config, exp_dir)
+            initialize(session, graph.model, config.train_config, exp_dir)
             first_step = int(session.run(graph.global_step))
             if 0 < config.train_config.num_steps <= first_step:
-                _log.info("%s", _finished(exp_dir, config.train_config.num_steps, first_step))
+                _log.info("%s", finished(exp_dir, config.train_config.num_steps, first_step))
                 return first_step
             _go_to_place(session, graph)
             session.run(graph.stream.initializer)
             return Stepper(session, graph, config.train_config, log_dir, first_step, evaluate).run()
+
+
+def make_log_dir(log_dir: str) -> None:
+    """Makes the folder of checkpoints. Raises OSError now, not when the first one is due, if nobody can write there."""
+    os.makedirs(log_dir, exist_ok=True)
+    with tempfile.TemporaryFile(dir=log_dir):
+        pass
 
 
 def _go_to_place(session: Any, graph: TrainingGraph) -> None:
@@ -72,24 +77,42 @@ def _go_to_place(session: Any, graph: TrainingGraph) -> None:
                      "beginning")
 
 
-def _finished(exp_dir: str, num_steps: int, step: int) -> str:
+def finished(exp_dir: str, num_steps: int, step: int) -> str:
+    """Says that num_steps is reached already, and how to go on."""
     return (f"num_steps {num_steps} is reached already: the latest checkpoint in {exp_dir}/log is of step {step}. "
             f"Raise num_steps in {exp_dir}/config/trainval.prototxt to go on, or for one run: python -m aster.train "
             f"--exp_dir {exp_dir} --set 'train_config {{ num_steps: {2 * step} }}'")
 
 
-def _mixed_precision(train_config: Any) -> bool:
-    return train_config.mixed_precision or train_config.bfloat16  # its old name
+def mixed_precision(train_config: Any) -> bool:
+    """Whether a TrainConfig asks for mixed precision, also by the old name of the field."""
+    return train_config.mixed_precision or train_config.bfloat16
 
 
-def _build(config: Any, exp_dir: str, devices: Sequence[str]) -> TrainingGraph:
+def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int, int] = (0, 1),
+          make_update: Optional[Callable[..., Tuple[Any, Any]]] = None) -> TrainingGraph:
+    """Builds what is trained, in the current graph.
+
+    Args:
+      config: a TrainEvalPipelineConfig.
+      exp_dir: the experiment folder.
+      devices: the device of each clone.
+      part: (index, count) of the part of the data that this process reads; see `make_dataset`.
+      make_update: for a process of a cluster, `train_op` or a function like it. None: this process trains by itself.
+
+    Returns:
+      The TrainingGraph.
+
+    Raises:
+      ValueError: the input can't be used.
+    """
     train_config = config.train_config
     seed = train_config.seed if train_config.HasField("seed") else None
     tf.set_random_seed(seed)
     if train_config.deterministic:
         make_deterministic()
     model = build_model(config.model, exp_dir, on_gpu=devices[0].startswith("/gpu"),
-                        mixed_precision=_mixed_precision(train_config))
+                        mixed_precision=mixed_precision(train_config))
     charsets = [predictor.charset for predictor in model.predictors]
     augmentation = train_config.data_augmentation_options
     check_inputs(config.train_input_reader, augmentation, charsets, base_dir=exp_dir,
@@ -97,20 +120,27 @@ def _build(config: Any, exp_dir: str, devices: Sequence[str]) -> TrainingGraph:
     stream = make_dataset(
         config.train_input_reader, list(train_config.batch_size), augmentation, is_training=True,
         num_control_points=model.num_supervised_points, charsets=charsets, base_dir=exp_dir, seed=seed,
-        prefetch=train_config.prefetch_queue_capacity)
+        prefetch=train_config.prefetch_queue_capacity, part=part, num_shares=len(devices))
     global_step = tf.train.get_or_create_global_step()
-    clones = build_clones(model, stream.batch, devices, freeze=train_config.freeze_variables)
-    update, learning_rate = train_op(clones, train_config, global_step)
+    # One clone slices its batch for nothing. But the seeds that TensorFlow 1.4 gives initializers depend on the number
+    # of operations before, and a seed is to give the same parameters as ever.
+    shares = stream.shares if len(devices) > 1 else [Batch(*share) for share in deal(stream.batch, 1)]
+    clones = build_clones(model, shares, devices, freeze=train_config.freeze_variables,
+                          sync_batch_norm=train_config.sync_batch_norm, shared_variables=make_update is not None)
+    update, learning_rate = (make_update or train_op)(clones, train_config, global_step)
     rectification = clones.first.rectification
     far = share_far_outside(rectification.control_points) if rectification else tf.constant(0.0)
     with tf.control_dependencies([update]):
-        step = tuple(map(tf.identity, (clones.total_loss, global_step, learning_rate, far, stream.batch.numbers,
-                                         stream.waited)))
+        with tf.device(global_step.device):  # elsewhere, its value may be sent before the update
+            step_after = tf.identity(global_step)
+        others = [tf.identity(value) for value in (clones.total_loss, learning_rate, far, stream.batch.numbers,
+                                                   stream.waited)]
     place = None
-    if seed is not None:
+    if seed is not None and not make_update:
         with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE), tf.device("/cpu:0"):  # saved as the optimizer's are
             place = tf.get_variable("place_in_data", initializer=tf.constant(""), trainable=False)
-    return TrainingGraph(step, stream, _summary(clones, learning_rate, stream.batch), global_step,
+    summary = _summary(clones, learning_rate, stream.batch)
+    return TrainingGraph((others[0], step_after, *others[1:]), stream, summary, global_step,
                          sum(train_config.batch_size), model, place)
 
 
@@ -126,28 +156,56 @@ def train_op(clones: Clones, config: Any, global_step: Any) -> Tuple[Any, Any]:
       The op of one step, and its learning rate, scalar. The op fails and changes no variable if the loss or a gradient
       is not finite.
     """
-    gradients = transform_gradients(clones.gradients, clip_norm=config.gradient_clipping_by_norm,
-                                    bias_multiplier=config.bias_grad_multiplier,
-                                    global_norm=config.gradient_clipping_by_global_norm)
+    gradients = transformed(clones.gradients, config)
     with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE):
         # of the gradients before clipping, which would make all of them wrong and hide the name
-        with tf.control_dependencies([_check_finite(clones.total_loss, clones.gradients)]):
+        with tf.control_dependencies([check_finite(clones.total_loss, clones.gradients)]):
             update, rate = apply_gradients(gradients, config, global_step)
             updates = [update] + clones.update_ops
-        if config.optimizer.use_moving_average:
-            # with the number of updates, the averages of a short run forget the initial values
-            averages = tf.train.ExponentialMovingAverage(config.optimizer.moving_average_decay, global_step)
-            with tf.control_dependencies(updates):
-                updates.append(averages.apply([variable for _, variable in gradients]))
+        updates += update_averages(gradients, updates, config, global_step)
     return tf.group(*updates), rate
 
 
-def _check_finite(loss: Any, gradients: Sequence[Tuple[Any, Any]]) -> Any:
-    """An op that fails if a number is not finite, with the name of its gradient.
+def transformed(gradients: Sequence[Tuple[Any, Any]], config: Any) -> List[Tuple[Any, Any]]:
+    """Returns gradients, [(gradient, variable)], clipped and multiplied as a TrainConfig message says."""
+    return transform_gradients(gradients, clip_norm=config.gradient_clipping_by_norm,
+                               bias_multiplier=config.bias_grad_multiplier,
+                               global_norm=config.gradient_clipping_by_global_norm)
 
-    The sum of all squares is finite only if every number is. It is computed in less time than a check of each gradient,
-    which therefore runs only to find the name.
+
+def update_averages(gradients: Sequence[Tuple[Any, Any]], updates: Sequence[Any], config: Any, global_step: Any
+                    ) -> List[Any]:
+    """Lets the moving averages follow the parameters.
+
+    Args:
+      gradients: [(gradient, variable)] of the parameters.
+      updates: the ops that change them, which come first.
+      config: a TrainConfig message.
+      global_step: the variable that counts steps.
+
+    Returns:
+      The op; none where the configuration wants no averages.
     """
+    if not config.optimizer.use_moving_average:
+        return []
+    # with the number of updates, the averages of a short run forget the initial values
+    averages = tf.train.ExponentialMovingAverage(config.optimizer.moving_average_decay, global_step)
+    with tf.control_dependencies(updates):
+        return [averages.apply([variable for _, variable in gradients])]
+
+
+def check_finite(loss: Any, gradients: Sequence[Tuple[Any, Any]]) -> Any:
+    """Makes an op that fails if a number is not finite, with the name of its gradient.
+
+    Args:
+      loss: scalar.
+      gradients: [(gradient, variable)].
+
+    Returns:
+      The op.
+    """
+    # The sum of all squares is finite only if every number is. It takes less time than a check of each gradient, which
+    # therefore runs only to find the name.
     def name_it() -> Any:
         checks = [tf.check_numerics(loss, "the loss")]
         checks += [tf.check_numerics(gradient, "the gradient of " + variable.op.name)
@@ -169,8 +227,18 @@ def _summary(clones: Clones, learning_rate: Any, batch: Any) -> Any:
     return tf.summary.merge_all()
 
 
-def _initialize(session: Any, model: RecognitionModel, config: Any, exp_dir: str) -> None:
-    """Initializes all variables, then restores those of the latest checkpoint that is whole, or of a warm start."""
+def initialize(session: Any, model: RecognitionModel, config: Any, exp_dir: str) -> None:
+    """Initializes all variables, then restores those of the latest checkpoint that is whole, or of a warm start.
+
+    Args:
+      session: of the graph.
+      model: the model.
+      config: a TrainConfig message.
+      exp_dir: the experiment folder.
+
+    Raises:
+      CheckpointError: a checkpoint can't be used.
+    """
     session.run(tf.global_variables_initializer())
     resumed = checkpoint.resume(session, os.path.join(exp_dir, "log"), tf.global_variables(), model.characters)
     if resumed:

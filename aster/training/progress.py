@@ -47,6 +47,7 @@ class Progress:
         self._line_at = self._seconds = 0.0  # when the last line was; seconds of training since then
         self._losses: List[float] = []
         self._waited, self._hinted = 0.0, False
+        self._line_step = 0  # the step of the last line
         self._events: Optional[EventFile] = None
         self._no_events_until = 0.0
         self._failing: Set[str] = set()
@@ -63,22 +64,22 @@ class Progress:
         now = time.time()
         if self._since is None:  # the first step builds and warms up: it says nothing about speed
             _log.info("step %d  loss %.4f", step, loss)
-            self._since = self._line_at = now
+            self._since, self._line_at, self._line_step = now, now, step
             return
         self._losses.append(loss)
         self._seconds += now - self._since
         self._waited += waited
         self._since = now
-        if now - self._line_at < _SECONDS_BETWEEN_LINES and step != self._num_steps:
+        if now - self._line_at < _SECONDS_BETWEEN_LINES and not 0 < self._num_steps <= step:
             return
-        steps_per_second = len(self._losses) / max(self._seconds, 1e-9)
+        steps_per_second = max(step - self._line_step, 1) / max(self._seconds, 1e-9)  # in a cluster, of all workers
         speed = steps_per_second * self._batch_size
         waiting = min(1.0, self._waited / max(self._seconds, 1e-9))
         mean = sum(self._losses) / len(self._losses)
         end, left = "", ""
         if self._num_steps:
             end = f"/{self._num_steps}"
-            minutes, seconds = divmod(int(math.ceil((self._num_steps - step) / steps_per_second)), 60)
+            minutes, seconds = divmod(int(math.ceil(max(self._num_steps - step, 0) / steps_per_second)), 60)
             left = f"  {minutes // 60}:{minutes % 60:02d}:{seconds:02d} left"
         _log.info("step %d%s  loss %.4f  %.1f images/s  waiting for data %.0f %%%s", step, end, mean, speed,
                   100 * waiting, left)
@@ -88,7 +89,7 @@ class Progress:
         summary.value.add(tag="waiting_for_data", simple_value=waiting)
         self.add_summary(summary, step)
         self._hint(waiting)
-        self._line_at, self._seconds, self._losses, self._waited = now, 0.0, [], 0.0
+        self._line_at, self._line_step, self._seconds, self._losses, self._waited = now, step, 0.0, [], 0.0
         self.pause()
 
     def _hint(self, waiting: float) -> None:

@@ -18,8 +18,9 @@ class Signals:
       number: the signal's number, or 0.
     """
 
-    def __init__(self) -> None:
-        """Starts to listen."""
+    def __init__(self, what_follows: str = "finishing this step, then saving") -> None:
+        """Starts to listen. When a signal comes, the log says what follows."""
+        self._what_follows = what_follows
         self.received: Optional[str] = None
         self.number = 0
         self._previous: Dict[int, Any] = {}
@@ -33,7 +34,7 @@ class Signals:
     def _receive(self, number: int, _: Any) -> None:
         self.number = int(number)
         self.received = _NAMES[signal.Signals(number).name]
-        _log.info("%s: finishing this step, then saving", self.received)
+        _log.info("%s: %s", self.received, self._what_follows)
         self.restore()
 
     def restore(self) -> None:

@@ -45,7 +45,8 @@ class Stepper:
     """Makes the steps of one training."""
 
     def __init__(self, session: Any, graph: TrainingGraph, config: Any, log_dir: str, first_step: int,
-                 evaluate: Optional[Callable[[str], Optional[float]]] = None) -> None:
+                 evaluate: Optional[Callable[[str], Optional[float]]] = None,
+                 run_step: Optional[Callable[[Any, Signals], Any]] = None) -> None:
         """Prepares the steps.
 
         Args:
@@ -55,7 +56,9 @@ class Stepper:
           log_dir: folder of the checkpoints.
           first_step: the global step before the first step.
           evaluate: see `train`.
+          run_step: runs fetches, but returns None where a signal came before the step ends. None: a step always ends.
         """
+        self._run_step = run_step or (lambda fetches, _: session.run(fetches))
         self._session, self._graph, self._config, self._log_dir = session, graph, config, log_dir
         self._first_step, self._evaluate = first_step, evaluate
         self._saver = Saver(log_dir, config.keep_checkpoint_every_n_hours, graph.model.characters)
@@ -95,7 +98,7 @@ class Stepper:
             except TrainingStopped:  # it diverged: the parameters are not worth saving
                 raise
             except Exception as error:
-                _raise_if_not_finite(error, self._step() + 1, self._log_dir)
+                raise_if_not_finite(error, self._step() + 1, self._log_dir)
                 failure = error
             self._save_last(failure, signals)
         finally:
@@ -123,15 +126,17 @@ class Stepper:
         return int(self._session.run(self._graph.global_step))
 
     def _make_steps(self, signals: Signals) -> None:
-        step, saved_at = self._first_step, time.time()
+        before, step, saved_at = self._first_step - 1, self._first_step, time.time()
         while not signals.received and not 0 < self._config.num_steps <= step:
-            if step % self._config.save_summaries_steps == 0:
-                results, summary = self._session.run([self._graph.step, self._graph.summary])
-                self._progress.add_summary(summary, step)
-            else:
-                results = self._session.run(self._graph.step)
-            loss, step, rate, far, numbers, waited = results
+            # of a cluster, other workers make steps meanwhile
+            is_due = step // self._config.save_summaries_steps != before // self._config.save_summaries_steps
+            results = self._run_step([self._graph.step, self._graph.summary][:1 + is_due], signals)
+            if results is None:
+                return
+            before, (loss, step, rate, far, numbers, waited) = step, results[0]
             step = int(step)
+            if is_due:
+                self._progress.add_summary(results[1], step)
             self._graph.stream.use(numbers)
             self._progress.update(step, float(loss), float(rate), float(waited))
             problem = self._watch.update(float(loss), float(far))
@@ -225,8 +230,14 @@ class Stepper:
             self._show(str(path), step)
 
 
-def _raise_if_not_finite(error: Exception, step: int, log_dir: str) -> None:
-    """Raises TrainingStopped if TensorFlow's error is about a number that is not finite."""
+def raise_if_not_finite(error: Exception, step: int, log_dir: str) -> None:
+    """Raises TrainingStopped if an error is TensorFlow's about a number that is not finite.
+
+    Args:
+      error: what a step raised.
+      step: the step.
+      log_dir: the folder of the checkpoints.
+    """
     if not isinstance(error, tf.errors.InvalidArgumentError):
         return
     # the words of check_numerics, and of summaries, which may come first
