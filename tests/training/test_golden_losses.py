@@ -9,7 +9,7 @@ from aster.training import loop
 STEPS = (1, 2, 5, 10, 20, 30, 40, 50)
 # By whether it is TensorFlow 1.4, recorded on an AMD EPYC. Initial parameters and the order of the data differ between
 # the two stacks.
-LOSSES = {True: [13.6997, 14.62, 14.6035, 13.6344, 13.5575, 14.2611, 13.22, 13.0631],
+LOSSES = {True: [13.6834, 14.5597, 14.5238, 13.5923, 13.4078, 14.1118, 13.072, 12.9344],
           False: [13.6645, 14.5116, 14.567, 13.5977, 13.4626, 14.1834, 13.0973, 12.9601]}
 TOLERANCE = 0.003  # other processors round otherwise, and fifty steps carry that on
 
@@ -20,7 +20,7 @@ def losses(folder):
     folder = make_experiment(folder, train="seed: 20", optimizer=optimizer)
     config = read_config(folder)
     with tf.Graph().as_default():
-        graph = loop._build(config, folder, ["/cpu:0"])
+        graph = loop.build(config, folder, ["/cpu:0"])
         with tf.Session(config=session_config()) as session:
             session.run(tf.global_variables_initializer())
             session.run(graph.stream.initializer)
