@@ -9,8 +9,10 @@
 A record that can't be used is skipped, counted and named in the log. A data
 set without one usable record is an error.
 """
+import functools
 import json
 import os
+import threading
 import time
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -59,6 +61,7 @@ class Stream(NamedTuple):
     report: ReadReport
     sources: Sequence[Source]  # of each reader
     waited: tf.Tensor  # float64, the seconds for which a run of `batch` has waited
+    waiting: threading.Event  # whether a run that asks for `waited` waits for its batch
     shares: Sequence[Batch] = ()  # the batch as its clones have it: each every n-th sample
 
     def use(self, numbers: Sequence[int]) -> None:
@@ -155,16 +158,22 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
         if num_shares > 1:
             dataset = dataset.map(lambda *batch: tuple(deal(batch, num_shares)))
         iterator = without_autotune(dataset.prefetch(prefetch)).make_initializable_iterator()
-        asked = tf.py_func(time.perf_counter, [], tf.float64)
+        waiting = threading.Event()
+        asked = tf.py_func(functools.partial(_call_and_time, waiting.set), [], tf.float64)
         with tf.control_dependencies([asked]):
             dealt = [iterator.get_next()] if num_shares == 1 else iterator.get_next()
         dealt = [Batch(**dict(zip(_FIELDS, share))) for share in dealt]
         with tf.control_dependencies([dealt[0].texts]):
-            waited = tf.py_func(time.perf_counter, [], tf.float64) - asked
+            waited = tf.py_func(functools.partial(_call_and_time, waiting.clear), [], tf.float64) - asked
         for tensor in [tensor for share in dealt for tensor in share if is_training and tensor is not None]:
             tensor.set_shape([sum(batch_sizes) // num_shares] + tensor.shape.as_list()[1:])
         batch = dealt[0] if num_shares == 1 else Batch(*map(_collect, zip(*dealt)))
-    return Stream(iterator.initializer, batch, report, sources, waited, dealt)
+    return Stream(iterator.initializer, batch, report, sources, waited, waiting, dealt)
+
+
+def _call_and_time(function):
+    function()
+    return time.perf_counter()
 
 
 def deal(batch: Sequence[Any], num_shares: int) -> List[Tuple[Any, ...]]:

@@ -1,5 +1,6 @@
 """Which processes of a cluster can be reached, and waiting for those that can't, but not forever."""
 import logging
+import math
 import socket
 import threading
 import time
@@ -98,8 +99,9 @@ class Watch:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
-def call_patiently(call: Callable[[], Any], *, seconds: float, give_up: Callable[[], bool] = lambda: False) -> Any:
-    """Calls a function that may never return, since another process may be gone.
+def call_patiently(call: Callable[[], Any], *, seconds: float = math.inf,
+                   give_up: Callable[[], bool] = lambda: False) -> Any:
+    """Calls a function that may never return, since another process may be gone or data may not come.
 
     The call runs in a thread of its own, so that signals are received meanwhile.
 

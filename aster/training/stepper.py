@@ -2,7 +2,7 @@
 import logging
 import re
 import time
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, List, NamedTuple, Optional
 
 from aster import checkpoint
 from aster.checkpoint import CheckpointError
@@ -13,10 +13,12 @@ from aster.training import TrainingStopped
 from aster.training.best import BestCheckpoint
 from aster.training.divergence import CURES, CheckpointKeeper, DivergenceWatch
 from aster.training.progress import Progress
+from aster.training.reach import GaveUp, call_patiently
 from aster.training.saver import Saver
 from aster.training.signals import Signals
 
 _log = logging.getLogger(__name__)
+_PATIENCE_SECONDS = 5.0
 
 
 class TrainingGraph(NamedTuple):
@@ -56,9 +58,10 @@ class Stepper:
           log_dir: folder of the checkpoints.
           first_step: the global step before the first step.
           evaluate: see `train`.
-          run_step: runs fetches, but returns None where a signal came before the step ends. None: a step always ends.
+          run_step: runs fetches, but returns None where a signal came before the step ends. None: a step
+            that waits for its data for long is left out.
         """
-        self._run_step = run_step or (lambda fetches, _: session.run(fetches))
+        self._run_step = run_step or self._run_or_leave
         self._session, self._graph, self._config, self._log_dir = session, graph, config, log_dir
         self._first_step, self._evaluate = first_step, evaluate
         self._saver = Saver(log_dir, config.keep_checkpoint_every_n_hours, graph.model.characters)
@@ -124,6 +127,20 @@ class Stepper:
 
     def _step(self) -> int:
         return int(self._session.run(self._graph.global_step))
+
+    def _run_or_leave(self, fetches: Any, signals: Signals) -> Any:
+        """Runs a step. Returns None where a signal came, and the step still waits for its data some seconds later."""
+        moments: List[float] = []  # at which it waited after the signal
+
+        def wait_no_more() -> bool:
+            if signals.received and self._graph.stream.waiting.is_set():
+                moments.append(time.time())
+            return bool(moments) and moments[-1] > moments[0] + _PATIENCE_SECONDS
+        try:
+            return call_patiently(lambda: self._session.run(fetches), give_up=wait_no_more)
+        except GaveUp:
+            _log.warning("this step still waits for its data, and is left out; closing may take half a minute")
+            return None
 
     def _make_steps(self, signals: Signals) -> None:
         before, step, saved_at = self._first_step - 1, self._first_step, time.time()

@@ -18,7 +18,7 @@ from aster.config import read_config
 from aster.data.example import Sample, parse, serialize
 from aster.data.source import Source
 from aster.evaluation.history import EvaluationHistory
-from aster.training import TrainingStopped, progress
+from aster.training import TrainingStopped, progress, stepper
 from aster.training.loop import train
 from aster.training.saver import Saver
 
@@ -133,6 +133,51 @@ def test_waiting_for_data_is_told(tmp_path, monkeypatch, caplog, delay, hint):
     share = np.mean(shares[-6:])  # what was made ahead before the first step is used up
     assert share > 0.2 if hint else share < 0.1
     assert caplog.text.count("is spent waiting for data") == hint and "waiting for data" in caplog.text
+
+
+def test_a_signal_while_data_do_not_come(tmp_path, monkeypatch, caplog):
+    """A reader that is stuck must not cost the steps since the last checkpoint."""
+    monkeypatch.setattr(stepper, "_PATIENCE_SECONDS", 0.5)
+    folder = make_experiment(tmp_path, num_steps=1000, batch_size=32)
+    with open(os.path.join(folder, "config", "trainval.prototxt")) as stream:
+        text = stream.read()
+    with open(stream.name, "w") as stream:
+        stream.write(text.replace('tf_record_input_reader { input_path: "data/words.tfrecord" } }',
+                                  'custom { factory: "stuck_reader:make" } shuffle: false }', 1))
+    with open(os.path.join(folder, "stuck_reader.py"), "w") as stream:
+        stream.write(f"""import glob, time
+from aster.data.example import parse
+from aster.data.records import read_records
+opened = []
+def make(**_):
+    def use():
+        opened.append(1)
+        samples = [parse(record.payload) for record in read_records({folder!r} + "/data/words.tfrecord")]
+        yield from 64 * samples
+        while len(opened) > 1 and not glob.glob({folder!r} + "/log/*.index"):
+            time.sleep(0.1)
+    return use
+""")
+
+    streams, start = [], time.time()
+    init = stepper.Stepper.__init__
+    monkeypatch.setattr(stepper.Stepper, "__init__",
+                        lambda self, session, graph, *rest: streams.append(graph.stream) or
+                        init(self, session, graph, *rest))
+
+    def stop():
+        waiting = 0
+        while waiting < 20 and time.time() < start + 200:
+            time.sleep(0.1)
+            waiting = waiting + 1 if streams and streams[0].waiting.is_set() else 0
+        os.kill(os.getpid(), signal.SIGINT)
+    caplog.set_level("INFO")
+    thread = threading.Thread(target=stop, daemon=True)
+    thread.start()
+    with pytest.raises(TrainingStopped, match="stopped by Ctrl-C at step"):
+        train(read_config(folder), folder, clone_on_cpu=True)
+    thread.join()
+    assert "still waits for its data" in caplog.text and len(saved_steps(folder)) == 1
 
 
 def test_an_evaluation_after_each_checkpoint(tmp_path, caplog):
