@@ -63,7 +63,7 @@ def _parse_arguments() -> argparse.Namespace:
         "Make an experiment folder that goes on from a trained model with your own words. Training evaluates the model "
         "before the first step and on the way, and keeps the best checkpoint."))
     parser.add_argument("exp_dir", help="the folder to make")
-    parser.add_argument("--from", dest="source", default="english", metavar="english|EXP_DIR",
+    parser.add_argument("--from", dest="source", metavar="english|EXP_DIR",
                         help="the pretrained model, or a trained experiment (default: english)")
     command.add_checkpoint(parser)
     command.add_trust(parser)
@@ -76,6 +76,13 @@ def _parse_arguments() -> argparse.Namespace:
         "quarters of each batch"))
     parser.add_argument("--other_test_records", metavar="F", help="others of them, to evaluate on")
     arguments = parser.parse_args()
+    if arguments.template:
+        others = ["--" + {"source": "from"}.get(name, name) for name, value in vars(arguments).items()
+                  if value and name not in ("exp_dir", "template")]
+        if others:
+            parser.error(f"--template copies a configuration as it is, and takes no {', '.join(others)}; leave them "
+                         "out, and name your records in the copy's config/trainval.prototxt; or leave out --template")
+    arguments.source = arguments.source or "english"
     if not arguments.template and not (arguments.records and arguments.test_records):
         parser.error("name your words with --records and --test_records, or a --template")
     if bool(arguments.other_records) != bool(arguments.other_test_records):

@@ -120,6 +120,17 @@ def test_a_template(tmp_path):
     assert "is an experiment already" in run(new_command, folder, "--template", "quickstart")
 
 
+def test_a_template_takes_no_other_arguments(tmp_path, words, capsys):
+    folder = str(tmp_path / "mine")
+    for others in (["--records", words["records"]], ["--from", "english"], ["--trust"], ["--checkpoint", "best"],
+                   options(words)):
+        assert run(new_command, folder, "--template", "ctc", *others) == 2
+        message = capsys.readouterr().err
+        assert "--template copies a configuration as it is" in message
+        assert all(option in message.split("takes no")[1] for option in others if option.startswith("--"))
+    assert not os.path.exists(folder)
+
+
 def test_the_schedule_grows_slowly(tmp_path, words):
     words["records"] = write_words(tmp_path / "many.tfrecord", WORDS * 113)  # 904
     folder = str(tmp_path / "mine")
