@@ -7,7 +7,7 @@ import math
 import os
 import shlex
 import shutil
-from typing import Any, List
+from typing import Any, Dict, List
 
 from aster import command
 from aster.files import shipped_folder, written_whole
@@ -37,9 +37,7 @@ def main() -> None:
                           (arguments.other_test_records, "--other_test_records")):
         if paths:
             _count(paths, option, most=1)
-    for own, test in ("records", "test_records"), ("other_records", "other_test_records"):
-        if getattr(arguments, own) and getattr(arguments, own) == getattr(arguments, test):
-            raise ValueError(f"--{own} and --{test} name the same file; evaluate on words that training does not see")
+    _check_apart(arguments)
     path = os.path.join(arguments.exp_dir, CONFIG_IN_EXP_DIR)
     if os.path.lexists(path):
         raise ValueError(f"{path} exists already; name another experiment folder")
@@ -124,6 +122,22 @@ def _count(input_path: str, option: str, most: int = 10 ** 9) -> int:
     if not count:
         raise ValueError(f"{option}: {input_path} has no record that can be used")
     return count
+
+
+def _check_apart(arguments: argparse.Namespace) -> None:
+    """Raises ValueError where a file of test words is also trained on, or evaluated as another kind of words."""
+    from aster.data.records import find_record_files
+    option_of: Dict[str, str] = {}  # of each file
+    for name in "records", "other_records", "test_records", "other_test_records":
+        input_path, option = getattr(arguments, name), "--" + name
+        files = {os.path.realpath(path): path for path in find_record_files(input_path, field=option)} if (
+            input_path) else {}
+        for file, path in files.items():
+            other = option_of.setdefault(file, option)
+            if other != option and "test" in option:
+                raise ValueError(f"{other} and {option} name the same file, {path}; " + (
+                    "each kind of test words needs files of its own" if "test" in other else
+                    "evaluate on words that training does not see"))
 
 
 def _fill_in(config: Any, arguments: argparse.Namespace, start: str, num_images: int) -> None:

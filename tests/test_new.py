@@ -107,9 +107,24 @@ def test_a_path_with_a_comma(tmp_path, words):
     assert read_config(folder).train_input_reader[0].tf_record_input_reader.input_path == words["records"]
 
 
-def test_the_same_file_twice(tmp_path, words):
-    words["test_records"] = words["records"]
-    assert "--records and --test_records name the same file" in run(new_command, str(tmp_path / "m"), *options(words))
+@pytest.mark.parametrize("train", ["records", "other_records"])
+@pytest.mark.parametrize("test", ["test_records", "other_test_records"])
+def test_test_words_are_not_trained_on(tmp_path, words, train, test):
+    message = f"--{train} and --{test} name the same file, "
+    link = tmp_path / "link.tfrecord"
+    link.symlink_to(words[train])
+    for path in words[train], str(link), f"{words[test]},{words[train]}":
+        assert message in run(new_command, str(tmp_path / "m"), *options(dict(words, **{test: path})))
+    assert "name the same file" in run(new_command, str(tmp_path / "m"), *options(
+        dict(words, **{test: str(tmp_path / "*.tfrecord")})))
+    assert not (tmp_path / "m").exists()
+
+
+def test_each_kind_of_test_words_has_files_of_its_own(tmp_path, words):
+    words["other_test_records"] = words["test_records"]
+    assert "--test_records and --other_test_records name the same file" in run(
+        new_command, str(tmp_path / "m"), *options(words))
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_template(tmp_path):
