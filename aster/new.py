@@ -35,6 +35,7 @@ def main() -> None:
     source = ENGLISH if arguments.source == "english" else arguments.source
     start = os.path.abspath(command.find_checkpoint(source, arguments.checkpoint))
     config = command.read_experiment(source, trust=arguments.trust)
+    predictors = _check_characters(config, source, start)
     texts = _read_texts(arguments.records, "--records")
     for paths, option in ((arguments.test_records, "--test_records"),
                           (arguments.other_test_records, "--other_test_records")):
@@ -44,7 +45,7 @@ def main() -> None:
     others = _read_texts(arguments.other_records, "--other_records", _SAMPLE) if arguments.other_records else []
     _fill_in(config, arguments, start, len(texts))
     _use_files_of(config, source)
-    files = _learn_characters(config, texts + others, start, source)
+    files = _learn_characters(config, predictors, texts + others, start, source)
     files[CONFIG_IN_EXP_DIR] = (f"# Goes on from {start} with {len(texts)} images. Written by aster.new.\n"
                                 + short_prototxt(config))
     _write(files, arguments.exp_dir)
@@ -195,13 +196,22 @@ def _use_files_of(config: Any, source: str) -> None:
                 setattr(message, field.name, os.path.abspath(find_file(value, source)))
 
 
-def _learn_characters(config: Any, texts: List[str], start: str, source: str) -> Dict[str, str]:
+def _check_characters(config: Any, source: str, start: str) -> List[Any]:
+    """The predictors of the other experiment, if their character sets are those that its checkpoint was trained with.
+    """
+    from aster import character_sets
+    from aster.model.build import build_model
+    model = build_model(config.model, source)
+    character_sets.check(start, model.characters)
+    return model.predictors
+
+
+def _learn_characters(config: Any, predictors: List[Any], texts: List[str], start: str, source: str) -> Dict[str, str]:
     """Adds the characters that the model lacks to its configuration -> the files that this names, and their texts."""
     from aster import character_sets
     from aster.data.filtering import list_counts
     from aster.data.new_characters import add_characters, find_new_characters
-    from aster.model.build import build_model
-    charsets = [predictor.charset for predictor in build_model(config.model, source).predictors]
+    charsets = [predictor.charset for predictor in predictors]
     new = find_new_characters(texts, config.train_config.data_augmentation_options, charsets, source)
     if not new:
         return {}

@@ -173,6 +173,16 @@ def test_new_characters_need_stored_character_sets(tmp_path, source, words):
     assert not (tmp_path / "mine").exists()
 
 
+def test_an_alphabet_that_a_run_was_given_is_not_lost(tmp_path, source, words):
+    """Trained with --set to another alphabet: the configuration does not say what the checkpoint's labels mean."""
+    path = os.path.join(source, "log", "model.ckpt-2.characters.json")
+    with open(path, "w") as stream:
+        json.dump({"Forward": LOWERCASE[::-1]}, stream)
+    message = run(new_command, str(tmp_path / "mine"), "--from", source, *options(words))
+    assert "trained with another character set than the configuration's: at other places of the order" in message
+    assert not (tmp_path / "mine").exists()
+
+
 def test_what_has_no_new_characters_keeps_its_own(tmp_path, source, words, caplog):
     folder = str(tmp_path / "mine")
     words["records"] = write_words(tmp_path / "own.tfrecord", ["one\n", "two"])
