@@ -144,7 +144,7 @@ def test_a_part_adds_its_own_losses(tmp_path):
         def encoder(images, is_training):
             sequences = encode(images, is_training)
             losses.add("aux", 2.0)
-            losses.add("Forward", 5.0)  # joins the predictor's
+            losses.add("aux", 0.5)  # joins it
             return sequences
         passes = []
         for _ in range(2):
@@ -156,8 +156,22 @@ def test_a_part_adds_its_own_losses(tmp_path):
             plain = model.training_pass(tf.zeros([1, 64, 256, 3]), tf.constant(["tea"]))
         session.run(tf.global_variables_initializer())
         first, second, without = session.run([p.losses for p in passes + [plain]])
-    assert list(first) == ["Forward", "aux"] and first["aux"] == second["aux"] == 2.0 and list(without) == ["Forward"]
-    assert first["Forward"] == pytest.approx(without["Forward"] + 5.0, abs=1e-3)
+    assert list(first) == ["Forward", "aux"] and first["aux"] == second["aux"] == 2.5 and list(without) == ["Forward"]
+    assert first["Forward"] == pytest.approx(without["Forward"], abs=1e-3)
+
+
+def test_a_part_adds_no_loss_by_the_name_of_another(tmp_path):
+    folder = make_experiment(tmp_path)
+    with tf.Graph().as_default():
+        model = build_model(read_config(folder).model, folder)
+        encode = model._encoder
+
+        def encoder(images, is_training):
+            losses.add("Forward", 5.0)
+            return encode(images, is_training)
+        model._encoder = encoder
+        with pytest.raises(ValueError, match="'Forward', which the training loss has already"):
+            model.training_pass(tf.zeros([1, 64, 256, 3]), tf.constant(["tea"]))
 
 
 @pytest.mark.parametrize("predictor, message", [

@@ -151,6 +151,9 @@ class RecognitionModel:
 
         Returns:
           A TrainingPass.
+
+        Raises:
+          ValueError: a part has added a loss by the name of another one.
         """
         num_added = len(losses.added())  # of other clones
         _, rectification, sequences = self._encode(images, is_training=True)
@@ -167,7 +170,9 @@ class RecognitionModel:
         if self._keypoint_loss_weight is not None and control_points is not None:
             all_losses["keypoints"] = losses.l2_regression(
                 rectification.control_points, control_points, keypoint_mask, self._keypoint_loss_weight)
+        own = list(all_losses)
         for name, loss in losses.added()[num_added:]:
+            losses.check_apart(name, own)
             all_losses[name] = all_losses[name] + loss if name in all_losses else loss
         return TrainingPass(all_losses, teacher_forced, rectification)
 

@@ -4,7 +4,7 @@ import os
 import tempfile
 from typing import Any, Callable, Optional, Sequence, Tuple
 
-from aster import checkpoint
+from aster import checkpoint, losses
 from aster.compat import make_deterministic, session_config, tf
 from aster.data.dataset import check_inputs, make_dataset
 from aster.memory import check_memory
@@ -158,7 +158,7 @@ def _check_finite(loss: Any, gradients: Sequence[Tuple[Any, Any]]) -> Any:
 
 
 def _summary(clones: Clones, learning_rate: Any, batch: Any) -> Any:
-    tf.summary.scalar("loss/total", clones.total_loss)
+    tf.summary.scalar("loss/" + losses.TOTAL, clones.total_loss)
     for name, loss in clones.losses.items():
         tf.summary.scalar("loss/" + name, loss)
     tf.summary.scalar("learning_rate", learning_rate)
