@@ -134,6 +134,26 @@ def test_empty_and_long_texts_train(tmp_path):
             assert value == value and abs(value) < 1e9
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_texts_of_which_ctc_learns_nothing(tmp_path, beside, caplog):
+    """Its loss was 0 then, and training went on to its end."""
+    folder = with_ctc(tmp_path, beside, num_steps=1)
+    number = 1 if beside else 0
+
+    def limit(max_characters):
+        config = read_config(folder)
+        model = config.model.multi_predictors_recognition_model
+        model.predictor[number].ctc_predictor.max_characters = max_characters
+        return config
+    with pytest.raises(ValueError, match="all 8 texts looked at are longer than max_characters 1 of a ctc_predictor, "
+                                         "which would learn nothing"):
+        train(limit(1), folder, clone_on_cpu=True)
+    assert not caplog.text or "ends are not learnt" not in caplog.text
+    caplog.clear()
+    assert train(limit(2), folder, clone_on_cpu=True) == 1
+    assert "7 of the 8 texts looked at are longer than max_characters 2 of a ctc_predictor, which learns" in caplog.text
+
+
 def test_a_part_adds_its_own_losses(tmp_path):
     """Each clone has those that were added in its pass."""
     folder = make_experiment(tmp_path)

@@ -42,6 +42,7 @@ class CtcDecoder:
       sequence_normalize: whether the loss of each text is divided by its length.
     """
     reverse = False
+    skips_long_texts = True  # texts of more than max_characters have no part in its loss
 
     def __init__(self, name: str, num_labels: int, *, max_characters: int = 25, beam_width: int = 1,
                  loss_weight: float = 1.0, sequence_normalize: bool = False) -> None:

@@ -188,6 +188,18 @@ class RecognitionModel:
         """The length of the longest text that all predictors can learn and write."""
         return min(predictor.decoder.max_characters for predictor in self.predictors)
 
+    def max_learnt_characters(self, skipping: bool) -> Optional[int]:
+        """Tells how long a text may be for the predictors of one kind to learn all of it.
+
+        Args:
+          skipping: True: the predictors that learn nothing from longer texts (CTC); False: those that learn the start.
+
+        Returns:
+          The length; None if there are no such predictors.
+        """
+        return min((predictor.decoder.max_characters for predictor in self.predictors
+                    if getattr(predictor.decoder, "skips_long_texts", False) == skipping), default=None)
+
     def _encode(self, images, is_training):
         preprocessed = images * (2.0 / 255.0) - 1.0
         rectification, encoder_input = None, preprocessed

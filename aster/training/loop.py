@@ -93,7 +93,9 @@ def _build(config: Any, exp_dir: str, devices: Sequence[str]) -> TrainingGraph:
     charsets = [predictor.charset for predictor in model.predictors]
     augmentation = train_config.data_augmentation_options
     check_inputs(config.train_input_reader, augmentation, charsets, base_dir=exp_dir,
-                 max_characters=model.max_characters, needs_keypoints=bool(model.num_supervised_points))
+                 max_characters=model.max_learnt_characters(skipping=False),
+                 ctc_characters=model.max_learnt_characters(skipping=True),
+                 needs_keypoints=bool(model.num_supervised_points))
     stream = make_dataset(
         config.train_input_reader, list(train_config.batch_size), augmentation, is_training=True,
         num_control_points=model.num_supervised_points, charsets=charsets, base_dir=exp_dir, seed=seed,
