@@ -76,6 +76,8 @@ def test_training_goes_on_and_never_gets_worse(tmp_path, source, words, caplog, 
             assert (reader.get_tensor(stored) == before.get_tensor(name)).all()
     assert accuracy(folder, 0) == accuracy(folder, 2)
     assert command.find_checkpoint(folder, "best").endswith("best/model.ckpt-0")
+    latest = os.path.join(folder, "log", "model.ckpt-2")
+    assert command.find_checkpoint(folder, "latest") == command.find_checkpoint(folder) == latest
 
 
 def test_from_the_pretrained_model(tmp_path, words, caplog):
