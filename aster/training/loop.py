@@ -59,14 +59,19 @@ def train(config: Any, exp_dir: str, *, num_clones: int = 1, clone_on_cpu: bool 
             if 0 < config.train_config.num_steps <= first_step:
                 _log.info("%s", _finished(exp_dir, config.train_config.num_steps, first_step))
                 return first_step
-            _go_to_place(session, graph)
+            _go_to_place(session, graph, first_step)
             session.run(graph.stream.initializer)
             return Stepper(session, graph, config.train_config, log_dir, first_step, evaluate).run()
 
 
-def _go_to_place(session: Any, graph: TrainingGraph) -> None:
+def _go_to_place(session: Any, graph: TrainingGraph, first_step: int) -> None:
     """Lets the data go on where the training that is resumed had stopped."""
-    place = session.run(graph.place).decode("utf-8") if graph.place is not None else ""
+    if graph.place is None:
+        return
+    place = session.run(graph.place).decode("utf-8")
+    if not place and first_step:
+        _log.warning("the training that is resumed had no seed, so its place in the data is not saved; the data start "
+                     "from the beginning")
     if place and not graph.stream.go_to(place):
         _log.warning("the readers or the seed are not those of the training that is resumed; the data start from the "
                      "beginning")
@@ -111,7 +116,7 @@ def _build(config: Any, exp_dir: str, devices: Sequence[str]) -> TrainingGraph:
     place = None
     if seed is not None:
         with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE), tf.device("/cpu:0"):  # saved as the optimizer's are
-            place = tf.get_variable("place_in_data", initializer=tf.constant(""), trainable=False)
+            place = tf.get_variable(checkpoint.PLACE_IN_DATA, initializer=tf.constant(""), trainable=False)
     return TrainingGraph(step, stream, _summary(clones, learning_rate, stream.batch), global_step,
                          sum(train_config.batch_size), model, place)
 
