@@ -1,6 +1,7 @@
 """A model with CTC, alone and beside attention, through all that a user does with a model."""
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -152,6 +153,15 @@ def test_texts_of_which_ctc_learns_nothing(tmp_path, beside, caplog):
     caplog.clear()
     assert train(limit(2), folder, clone_on_cpu=True) == 1
     assert "7 of the 8 texts looked at are longer than max_characters 2 of a ctc_predictor, which learns" in caplog.text
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_the_progress_names_ctc_beside_attention(tmp_path, beside, caplog):
+    caplog.set_level("INFO")
+    folder = with_ctc(tmp_path, beside, num_steps=1)
+    train(read_config(folder), folder, clone_on_cpu=True)
+    line, = [message for message in caplog.messages if message.startswith("step 1")]
+    assert bool(re.match(r"step 1  loss \d+\.\d{4} \(Ctc \d+\.\d{4}\)$", line)) is beside
 
 
 def test_a_part_adds_its_own_losses(tmp_path):

@@ -2,7 +2,8 @@
 import logging
 import os
 import tempfile
-from typing import Any, Callable, Optional, Sequence, Tuple
+from collections import OrderedDict
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from aster import checkpoint, losses
 from aster.compat import make_deterministic, session_config, tf
@@ -108,17 +109,24 @@ def _build(config: Any, exp_dir: str, devices: Sequence[str]) -> TrainingGraph:
     global_step = tf.train.get_or_create_global_step()
     clones = build_clones(model, stream.batch, devices, freeze=train_config.freeze_variables)
     update, learning_rate = train_op(clones, train_config, global_step)
+    added = _added_losses(clones)
     rectification = clones.first.rectification
     far = share_far_outside(rectification.control_points) if rectification else tf.constant(0.0)
     with tf.control_dependencies([update]):
         step = tuple(map(tf.identity, (clones.total_loss, global_step, learning_rate, far, stream.batch.numbers,
-                                         stream.waited)))
+                                         stream.waited, tf.stack(list(added.values()) or [0.0]))))
     place = None
     if seed is not None:
         with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE), tf.device("/cpu:0"):  # saved as the optimizer's are
             place = tf.get_variable(checkpoint.PLACE_IN_DATA, initializer=tf.constant(""), trainable=False)
     return TrainingGraph(step, stream, _summary(clones, learning_rate, stream.batch), global_step,
-                         sum(train_config.batch_size), model, place)
+                         sum(train_config.batch_size), model, place, tuple(added))
+
+
+def _added_losses(clones: Clones) -> Dict[str, Any]:
+    """The losses of parts, such as CTC, by name; none where there is no other, since the total says it then."""
+    names = [name for name, _ in losses.added()] if len(clones.losses) > 1 else []
+    return OrderedDict((name, clones.losses[name]) for name in names)
 
 
 def train_op(clones: Clones, config: Any, global_step: Any) -> Tuple[Any, Any]:
