@@ -24,7 +24,8 @@ LOWERCASE = "0123456789abcdefghijklmnopqrstuvwxyz"
 def write_words(path, words):
     with tf.python_io.TFRecordWriter(str(path)) as writer:
         for word in words:
-            writer.write(serialize(Sample(draw_word(word), word)))
+            drawn = word.encode("ascii", "replace").decode()  # older fonts lack other letters
+            writer.write(serialize(Sample(draw_word(drawn), word)))
     return str(path)
 
 
