@@ -22,6 +22,7 @@ from aster.files import find_file
 _log = logging.getLogger(__name__)
 
 MOVING_AVERAGE_SCOPE = "OptimizeClones"
+PLACE_IN_DATA = "place_in_data"  # in that scope, saved as the optimizer's variables are, by a training with a seed
 
 
 def find_checkpoint(path: str, base_dir: Optional[str] = None) -> str:
@@ -216,15 +217,18 @@ def _restore_optimizer(session: Any, path: str, variables: Sequence[Any]) -> Non
     """Restores what is saved of the optimizer's variables beside a checkpoint, and says what neither file has."""
     beside = optimizer_path(path)
     expected = [v for v in variables if is_optimizer_state(v)]
+    of_optimizer = [v for v in expected if v.op.name != f"{MOVING_AVERAGE_SCOPE}/{PLACE_IN_DATA}"]
     saved = dict(read_shapes(path))
     if exists(beside):
         saved.update(read_shapes(beside))
         _restore_matching(session, beside, expected)
-    missing = [v for v in expected if list(saved.get(v.op.name, [-1])) != v.shape.as_list()]
+    missing = [v for v in of_optimizer if list(saved.get(v.op.name, [-1])) != v.shape.as_list()]
     if missing:
-        reason = f"{beside} is of another optimizer" if exists(beside) else f"there is no {beside}"
+        reason = f"there is no {beside}"
+        if exists(beside):
+            reason = f"{beside} " + ("is of another optimizer" if len(missing) == len(of_optimizer) else "lacks them")
         _log.warning("%d of the optimizer's %d variables start anew, since they are not saved with %s: %s",
-                     len(missing), len(expected), path, reason)
+                     len(missing), len(of_optimizer), path, reason)
 
 
 def _restore_matching(session: Any, path: str, variables: Sequence[Any]) -> Dict[str, Any]:

@@ -116,9 +116,9 @@ def _check_trust(config: Any, exp_dir: str) -> None:
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Adds `--checkpoint`, which the parsed arguments have as `checkpoint`; `find_checkpoint` takes it."""
-    parser.add_argument("--checkpoint", metavar="STEP|best|PATH", help=(
-        "the checkpoint to use: the one of a step of EXP_DIR/log, the best one (EXP_DIR/log/best), or the path of any "
-        "other (default: the latest of EXP_DIR/log)"))
+    parser.add_argument("--checkpoint", metavar="STEP|best|latest|PATH", help=(
+        "the checkpoint to use: the one of a step of EXP_DIR/log, the best one (EXP_DIR/log/best), the latest one, or "
+        "the path of any other (default: latest)"))
 
 
 def find_checkpoint(exp_dir: str, choice: Optional[str] = None) -> str:
@@ -126,7 +126,7 @@ def find_checkpoint(exp_dir: str, choice: Optional[str] = None) -> str:
 
     Args:
       exp_dir: the experiment folder.
-      choice: what `--checkpoint` names: a step, "best", or a path; None: the latest.
+      choice: what `--checkpoint` names: a step, "best", "latest", or a path; None: the latest.
 
     Returns:
       The checkpoint's path.
@@ -148,7 +148,7 @@ def find_checkpoint(exp_dir: str, choice: Optional[str] = None) -> str:
             steps = ", ".join(str(checkpoint.step_of(path)) for path in paths) or "none"
             raise checkpoint.CheckpointError(f"{log_dir}: no checkpoint of step {int(choice)}; there are: {steps}")
         return of_step[-1]
-    if choice:
+    if choice and choice != "latest":
         return checkpoint.find_checkpoint(choice)
     if not paths:
         raise checkpoint.CheckpointError(

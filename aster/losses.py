@@ -1,26 +1,47 @@
 """The terms of the training loss."""
-from typing import List, Tuple
+import re
+from typing import Iterable, List, Tuple
 
 from aster.clone_means import mean_over_clones, num_clones
 from aster.compat import tf
 
 _COLLECTION = "aster_losses"
+_NAME = re.compile(r"[A-Za-z0-9.]([\w./>\\-]*[\w.>\\-])?", re.ASCII)  # a scope of TensorFlow's
+TOTAL = "total"  # the name that TensorBoard has for their sum
 
 
 def add(name: str, loss: tf.Tensor) -> None:
     """Adds a term to the training loss, from within any part of a model. TensorBoard shows it as loss/<name>.
 
     Args:
-      name: letters, digits and . _ - /. If several terms have one name, they are added up.
-      loss: a scalar, which training minimizes with the other terms.
+      name: letters, digits and . _ - /, and at the start a letter, a digit or a dot. Not "total", "keypoints" or the
+        name of a predictor, which are other losses. If several terms have one name, they are added up.
+      loss: a scalar, a float32 tensor or a number, which training minimizes with the other terms.
 
     Raises:
-      ValueError: the loss is no scalar.
+      ValueError: the name can't be used, or the loss is no scalar or of another type.
     """
-    loss = tf.convert_to_tensor(loss, tf.float32)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"the name of a loss is {name!r}, expected a text of letters, digits and . _ - / that begins "
+                         "with a letter, a digit or a dot, and does not end with /")
+    check_apart(name, [TOTAL])
+    dtype = tf.as_dtype(getattr(loss, "dtype", tf.float32)).base_dtype
+    if dtype != tf.float32:
+        raise ValueError(f"the loss {name!r} must be float32, not {dtype.name}; use tf.cast(loss, tf.float32)")
+    try:
+        loss = tf.convert_to_tensor(loss, tf.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the loss {name!r} must be a scalar, float32, not {loss!r}") from error
     if loss.shape.ndims != 0:
         raise ValueError(f"the loss {name!r} must be a scalar, not of shape {loss.shape}")
     tf.add_to_collection(_COLLECTION, (name, loss))
+
+
+def check_apart(name: str, names: Iterable[str]) -> None:
+    """Raises ValueError if the name of an added loss is among those that the training loss has by itself."""
+    if name in names:
+        raise ValueError(f"the name of a loss is {name!r}, which the training loss has already; expected another name "
+                         f"than {', '.join(map(repr, names))}")
 
 
 def added() -> List[Tuple[str, tf.Tensor]]:

@@ -2,12 +2,13 @@
 python -m aster.new EXP_DIR --from english --records F --test_records F [--other_records F --other_test_records F]
 Or copies one of the library's own: python -m aster.new EXP_DIR --template quickstart"""
 import argparse
+import contextlib
 import logging
 import math
 import os
 import shlex
 import shutil
-from typing import Any, List
+from typing import Any, Dict, List
 
 from aster import command
 from aster.files import shipped_folder, written_whole
@@ -15,6 +16,8 @@ from aster.pretrained import ENGLISH
 
 _log = logging.getLogger(__name__)
 _OWN_IMAGES, _OTHER_IMAGES = 16, 48  # in a batch
+_SAMPLE = 5000  # of the other words, whose texts are looked at
+_OPEN_FILES = 16  # at a time
 _LEARNING_RATE = 0.0003
 _EXPERIMENTS = shipped_folder("experiments", "experiments")
 _RENDER = "python tools/create_synthetic_tfrecord.py --output_path data/{0}.tfrecord --split {0} --num_images {1}"
@@ -32,23 +35,22 @@ def main() -> None:
     source = ENGLISH if arguments.source == "english" else arguments.source
     start = os.path.abspath(command.find_checkpoint(source, arguments.checkpoint))
     config = command.read_experiment(source, trust=arguments.trust)
-    num_images = _count(arguments.records, "--records")
-    for paths, option in ((arguments.test_records, "--test_records"), (arguments.other_records, "--other_records"),
+    predictors = _check_characters(config, source, start)
+    texts = _read_texts(arguments.records, "--records")
+    for paths, option in ((arguments.test_records, "--test_records"),
                           (arguments.other_test_records, "--other_test_records")):
         if paths:
-            _count(paths, option, most=1)
-    for own, test in ("records", "test_records"), ("other_records", "other_test_records"):
-        if getattr(arguments, own) and getattr(arguments, own) == getattr(arguments, test):
-            raise ValueError(f"--{own} and --{test} name the same file; evaluate on words that training does not see")
-    path = os.path.join(arguments.exp_dir, CONFIG_IN_EXP_DIR)
-    if os.path.lexists(path):
-        raise ValueError(f"{path} exists already; name another experiment folder")
-    _fill_in(config, arguments, start, num_images)
+            _read_texts(paths, option, most=1)
+    _check_apart(arguments)
+    others = _read_texts(arguments.other_records, "--other_records", _SAMPLE) if arguments.other_records else []
+    _fill_in(config, arguments, start, len(texts))
     _use_files_of(config, source)
-    with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8") as stream:
-        stream.write(f"# Goes on from {start} with {num_images} images. Written by aster.new.\n"
-                     + short_prototxt(config))
+    files = _learn_characters(config, predictors, texts + others, start, source)
+    files[CONFIG_IN_EXP_DIR] = (f"# Goes on from {start} with {len(texts)} images. Written by aster.new.\n"
+                                + short_prototxt(config))
+    _write(files, arguments.exp_dir)
     folder = shlex.quote(arguments.exp_dir)
+    path = os.path.join(arguments.exp_dir, CONFIG_IN_EXP_DIR)
     command.say(f"wrote {path}: {config.train_config.num_steps} steps. Now run:\n"
                 f"  python -m aster.train --exp_dir {folder}\n"
                 f"  python -m aster.demo --exp_dir {folder} --checkpoint best --input_image YOUR_IMAGES")
@@ -63,7 +65,7 @@ def _parse_arguments() -> argparse.Namespace:
         "Make an experiment folder that goes on from a trained model with your own words. Training evaluates the model "
         "before the first step and on the way, and keeps the best checkpoint."))
     parser.add_argument("exp_dir", help="the folder to make")
-    parser.add_argument("--from", dest="source", default="english", metavar="english|EXP_DIR",
+    parser.add_argument("--from", dest="source", metavar="english|EXP_DIR",
                         help="the pretrained model, or a trained experiment (default: english)")
     command.add_checkpoint(parser)
     command.add_trust(parser)
@@ -76,6 +78,13 @@ def _parse_arguments() -> argparse.Namespace:
         "quarters of each batch"))
     parser.add_argument("--other_test_records", metavar="F", help="others of them, to evaluate on")
     arguments = parser.parse_args()
+    if arguments.template:
+        others = ["--" + {"source": "from"}.get(name, name) for name, value in vars(arguments).items()
+                  if value and name not in ("exp_dir", "template")]
+        if others:
+            parser.error(f"--template copies a configuration as it is, and takes no {', '.join(others)}; leave them "
+                         "out, and name your records in the copy's config/trainval.prototxt; or leave out --template")
+    arguments.source = arguments.source or "english"
     if not arguments.template and not (arguments.records and arguments.test_records):
         parser.error("name your words with --records and --test_records, or a --template")
     if bool(arguments.other_records) != bool(arguments.other_test_records):
@@ -105,18 +114,36 @@ def _copy_template(name: str, exp_dir: str) -> None:
                 f"  python -m aster.train --exp_dir {shlex.quote(exp_dir)}")
 
 
-def _count(input_path: str, option: str, most: int = 10 ** 9) -> int:
-    """The number of records of TFRecord files, looked up from the working directory; it counts up to `most`."""
-    from aster.data.records import find_record_files, read_records
-    count = 0
-    for path in find_record_files(input_path, field=option):
-        for record in read_records(path):
-            count += not record.error
-            if count >= most:
-                return count
-    if not count:
+def _read_texts(input_path: str, option: str, most: int = 10 ** 9) -> List[str]:
+    """The texts of the records of TFRecord files, looked up from the working directory; it reads up to `most`."""
+    from aster.data import example, records
+    texts: List[str] = []
+    paths = records.find_record_files(input_path, field=option)
+    for record in records.interleave((records.read_records(path) for path in paths), _OPEN_FILES):
+        if record.payload is not None:
+            with contextlib.suppress(ValueError):  # training reports it
+                texts.append(example.parse(record.payload).text)
+        if len(texts) >= most:
+            break
+    if not texts:
         raise ValueError(f"{option}: {input_path} has no record that can be used")
-    return count
+    return texts
+
+
+def _check_apart(arguments: argparse.Namespace) -> None:
+    """Raises ValueError where a file of test words is also trained on, or evaluated as another kind of words."""
+    from aster.data.records import find_record_files
+    option_of: Dict[str, str] = {}  # of each file
+    for name in "records", "other_records", "test_records", "other_test_records":
+        input_path, option = getattr(arguments, name), "--" + name
+        files = {os.path.realpath(path): path for path in find_record_files(input_path, field=option)} if (
+            input_path) else {}
+        for file, path in files.items():
+            other = option_of.setdefault(file, option)
+            if other != option and "test" in option:
+                raise ValueError(f"{other} and {option} name the same file, {path}; " + (
+                    "each kind of test words needs files of its own" if "test" in other else
+                    "evaluate on words that training does not see"))
 
 
 def _fill_in(config: Any, arguments: argparse.Namespace, start: str, num_images: int) -> None:
@@ -143,6 +170,16 @@ def _fill_in(config: Any, arguments: argparse.Namespace, start: str, num_images:
     config.eval_config.use_moving_averages = True
 
 
+def _write(files: Dict[str, str], exp_dir: str) -> None:
+    """Writes {path from the experiment folder: content}; ValueError before anything is written, if one is there."""
+    for name in files:
+        if os.path.lexists(os.path.join(exp_dir, name)):
+            raise ValueError(f"{os.path.join(exp_dir, name)} exists already; name another experiment folder")
+    for name, text in files.items():
+        with written_whole(os.path.join(exp_dir, name)) as path, open(path, "w", encoding="utf-8") as stream:
+            stream.write(text)
+
+
 def _absolute(input_path: str) -> str:
     if os.path.exists(input_path):  # also with a comma in its name
         return os.path.abspath(input_path)
@@ -157,6 +194,41 @@ def _use_files_of(config: Any, source: str) -> None:
         for field, value in message.ListFields():
             if field.name == "text_file":
                 setattr(message, field.name, os.path.abspath(find_file(value, source)))
+
+
+def _check_characters(config: Any, source: str, start: str) -> List[Any]:
+    """The predictors of the other experiment, if their character sets are those that its checkpoint was trained with.
+    """
+    from aster import character_sets
+    from aster.model.build import build_model
+    model = build_model(config.model, source)
+    character_sets.check(start, model.characters)
+    return model.predictors
+
+
+def _learn_characters(config: Any, predictors: List[Any], texts: List[str], start: str, source: str) -> Dict[str, str]:
+    """Adds the characters that the model lacks to its configuration -> the files that this names, and their texts."""
+    from aster import character_sets
+    from aster.data.filtering import list_counts
+    from aster.data.new_characters import add_characters, find_new_characters
+    charsets = [predictor.charset for predictor in predictors]
+    new = find_new_characters(texts, config.train_config.data_augmentation_options, charsets, source)
+    if not new:
+        return {}
+    if character_sets.read(start) is None:
+        raise ValueError(f"the words have characters that the model lacks: {list_counts(new)}. What the model knows of "
+                         f"the others can be kept only if its character sets are stored: write them to "
+                         f"{character_sets.path_beside(start)} (docs/configuration.md has its form)")
+    files = add_characters(config, new, source)
+    _log.warning("the words have characters that the model lacks: %s. They are added to its character set, in %s, and "
+                 "start anew; the model keeps what it knows of the others. Take out of the file what it shall not "
+                 "learn", list_counts(new), " and ".join(files))
+    model = config.model.multi_predictors_recognition_model
+    if model.HasField("word_list"):
+        _log.warning("the model's word_list, %s, is left out, since its words have none of these characters; name one "
+                     "of your own language in its place", model.word_list.text_file)
+        model.ClearField("word_list")
+    return files
 
 
 def cli() -> None:

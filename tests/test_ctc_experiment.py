@@ -1,6 +1,7 @@
 """A model with CTC, alone and beside attention, through all that a user does with a model."""
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -134,6 +135,35 @@ def test_empty_and_long_texts_train(tmp_path):
             assert value == value and abs(value) < 1e9
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_texts_of_which_ctc_learns_nothing(tmp_path, beside, caplog):
+    """Its loss was 0 then, and training went on to its end."""
+    folder = with_ctc(tmp_path, beside, num_steps=1)
+    number = 1 if beside else 0
+
+    def limit(max_characters):
+        config = read_config(folder)
+        model = config.model.multi_predictors_recognition_model
+        model.predictor[number].ctc_predictor.max_characters = max_characters
+        return config
+    with pytest.raises(ValueError, match="all 8 texts looked at are longer than max_characters 1 of a ctc_predictor, "
+                                         "which would learn nothing"):
+        train(limit(1), folder, clone_on_cpu=True)
+    assert not caplog.text or "ends are not learnt" not in caplog.text
+    caplog.clear()
+    assert train(limit(2), folder, clone_on_cpu=True) == 1
+    assert "7 of the 8 texts looked at are longer than max_characters 2 of a ctc_predictor, which learns" in caplog.text
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_the_progress_names_ctc_beside_attention(tmp_path, beside, caplog):
+    caplog.set_level("INFO")
+    folder = with_ctc(tmp_path, beside, num_steps=1)
+    train(read_config(folder), folder, clone_on_cpu=True)
+    line, = [message for message in caplog.messages if message.startswith("step 1")]
+    assert bool(re.match(r"step 1  loss \d+\.\d{4} \(Ctc \d+\.\d{4}\)$", line)) is beside
+
+
 def test_a_part_adds_its_own_losses(tmp_path):
     """Each clone has those that were added in its pass."""
     folder = make_experiment(tmp_path)
@@ -144,7 +174,7 @@ def test_a_part_adds_its_own_losses(tmp_path):
         def encoder(images, is_training):
             sequences = encode(images, is_training)
             losses.add("aux", 2.0)
-            losses.add("Forward", 5.0)  # joins the predictor's
+            losses.add("aux", 0.5)  # joins it
             return sequences
         passes = []
         for _ in range(2):
@@ -156,8 +186,22 @@ def test_a_part_adds_its_own_losses(tmp_path):
             plain = model.training_pass(tf.zeros([1, 64, 256, 3]), tf.constant(["tea"]))
         session.run(tf.global_variables_initializer())
         first, second, without = session.run([p.losses for p in passes + [plain]])
-    assert list(first) == ["Forward", "aux"] and first["aux"] == second["aux"] == 2.0 and list(without) == ["Forward"]
-    assert first["Forward"] == pytest.approx(without["Forward"] + 5.0, abs=1e-3)
+    assert list(first) == ["Forward", "aux"] and first["aux"] == second["aux"] == 2.5 and list(without) == ["Forward"]
+    assert first["Forward"] == pytest.approx(without["Forward"], abs=1e-3)
+
+
+def test_a_part_adds_no_loss_by_the_name_of_another(tmp_path):
+    folder = make_experiment(tmp_path)
+    with tf.Graph().as_default():
+        model = build_model(read_config(folder).model, folder)
+        encode = model._encoder
+
+        def encoder(images, is_training):
+            losses.add("Forward", 5.0)
+            return encode(images, is_training)
+        model._encoder = encoder
+        with pytest.raises(ValueError, match="'Forward', which the training loss has already"):
+            model.training_pass(tf.zeros([1, 64, 256, 3]), tf.constant(["tea"]))
 
 
 @pytest.mark.parametrize("predictor, message", [

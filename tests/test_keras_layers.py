@@ -336,16 +336,34 @@ def test_a_backend_that_is_not_installed_is_named():
     (lambda: Rectifier(output_h=0), "Rectifier: output_h: is 0, expected 2 or more"),
     (lambda: Rectifier(input_size=(64,)), "input_size is .*expected"),
     (lambda: Rectifier()(np.zeros([1, 40, 90, 1])), r"expects images \[B, H, W, 3\], got shape \(1, 40, 90, 1\)"),
+    (lambda: Rectifier(input_size=5), "input_size is 5, expected"),
+    (lambda: Rectifier(input_size=(64, 25.5)), "input_size is .*expected"),
+    (lambda: Rectifier(input_size="ab"), "input_size is ab, expected"),
+    (lambda: Rectifier()(np.zeros([1, 40, 90, 3], bool)), "expects images with values 0 to 255, .* got bool"),
+    (lambda: Rectifier()(keras.Input((40, 90, 3), dtype="bool")), "expects images with values 0 to 255, .* got bool"),
+    (lambda: Rectifier.from_experiment(None), "exp_dir is None, expected the path of an experiment folder"),
+    (lambda: AttentionDecoder.from_experiment(3), "exp_dir is 3, expected the path of an experiment folder"),
     (lambda: Rectifier.from_experiment("nowhere"), "nowhere"),
     (lambda: Rectifier.from_experiment(os.path.join(ROOT, "experiments", "lines")), "this model has no rectifier"),
     (lambda: AttentionDecoder("aba"), "characters is 'aba', expected"),
     (lambda: AttentionDecoder(""), "characters is '', expected"),
+    (lambda: AttentionDecoder(None), "characters is None, expected"),
+    (lambda: AttentionDecoder(b"ab"), "characters is b'ab', expected"),
+    (lambda: AttentionDecoder(["a", "b"]), "characters is .'a', 'b'., expected"),
     (lambda: AttentionDecoder("ab", label_map={}), "label_map is not a field here"),
     (lambda: AttentionDecoder("ab", rnn_cell={"lstm_cell": {"num_units": 0}}), "rnn_cell.lstm_cell.num_units: is 0"),
     (lambda: AttentionDecoder.from_experiment(predictor="Up"), "no attention_predictor Up; .* Forward, Backward"),
     (lambda: AttentionDecoder.from_experiment()(np.zeros([1, 4, 8])), "not a checkpoint of .*shape"),
     (lambda: AttentionDecoder("ab")(np.zeros([1, 4, 8, 8])), r"expects features \[B, T, C\]"),
     (lambda: AttentionDecoder("ab")(np.zeros([1, 4, 8]), tf2.constant(["ab"])), r"expects labels .* by its encode"),
+    (lambda: AttentionDecoder("ab")(np.zeros([1, 0, 8])), "T and C 1 or more, got shape .1, 0, 8."),
+    (lambda: AttentionDecoder("ab").encode("ab"), "expects a list of texts .* got 'ab'"),
+    (lambda: AttentionDecoder("ab").encode(b"ab"), "expects a list of texts .* got b'ab'"),
+    (lambda: AttentionDecoder("ab").encode(None), "expects a list of texts .* got None"),
+    (lambda: AttentionDecoder("ab").encode(3), "expects a list of texts .* got 3"),
+    (lambda: AttentionDecoder("ab").encode(tf2.constant(["ab"])), "expects a list of texts .*text.decode"),
+    (lambda: AttentionDecoder("ab").encode(["a", None]), "text 1 is None, a NoneType; expected a str"),
+    (lambda: AttentionDecoder("ab").encode([b"ab"]), "text 0 is b'ab', a bytes; expected a str"),
     (lambda: AttentionDecoder("ab").encode(["a", "abc"]), "text 1, 'abc', has 'c', but the decoder writes 'ab' only"),
     (lambda: AttentionDecoder("ab", max_num_steps=3).encode(["aba"]), "has 3 characters, and the decoder writes 2 at"),
 ])
@@ -354,7 +372,49 @@ def test_errors_say_what_is_wrong(make, message):
         make()
 
 
+@needs_keras_3
+@pytest.mark.parametrize("shape", [(2, 40, 90, 1), (2, 40, 90, 4), (2, 3, 40, 90), (40, 90, 3), (2, 0, 90, 3)])
+def test_other_shapes_are_refused_by_a_layer_that_is_built(shape):
+    rectifier = Rectifier()
+    rectifier(some_images(size=1))
+    for images in np.zeros(shape, np.float32), keras.Input(batch_shape=shape):
+        with pytest.raises(ValueError, match=r"expects images \[B, H, W, 3\], got shape .*the last axis"):
+            rectifier(images)
+
+
+@needs_keras_3
+def test_images_of_another_scale_are_named_once(caplog):
+    rectifier = Rectifier()
+    for scale in 0.0, 1.0:
+        rectifier(scale * some_images(size=1))
+    assert not caplog.messages
+    for _ in range(2):
+        rectifier(some_images(size=1) / 127.5 - 1.0)
+    message, = caplog.messages
+    assert rectifier.name in message and "within -1 and 1, but the layer expects 0 to 255" in message
+
+
 # The decoder
+
+@needs_keras_3
+@pytest.mark.parametrize("change, message", [
+    (lambda labels: 0 * labels, "the label of text 0 at place 0 is 0; expected labels of characters, 2 to 4"),
+    (lambda labels: labels + 3, "the label of text 0 at place 0 is 5"),
+    (lambda labels: labels[:, ::-1], "the label of text 0 at place 2 is 4"),
+    (lambda labels: labels[:, :2], r"expects labels int32 \[B, 5\] .* got int32 of shape \(2, 2\)"),
+    (lambda labels: labels.astype(np.float32), "got float32 of shape"),
+    (lambda labels: labels[:1], r"the B of the features, 2, got int32 of shape \(1, 5\)"),
+    (lambda labels: keras.Input(batch_shape=(2, 5)), "got float32 .*dtype='int32'"),
+])
+def test_labels_that_encode_did_not_make_are_refused(change, message):
+    decoder = AttentionDecoder("abc", **SMALL_DECODER)
+    features, labels = np.zeros([2, 4, 8], np.float32), decoder.encode(["abc", "aaaaa"])
+    decoder(features, labels)
+    changed_labels = change(labels)
+    with pytest.raises(ValueError, match=message):
+        decoder(keras.Input(batch_shape=(2, 4, 8)) if keras.utils.is_keras_tensor(changed_labels) else features,
+                changed_labels)
+
 
 @needs_keras_3
 @pytest.mark.parametrize("name", ["Forward", "Backward"])

@@ -41,3 +41,32 @@ def test_masked_samples_do_not_count_even_if_they_are_nan(session):
     values = [session.run(losses.l2_regression(predicted, annotated, tf.constant(mask)))
               for mask in ([1.0, 0.0], [0.0, 0.0])]
     assert values == [4.0, 0.0]
+
+
+@pytest.mark.parametrize("name", [None, 3, b"mine", "", "my loss", "_mine", "verlust ü", "mine/", "mine\n", "/mine"])
+def test_a_name_that_can_not_be_used_is_refused(session, name):
+    del session
+    with pytest.raises(ValueError, match="the name of a loss is .*, expected a text of letters, digits and"):
+        losses.add(name, 1.0)
+    assert not losses.added()
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: tf.constant(1), "must be float32, not int32; use tf.cast"),
+    (lambda: tf.constant(1.0, tf.float64), "must be float32, not float64; use tf.cast"),
+    (lambda: np.float64(1.0), "must be float32, not float64"),
+    (lambda: None, "must be a scalar, float32, not None"),
+    (lambda: "one", "must be a scalar, float32, not 'one'")])
+def test_another_type_is_refused(session, make, message):
+    del session
+    with pytest.raises(ValueError, match="the loss 'mine' " + message):
+        losses.add("mine", make())
+
+
+def test_total_is_the_sum(session):
+    del session
+    with pytest.raises(ValueError, match="'total', which the training loss has already"):
+        losses.add("total", 1.0)
+    for loss in 1, 1.0, tf.constant(1.0), np.float32(1):
+        losses.add("a.b/c-d_1", loss)
+    assert len(losses.added()) == 4

@@ -11,15 +11,21 @@ from aster import train as train_command
 from aster.compat import tf
 from aster.config import read_config
 from aster.data.example import Sample, serialize
+from aster.data.new_characters import add_characters
+from aster.data.preprocess import text_filters
 from aster.evaluation.history import EvaluationHistory
+from aster.model.build import build_model
 from aster.pretrained import ENGLISH
 from aster.training.loop import train
+
+LOWERCASE = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def write_words(path, words):
     with tf.python_io.TFRecordWriter(str(path)) as writer:
         for word in words:
-            writer.write(serialize(Sample(draw_word(word), word)))
+            drawn = word.encode("ascii", "replace").decode()  # older fonts lack other letters
+            writer.write(serialize(Sample(draw_word(drawn), word)))
     return str(path)
 
 
@@ -71,6 +77,8 @@ def test_training_goes_on_and_never_gets_worse(tmp_path, source, words, caplog, 
             assert (reader.get_tensor(stored) == before.get_tensor(name)).all()
     assert accuracy(folder, 0) == accuracy(folder, 2)
     assert command.find_checkpoint(folder, "best").endswith("best/model.ckpt-0")
+    latest = os.path.join(folder, "log", "model.ckpt-2")
+    assert command.find_checkpoint(folder, "latest") == command.find_checkpoint(folder) == latest
 
 
 def test_from_the_pretrained_model(tmp_path, words, caplog):
@@ -107,9 +115,92 @@ def test_a_path_with_a_comma(tmp_path, words):
     assert read_config(folder).train_input_reader[0].tf_record_input_reader.input_path == words["records"]
 
 
-def test_the_same_file_twice(tmp_path, words):
-    words["test_records"] = words["records"]
-    assert "--records and --test_records name the same file" in run(new_command, str(tmp_path / "m"), *options(words))
+@pytest.mark.parametrize("train", ["records", "other_records"])
+@pytest.mark.parametrize("test", ["test_records", "other_test_records"])
+def test_test_words_are_not_trained_on(tmp_path, words, train, test):
+    message = f"--{train} and --{test} name the same file, "
+    link = tmp_path / "link.tfrecord"
+    link.symlink_to(words[train])
+    for path in words[train], str(link), f"{words[test]},{words[train]}":
+        assert message in run(new_command, str(tmp_path / "m"), *options(dict(words, **{test: path})))
+    assert "name the same file" in run(new_command, str(tmp_path / "m"), *options(
+        dict(words, **{test: str(tmp_path / "*.tfrecord")})))
+    assert not (tmp_path / "m").exists()
+
+
+def test_each_kind_of_test_words_has_files_of_its_own(tmp_path, words):
+    words["other_test_records"] = words["test_records"]
+    assert "--test_records and --other_test_records name the same file" in run(
+        new_command, str(tmp_path / "m"), *options(words))
+    assert not (tmp_path / "m").exists()
+
+
+def test_new_characters_are_learnt(tmp_path, source, words, caplog):
+    """Before, they became the first character of the set, and the source's word list stayed."""
+    words["records"] = write_words(tmp_path / "pl.tfrecord", ["źdźbło", "łąka", "o\u0328"])
+    words["other_records"] = write_words(tmp_path / "other.tfrecord", ["one", "a-b"])
+    folder = str(tmp_path / "mine")
+    assert run(new_command, folder, "--from", source, *options(words)) is None
+    assert "'ł' (U+0142) x 2" in caplog.text and "'-' (U+002D) x 1" in caplog.text
+    config = read_config(folder)
+    name, = build_model(config.model, folder).characters.values()
+    assert name == LOWERCASE + "-ąłźǫ"
+    short = "train_config { num_steps: 1 batch_size: [2, 2] }"
+    caplog.clear()
+    caplog.set_level("INFO")
+    assert run(train_command, "--exp_dir", folder, "--set", short) is None
+    assert "outside the character set" not in "".join(
+        message for message in caplog.messages if message.startswith("train_input_reader"))
+    assert "only in the configuration: '-'" in caplog.text
+    assert "exists already" in run(new_command, folder, "--from", source, *options(words))
+
+
+def test_new_characters_of_the_pretrained_model(tmp_path, words, caplog):
+    """Its string_filtering would take the letters out; other marks are not its business."""
+    words["records"] = write_words(tmp_path / "pl.tfrecord", ["Źdźbło!", "łąka"])
+    folder = str(tmp_path / "mine")
+    assert run(new_command, folder, *options(words)) is None
+    assert f"word_list, {os.path.join(ENGLISH, 'words.txt')}, is left out" in caplog.text
+    config = read_config(folder)
+    assert not config.model.multi_predictors_recognition_model.HasField("word_list")
+    assert set(build_model(config.model, folder).characters.values()) == {LOWERCASE + "ąłź"}
+    keep, = text_filters(config.train_config.data_augmentation_options, folder)
+    assert keep.apply("Źdźbło!") == "źdźbło"
+
+
+def test_new_characters_need_stored_character_sets(tmp_path, source, words):
+    words["records"] = write_words(tmp_path / "pl.tfrecord", ["łąka"])
+    os.remove(os.path.join(source, "log", "model.ckpt-2.characters.json"))
+    message = run(new_command, str(tmp_path / "mine"), "--from", source, *options(words))
+    assert "'ł' (U+0142) x 1" in message and "write them to" in message and "model.ckpt-2.characters.json" in message
+    assert not (tmp_path / "mine").exists()
+
+
+def test_an_alphabet_that_a_run_was_given_is_not_lost(tmp_path, source, words):
+    """Trained with --set to another alphabet: the configuration does not say what the checkpoint's labels mean."""
+    path = os.path.join(source, "log", "model.ckpt-2.characters.json")
+    with open(path, "w") as stream:
+        json.dump({"Forward": LOWERCASE[::-1]}, stream)
+    message = run(new_command, str(tmp_path / "mine"), "--from", source, *options(words))
+    assert "trained with another character set than the configuration's: at other places of the order" in message
+    assert not (tmp_path / "mine").exists()
+
+
+def test_what_has_no_new_characters_keeps_its_own(tmp_path, source, words, caplog):
+    folder = str(tmp_path / "mine")
+    words["records"] = write_words(tmp_path / "own.tfrecord", ["one\n", "two"])
+    assert run(new_command, folder, "--from", source, *options(words)) is None
+    assert "characters" not in caplog.text and os.listdir(os.path.join(folder, "config")) == ["trainval.prototxt"]
+
+
+def test_characters_of_sets_of_several_kinds():
+    """Each set keeps its own; a space has a line of the file."""
+    config = read_config(ENGLISH)
+    model = config.model.multi_predictors_recognition_model
+    model.predictor[0].attention_predictor.label_map.character_set.text_string = "ab"
+    files = add_characters(config, " b", ENGLISH)
+    assert sorted(files.values()) == sorted(["a\nb\n \n", "".join(c + "\n" for c in LOWERCASE) + " \n"])
+    assert model.predictor[1].attention_predictor.label_map.character_set.text_file == model.character_set.text_file
 
 
 def test_a_template(tmp_path):
@@ -118,6 +209,17 @@ def test_a_template(tmp_path):
     model = read_config(folder).model.multi_predictors_recognition_model
     assert os.path.isfile(model.word_list.text_file)
     assert "is an experiment already" in run(new_command, folder, "--template", "quickstart")
+
+
+def test_a_template_takes_no_other_arguments(tmp_path, words, capsys):
+    folder = str(tmp_path / "mine")
+    for others in (["--records", words["records"]], ["--from", "english"], ["--trust"], ["--checkpoint", "best"],
+                   options(words)):
+        assert run(new_command, folder, "--template", "ctc", *others) == 2
+        message = capsys.readouterr().err
+        assert "--template copies a configuration as it is" in message
+        assert all(option in message.split("takes no")[1] for option in others if option.startswith("--"))
+    assert not os.path.exists(folder)
 
 
 def test_the_schedule_grows_slowly(tmp_path, words):

@@ -17,7 +17,8 @@ _OPEN_FILES = 16  # at a time, so that the texts come from many files
 
 def check_inputs(readers: Sequence[Any], steps: Sequence[Any] = (), charsets: Sequence[Charset] = (), *,
                  base_dir: Optional[str] = None, field: str = "train_input_reader", is_training: bool = True,
-                 max_characters: Optional[int] = None, needs_keypoints: bool = False) -> Counter[str]:
+                 max_characters: Optional[int] = None, ctc_characters: Optional[int] = None,
+                 needs_keypoints: bool = False) -> Counter[str]:
     """Looks at the data, and logs which characters are filtered out or unknown, and how many texts are too long.
 
     It reads the texts of the first records of each reader, and goes on until one of them has an image that can be
@@ -33,6 +34,7 @@ def check_inputs(readers: Sequence[Any], steps: Sequence[Any] = (), charsets: Se
         counts only letters and digits that a charset has neither in upper nor in lower case, because evaluation
         compares nothing else.
       max_characters: length of the longest text that the model can learn; None: any.
+      ctc_characters: length of the longest text from which CTC learns; None: there is no CTC.
       needs_keypoints: True logs how many records have no key points, which keypoint_supervision needs.
 
     Returns:
@@ -40,10 +42,12 @@ def check_inputs(readers: Sequence[Any], steps: Sequence[Any] = (), charsets: Se
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: a file is empty or no TFRecord file, or no record of a reader can be used.
+      ValueError: a file is empty or no TFRecord file, or no record of a reader can be used, or all texts are too long
+        for CTC.
     """
     preprocess_text = text_preprocessor(steps, base_dir)
     unknown: Counter[str] = collections.Counter()
+    lengths: List[int] = []
     for name, reader in named_readers(readers, field):
         samples = _first_samples(find_files(reader, base_dir, name), name)
         if is_training:
@@ -54,10 +58,16 @@ def check_inputs(readers: Sequence[Any], steps: Sequence[Any] = (), charsets: Se
             _report_missing_keypoints(name, samples)
         if max_characters:
             _report_long_texts(name, texts, max_characters, is_training)
+        if ctc_characters is not None:
+            _report_unlearnt_texts(name, texts, ctc_characters)
+        lengths += [len(text) for text in texts if text]
         # Decoders usually share one charset, which is reported once.
         distinct = {(charset.characters, charset.drop_unknown): charset for charset in charsets}
         for charset in distinct.values():
             unknown |= _report_unknown_characters(name, texts, charset, is_training)
+    if ctc_characters is not None and min(lengths, default=0) > ctc_characters:
+        raise ValueError(f"{field}: all {len(lengths)} texts looked at are longer than max_characters {ctc_characters} "
+                         "of a ctc_predictor, which would learn nothing; raise max_characters")
     return unknown
 
 
@@ -95,6 +105,13 @@ def _report_long_texts(name: str, texts: List[str], max_characters: int, is_trai
         _log.warning("%s: %d of the %d texts looked at are longer than the %d characters that a decoder has room for "
                      "(max_num_steps, or max_characters of CTC); %s", name, count, len(texts), max_characters,
                      "their ends are not learnt" if is_training else "they can't be read to their end")
+
+
+def _report_unlearnt_texts(name: str, texts: List[str], ctc_characters: int) -> None:
+    count = sum(len(text) > ctc_characters for text in texts)
+    if count:
+        _log.warning("%s: %d of the %d texts looked at are longer than max_characters %d of a ctc_predictor, which "
+                     "learns nothing from them", name, count, len(texts), ctc_characters)
 
 
 def _report_unknown_characters(name: str, texts: List[str], charset: Charset, is_training: bool) -> Counter[str]:

@@ -6,7 +6,7 @@ from google.protobuf import json_format
 
 from aster import checkpoint
 from aster.compat import is_compiled, load_keras, runs_at_once, tf
-from aster.config import walk
+from aster.config import read_config, walk
 from aster.config_rules import find_problems
 
 keras = load_keras()
@@ -163,6 +163,20 @@ class ConfiguredLayer(_KerasLayer):
                     continue
                 place = ".".join(filter(None, (path, field)))
                 raise ValueError(f"{type(self).__name__}: {place or self.message.DESCRIPTOR.name}: {problem}")
+
+
+def read_experiment(exp_dir: str) -> Any:
+    """Reads the configuration of an experiment folder, as `config.read_config`, and refuses what names no folder."""
+    if not isinstance(exp_dir, (str, os.PathLike)) or not os.fspath(exp_dir):
+        raise ValueError(f"exp_dir is {exp_dir!r}, expected the path of an experiment folder; leave it out for the "
+                         "pretrained model")
+    return read_config(os.fspath(exp_dir))
+
+
+def shape_of(tensor: Any) -> Optional[Sequence[Optional[int]]]:
+    """Returns the shape of a tensor, also a symbolic one of Keras; None if the number of axes is unknown."""
+    shape = tf.TensorShape(tensor.shape)
+    return None if shape.ndims is None else tuple(shape.as_list())
 
 
 def as_fields(message: Any) -> Dict[str, Any]:

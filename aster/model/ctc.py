@@ -5,14 +5,17 @@ what is left of a path through the columns when repeated labels are merged and b
 label of the start, START_LABEL, which CTC does not need otherwise. The end label is never written by the layer: it is
 put behind the text, as other decoders write it.
 """
+import logging
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from aster import losses
 from aster.compat import tf
 from aster.data.charset import END_LABEL, START_LABEL
+from aster.errors import warn_once
 from aster.model import layers, prefix_tree
 from aster.model.beam_search import PAD_LABEL, Decoded
 
+_log = logging.getLogger(__name__)
 BLANK = START_LABEL
 _IMPOSSIBLE = -1e30  # a log-probability; two of them can be added without an overflow
 _MAX_TABLE = 2 * 10 ** 9  # bytes
@@ -42,6 +45,7 @@ class CtcDecoder:
       sequence_normalize: whether the loss of each text is divided by its length.
     """
     reverse = False
+    skips_long_texts = True  # texts of more than max_characters have no part in its loss
 
     def __init__(self, name: str, num_labels: int, *, max_characters: int = 25, beam_width: int = 1,
                  loss_weight: float = 1.0, sequence_normalize: bool = False) -> None:
@@ -65,6 +69,7 @@ class CtcDecoder:
           lengths: int32 [B], characters of each text. A text that does not fit in the T columns has no part in the
             loss; equal neighbours need a blank between them.
         """
+        self._check_columns(sequences)
         logits = self._logits(sequences)
         # of the op, the classes are the characters, and then the blank
         classes = tf.concat([logits[:, :, END_LABEL + 1:], logits[:, :, BLANK:BLANK + 1]], 2)
@@ -101,6 +106,14 @@ class CtcDecoder:
         if self._beam_width == 1 and not tree:
             return _decode_greedily(log_probs)
         return self._search(log_probs, tree)
+
+    def _check_columns(self, sequences):
+        """Warns where the feature sequences have fewer columns than a text may have characters."""
+        columns = [sequence.shape.as_list()[1] for sequence in sequences]
+        if None not in columns and sum(columns) < self.max_characters:
+            warn_once(_log, f"predictor {self.name}: max_characters is {self.max_characters}, but its feature "
+                            f"sequences have {sum(columns)} columns, and CTC learns nothing from longer texts; widen "
+                            "the images, or lower max_characters")
 
     def _next_nodes(self, tree):
         size = 4 * (len(tree.starts) - 1) * self._num_labels

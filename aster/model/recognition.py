@@ -151,6 +151,9 @@ class RecognitionModel:
 
         Returns:
           A TrainingPass.
+
+        Raises:
+          ValueError: a part has added a loss by the name of another one.
         """
         num_added = len(losses.added())  # of other clones
         _, rectification, sequences = self._encode(images, is_training=True)
@@ -167,7 +170,9 @@ class RecognitionModel:
         if self._keypoint_loss_weight is not None and control_points is not None:
             all_losses["keypoints"] = losses.l2_regression(
                 rectification.control_points, control_points, keypoint_mask, self._keypoint_loss_weight)
+        own = list(all_losses)
         for name, loss in losses.added()[num_added:]:
+            losses.check_apart(name, own)
             all_losses[name] = all_losses[name] + loss if name in all_losses else loss
         return TrainingPass(all_losses, teacher_forced, rectification)
 
@@ -182,6 +187,18 @@ class RecognitionModel:
     def max_characters(self) -> int:
         """The length of the longest text that all predictors can learn and write."""
         return min(predictor.decoder.max_characters for predictor in self.predictors)
+
+    def max_learnt_characters(self, skipping: bool) -> Optional[int]:
+        """Tells how long a text may be for the predictors of one kind to learn all of it.
+
+        Args:
+          skipping: True: the predictors that learn nothing from longer texts (CTC); False: those that learn the start.
+
+        Returns:
+          The length; None if there are no such predictors.
+        """
+        return min((predictor.decoder.max_characters for predictor in self.predictors
+                    if getattr(predictor.decoder, "skips_long_texts", False) == skipping), default=None)
 
     def _encode(self, images, is_training):
         preprocessed = images * (2.0 / 255.0) - 1.0

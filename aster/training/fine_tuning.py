@@ -30,8 +30,9 @@ def start_from(session: Any, path: str, model: RecognitionModel) -> None:
     variables, stored = checkpoint.model_variables(), character_sets.read(path)
     differences = character_sets.describe_differences(stored or {}, model.characters)
     if differences:
-        _log.info("the character set of %s is another one: %s. New characters start anew, and what the model knows of "
-                  "the others is kept", path, differences)
+        is_new = any(set(here) - set((stored or {}).get(name, here)) for name, here in model.characters.items())
+        _log.info("the character set of %s is another one: %s. %s the model knows of the common ones is kept", path,
+                  differences, "New characters start anew, and what" if is_new else "What")
     carried: List[Tuple[Any, np.ndarray]] = []
     anew: List[Any] = []
     for predictor in model.predictors:

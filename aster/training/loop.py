@@ -2,9 +2,10 @@
 import logging
 import os
 import tempfile
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from collections import OrderedDict
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from aster import checkpoint
+from aster import checkpoint, losses
 from aster.compat import make_deterministic, session_config, tf
 from aster.data.dataset import Batch, check_inputs, deal, make_dataset
 from aster.memory import check_memory
@@ -57,7 +58,7 @@ def train(config: Any, exp_dir: str, *, num_clones: int = 1, clone_on_cpu: bool 
             if 0 < config.train_config.num_steps <= first_step:
                 _log.info("%s", finished(exp_dir, config.train_config.num_steps, first_step))
                 return first_step
-            _go_to_place(session, graph)
+            _go_to_place(session, graph, first_step)
             session.run(graph.stream.initializer)
             return Stepper(session, graph, config.train_config, log_dir, first_step, evaluate).run()
 
@@ -69,9 +70,14 @@ def make_log_dir(log_dir: str) -> None:
         pass
 
 
-def _go_to_place(session: Any, graph: TrainingGraph) -> None:
+def _go_to_place(session: Any, graph: TrainingGraph, first_step: int) -> None:
     """Lets the data go on where the training that is resumed had stopped."""
-    place = session.run(graph.place).decode("utf-8") if graph.place is not None else ""
+    if graph.place is None:
+        return
+    place = session.run(graph.place).decode("utf-8")
+    if not place and first_step:
+        _log.warning("the training that is resumed had no seed, so its place in the data is not saved; the data start "
+                     "from the beginning")
     if place and not graph.stream.go_to(place):
         _log.warning("the readers or the seed are not those of the training that is resumed; the data start from the "
                      "beginning")
@@ -116,7 +122,9 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
     charsets = [predictor.charset for predictor in model.predictors]
     augmentation = train_config.data_augmentation_options
     check_inputs(config.train_input_reader, augmentation, charsets, base_dir=exp_dir,
-                 max_characters=model.max_characters, needs_keypoints=bool(model.num_supervised_points))
+                 max_characters=model.max_learnt_characters(skipping=False),
+                 ctc_characters=model.max_learnt_characters(skipping=True),
+                 needs_keypoints=bool(model.num_supervised_points))
     stream = make_dataset(
         config.train_input_reader, list(train_config.batch_size), augmentation, is_training=True,
         num_control_points=model.num_supervised_points, charsets=charsets, base_dir=exp_dir, seed=seed,
@@ -128,20 +136,27 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
     clones = build_clones(model, shares, devices, freeze=train_config.freeze_variables,
                           sync_batch_norm=train_config.sync_batch_norm, shared_variables=make_update is not None)
     update, learning_rate = (make_update or train_op)(clones, train_config, global_step)
+    added = _added_losses(clones)
     rectification = clones.first.rectification
     far = share_far_outside(rectification.control_points) if rectification else tf.constant(0.0)
     with tf.control_dependencies([update]):
         with tf.device(global_step.device):  # elsewhere, its value may be sent before the update
             step_after = tf.identity(global_step)
         others = [tf.identity(value) for value in (clones.total_loss, learning_rate, far, stream.batch.numbers,
-                                                   stream.waited)]
+                                                   stream.waited, tf.stack(list(added.values()) or [0.0]))]
     place = None
     if seed is not None and not make_update:
         with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE), tf.device("/cpu:0"):  # saved as the optimizer's are
-            place = tf.get_variable("place_in_data", initializer=tf.constant(""), trainable=False)
+            place = tf.get_variable(checkpoint.PLACE_IN_DATA, initializer=tf.constant(""), trainable=False)
     summary = _summary(clones, learning_rate, stream.batch)
     return TrainingGraph((others[0], step_after, *others[1:]), stream, summary, global_step,
-                         sum(train_config.batch_size), model, place)
+                         sum(train_config.batch_size), model, place, tuple(added))
+
+
+def _added_losses(clones: Clones) -> Dict[str, Any]:
+    """The losses of parts, such as CTC, by name; none where there is no other, since the total says it then."""
+    names = [name for name, _ in losses.added()] if len(clones.losses) > 1 else []
+    return OrderedDict((name, clones.losses[name]) for name in names)
 
 
 def train_op(clones: Clones, config: Any, global_step: Any) -> Tuple[Any, Any]:
@@ -216,7 +231,7 @@ def check_finite(loss: Any, gradients: Sequence[Tuple[Any, Any]]) -> Any:
 
 
 def _summary(clones: Clones, learning_rate: Any, batch: Any) -> Any:
-    tf.summary.scalar("loss/total", clones.total_loss)
+    tf.summary.scalar("loss/" + losses.TOTAL, clones.total_loss)
     for name, loss in clones.losses.items():
         tf.summary.scalar("loss/" + name, loss)
     tf.summary.scalar("learning_rate", learning_rate)

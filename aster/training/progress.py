@@ -46,13 +46,15 @@ class Progress:
         self._since: Optional[float] = None  # when the time began that is not counted yet
         self._line_at = self._seconds = 0.0  # when the last line was; seconds of training since then
         self._losses: List[float] = []
+        self._parts: Dict[str, float] = {}  # sums since the last line
         self._waited, self._hinted = 0.0, False
         self._line_step = 0  # the step of the last line
         self._events: Optional[EventFile] = None
         self._no_events_until = 0.0
         self._failing: Set[str] = set()
 
-    def update(self, step: int, loss: float, learning_rate: float, waited: float = 0.0) -> None:
+    def update(self, step: int, loss: float, learning_rate: float, waited: float = 0.0,
+               parts: Optional[Dict[str, float]] = None) -> None:
         """Counts a step, and writes a line if the last one is ten seconds old.
 
         Args:
@@ -60,13 +62,16 @@ class Progress:
           loss: its total loss.
           learning_rate: its learning rate.
           waited: the seconds for which it has waited for its data.
+          parts: losses that the line names beside the total.
         """
         now = time.time()
         if self._since is None:  # the first step builds and warms up: it says nothing about speed
-            _log.info("step %d  loss %.4f", step, loss)
+            _log.info("step %d  loss %.4f%s", step, loss, _named(parts or {}))
             self._since, self._line_at, self._line_step = now, now, step
             return
         self._losses.append(loss)
+        for name, part in (parts or {}).items():
+            self._parts[name] = self._parts.get(name, 0.0) + part
         self._seconds += now - self._since
         self._waited += waited
         self._since = now
@@ -81,7 +86,8 @@ class Progress:
             end = f"/{self._num_steps}"
             minutes, seconds = divmod(int(math.ceil(max(self._num_steps - step, 0) / steps_per_second)), 60)
             left = f"  {minutes // 60}:{minutes % 60:02d}:{seconds:02d} left"
-        _log.info("step %d%s  loss %.4f  %.1f images/s  waiting for data %.0f %%%s", step, end, mean, speed,
+        named = _named({name: part / len(self._losses) for name, part in self._parts.items()})
+        _log.info("step %d%s  loss %.4f%s  %.1f images/s  waiting for data %.0f %%%s", step, end, mean, named, speed,
                   100 * waiting, left)
         self._append(step, f"{mean:.4f}", f"{learning_rate:.3g}", f"{speed:.1f}", "", f"{waiting:.3f}")
         summary = tf.Summary()
@@ -90,6 +96,7 @@ class Progress:
         self.add_summary(summary, step)
         self._hint(waiting)
         self._line_at, self._line_step, self._seconds, self._losses, self._waited = now, step, 0.0, [], 0.0
+        self._parts = {}
         self.pause()
 
     def _hint(self, waiting: float) -> None:
@@ -173,6 +180,10 @@ class Progress:
             if path not in self._failing:
                 _log.error("%s; training goes on", what if what.startswith(path) else f"{path}: {what}")
             self._failing.add(path)
+
+
+def _named(parts: Dict[str, float]) -> str:
+    return f" ({', '.join(f'{name} {part:.4f}' for name, part in parts.items())})" if parts else ""
 
 
 def _require_file(path: str) -> None:

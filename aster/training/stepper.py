@@ -2,7 +2,7 @@
 import logging
 import re
 import time
-from typing import Any, Callable, List, NamedTuple, Optional
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 from aster import checkpoint
 from aster.checkpoint import CheckpointError
@@ -26,13 +26,15 @@ class TrainingGraph(NamedTuple):
 
     Attributes:
       step: makes one step, and gives total loss, global step after it, learning rate, the share of control points
-        that are far outside of their images, the numbers of the batch's samples, and the seconds of waiting for them.
+        that are far outside of their images, the numbers of the batch's samples, the seconds of waiting for them, and
+        the losses of `loss_names`.
       stream: the Stream of batches.
       summary: for TensorBoard, a scalar string.
       global_step: the variable that counts steps.
       batch_size: images per step.
       model: the RecognitionModel that is trained.
       place: the variable that keeps where training is in its data, a scalar string; None without a seed.
+      loss_names: the losses that the log names beside the total.
     """
     step: Any
     stream: Any
@@ -41,6 +43,7 @@ class TrainingGraph(NamedTuple):
     batch_size: int
     model: RecognitionModel
     place: Any = None
+    loss_names: Tuple[str, ...] = ()
 
 
 class Stepper:
@@ -150,12 +153,13 @@ class Stepper:
             results = self._run_step([self._graph.step, self._graph.summary][:1 + is_due], signals)
             if results is None:
                 return
-            before, (loss, step, rate, far, numbers, waited) = step, results[0]
+            before, (loss, step, rate, far, numbers, waited, parts) = step, results[0]
             step = int(step)
             if is_due:
                 self._progress.add_summary(results[1], step)
             self._graph.stream.use(numbers)
-            self._progress.update(step, float(loss), float(rate), float(waited))
+            self._progress.update(step, float(loss), float(rate), float(waited),
+                                  dict(zip(self._graph.loss_names, map(float, parts))))
             problem = self._watch.update(float(loss), float(far))
             if problem:
                 self._diverge(step, problem)

@@ -149,7 +149,7 @@ class Worker:
                     joined: List[str]) -> int:
         line_at, num_steps = time.time(), 0
         while not 0 < self._config.num_steps <= step:
-            (loss, step, _, _, numbers, _), state = session.run([graph.step, told])
+            (loss, step, _, _, numbers, _, _), state = session.run([graph.step, told])
             words, step = state.decode("ascii").split(), int(step)
             if words[0] == ENDED:
                 return self._end(words, step)

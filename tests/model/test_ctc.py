@@ -146,6 +146,15 @@ def test_a_text_that_does_not_fit_has_no_part(session):
     assert all(np.isfinite(values).all() for values in gradient)
 
 
+def test_fewer_columns_than_characters_are_told(session, caplog):
+    del session
+    for name, columns in ("few", 3), ("enough", 4):
+        ctc.CtcDecoder(name, 5, max_characters=4).teacher_force(
+            [tf.zeros([1, columns, 2])], tf.constant([[2, 3]]), tf.constant([2]))
+    message, = caplog.messages
+    assert message.startswith("predictor few: max_characters is 4, but its feature sequences have 3 columns")
+
+
 def test_a_loss_must_be_a_scalar(session):
     del session
     with pytest.raises(ValueError, match="the loss 'mine' must be a scalar, not of shape"):

@@ -97,6 +97,17 @@ def test_an_event_file_can_be_read_again(tmp_path):
     assert [(event.step, event.summary.value[0].simple_value) for event in read[2:]] == [(7, 0.5), (8, 0.5)]
 
 
+def test_the_line_names_the_losses_of_parts(tmp_path, caplog):
+    """Their means since the last line; the file has the total only."""
+    caplog.set_level("INFO")
+    watch = progress.Progress(str(tmp_path), num_steps=3, batch_size=1)
+    for step in 1, 2, 3:
+        watch.update(step, 2.0, 0.1, parts={"CTC": float(step), "aux": 0.25})
+    assert "step 1  loss 2.0000 (CTC 1.0000, aux 0.2500)" in caplog.messages
+    assert "step 3/3  loss 2.0000 (CTC 2.5000, aux 0.2500)  " in caplog.text
+    assert (tmp_path / "progress.csv").read_text().splitlines()[1].startswith("3,2.0000,")
+
+
 def test_progress_is_written_however_often_training_saves(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(progress.time, "time", lambda: now[0])

@@ -92,11 +92,13 @@ def test_new_characters_keep_the_old_ones(tmp_path, caplog, cell, kernels):
     assert "start anew:" not in caplog.text
 
 
-def test_the_same_size_and_another_order(tmp_path):
+def test_the_same_size_and_another_order(tmp_path, caplog):
     first = experiment(tmp_path / "first", "abc")
     train(read_config(first), first, clone_on_cpu=True)
     path = checkpoint.find_checkpoint(os.path.join(first, "log"))
+    caplog.set_level("INFO")
     values, _ = started(experiment(tmp_path / "second", "cab"), path)
+    assert "What the model knows of the common ones is kept" in caplog.text and "anew" not in caplog.text
     stored = stored_values(path)
     np.testing.assert_array_equal(values[DENSE + "bias"], stored[DENSE + "bias"][[0, 1, 4, 2, 3]])
     np.testing.assert_array_equal(values[KERNEL][:5], stored[KERNEL][[0, 1, 4, 2, 3]])

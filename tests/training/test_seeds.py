@@ -65,10 +65,24 @@ def test_another_seed_is_told_when_training_is_resumed(tmp_path, caplog):
     assert "the readers or the seed are not those of the training that is resumed; the data start" in caplog.text
 
 
-def test_a_seed_may_come_later(tmp_path):
+def test_a_seed_may_come_later(tmp_path, caplog):
+    """The optimizer's values are taken up all the same; only the place in the data is not known."""
     train_to(tmp_path, 2)
     train_to(tmp_path, 3, "seed: 3")
+    assert "start anew" not in caplog.text and "another optimizer" not in caplog.text
+    assert "the training that is resumed had no seed, so its place in the data is not saved" in caplog.text
+    caplog.clear()
     train_to(tmp_path, 4)
+    assert "start anew" not in caplog.text and "no seed" not in caplog.text
+
+
+def test_averages_that_come_later_start_anew(tmp_path, caplog):
+    def without_averages(config):
+        config.train_config.optimizer.use_moving_average = False
+        return config
+    train_to(tmp_path, 1, change=without_averages)
+    train_to(tmp_path, 2)
+    assert "variables start anew" in caplog.text and "optimizer.ckpt-1 lacks them" in caplog.text
 
 
 def test_the_option_is_the_field(tmp_path):
