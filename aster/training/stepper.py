@@ -116,7 +116,7 @@ class Stepper:
         if failure:
             raise failure
         if signals.received:
-            raise TrainingStopped(f"stopped by {signals.received} at step {self._step()}; to go on from there, run the "
+            raise TrainingStopped(f"stopped by {signals.received} at step {self._saved_step}; to go on from there, run the "
                                   "same command again", 128 + signals.number)
         return self._step()
 
