@@ -116,8 +116,8 @@ class Stepper:
         if failure:
             raise failure
         if signals.received:
-            raise TrainingStopped(f"stopped by {signals.received} at step {self._saved_step}; to go on from there, run the "
-                                  "same command again", 128 + signals.number)
+            raise TrainingStopped(f"stopped by {signals.received} at step {self._saved_step}; to go on from there, run "
+                                  "the same command again", 128 + signals.number)
         return self._step()
 
     def _evaluate_start(self) -> None:
