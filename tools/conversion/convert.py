@@ -107,7 +107,10 @@ def run(arguments: argparse.Namespace, load: Callable[[argparse.Namespace], Data
     try:
         if not os.path.isdir(arguments.data_dir):
             raise SourceError(f"--data_dir {arguments.data_dir} is no folder")
-        data_set = load(arguments)
+        try:
+            data_set = load(arguments)
+        finally:  # Python swallows the exception of a signal that comes while it closes a file that nothing refers to
+            workers.raise_if_stopped()
         if not len(data_set.items):
             raise SourceError(f"{arguments.data_dir} has no words for these options")
         if len(data_set.items) < arguments.num_shards:
