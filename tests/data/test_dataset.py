@@ -10,6 +10,7 @@ from data_helpers import encode_image, gray_image, reader, serialize, steps, wri
 from aster.compat import IS_TF1, tf
 from aster.data import dataset, read_report
 from aster.data.charset import Charset
+from aster.data.source import Source
 
 RESIZE = steps("resize_image { target_height: 8 target_width: 20 }")
 LETTERS = steps("string_filtering { include_charset { built_in_set: ALLCASES } }")
@@ -109,6 +110,25 @@ def test_training_goes_on_and_shuffles(session, tmp_path):
     first, second, _ = [batch["texts"] for batch in run(session, stream, limit=3)]
     assert sorted(first) == sorted(second) == sorted(names)
     assert first != names and first != second
+
+
+def test_the_seconds_that_a_run_waits_for_its_batch(session, tmp_path, monkeypatch):
+    """The first batch takes five seconds of a clock; the second is there before it is asked for."""
+    now, delivered = [0.0], []
+    finish = Source.finish
+
+    def finish_slowly(*arguments):
+        now[0] += 5.0 if not delivered else 0.0
+        delivered.append(True)
+        return finish(*arguments)
+    monkeypatch.setattr(Source, "finish", finish_slowly)
+    monkeypatch.setattr(dataset.time, "perf_counter", lambda: now[0])
+    path = write_records(tmp_path / "a", [serialize("ab")] * 4)
+    stream = dataset.make_dataset([reader(path)], [2], RESIZE, is_training=True, seed=1)
+    session.run(stream.initializer)
+    assert session.run((stream.waited, stream.batch.texts))[0] == 5.0
+    assert session.run((stream.waited, stream.batch.texts))[0] == 0.0
+    assert not stream.waiting.is_set()
 
 
 def test_full_batches_only_in_training(session, tmp_path):

@@ -204,3 +204,19 @@ def test_a_failed_last_save_is_the_news(tmp_path, monkeypatch, caplog):
     with pytest.raises(RuntimeError, match="a bug"):
         run(folder)
     assert "can't save step 2" in caplog.text
+
+
+@pytest.mark.parametrize("waited, share, hints", [(0.5, 50, 1), (0.0625, 6, 0)], ids=["long", "hardly"])
+def test_the_share_of_time_that_steps_wait_for_data(tmp_path, monkeypatch, caplog, waited, share, hints):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "time", lambda: now[0])
+    caplog.set_level("INFO")
+    watch = progress.Progress(str(tmp_path), num_steps=0, batch_size=2)
+    for step in range(1, 22):
+        watch.update(step, 1.0, 0.1, waited=waited)
+        now[0] += 1.0
+    curves = progress.read_progress(str(tmp_path / "progress.csv"))
+    assert [step for step, _ in curves["waiting"]] == [11, 21]
+    assert {value for _, value in curves["waiting"]} == {round(waited, 3)}
+    assert caplog.text.count(f"waiting for data {share} %") == 2
+    assert caplog.text.count("of the time is spent waiting for data; what helps") == hints
