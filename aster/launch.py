@@ -1,6 +1,6 @@
 """Trains in a cluster on this machine: python -m aster.launch --exp_dir E [--num_ps N] [--num_workers N]"""
 import contextlib
-import ctypes
+import functools
 import json
 import logging
 import os
@@ -13,11 +13,11 @@ import time
 from typing import Dict, List, Optional
 
 from aster import command
+from aster.processes import end_with_parent
 from aster.training import TrainingStopped
 
 _log = logging.getLogger(__name__)
 _SECONDS_TO_END = 15.0  # for the others, once the chief has ended
-_PR_SET_PDEATHSIG = 1  # of Linux's prctl
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
@@ -76,16 +76,10 @@ class _Processes:
                            for name, environment in environments.items()}
 
     def _start(self, name: str, arguments: List[str], environment: Dict[str, str]) -> "subprocess.Popen[bytes]":
-        parent = os.getpid()
-
-        def end_with_parent() -> None:
-            with contextlib.suppress(OSError, AttributeError):  # Linux only
-                ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:  # it has ended already
-                os._exit(1)
         # a session of its own: Ctrl-C is for this process, which passes it on once
         process = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=end_with_parent)
+                                   stderr=subprocess.STDOUT, start_new_session=True,
+                                   preexec_fn=functools.partial(end_with_parent, os.getpid()))
         self._copiers.append(threading.Thread(target=_copy_lines, args=(name, process), daemon=True))
         self._copiers[-1].start()
         return process
@@ -126,17 +120,17 @@ class _Processes:
             raise TrainingStopped(f"stopped by {name}; to go on from the last checkpoint, run the same command again",
                                   128 + self._signal)
         if failed:
-            raise TrainingStopped(f"{failed}, and the other processes were ended; to go on from the last checkpoint, "
-                                  "run the same command again", _status(self._processes[failed.split(" ended ")[0]]))
+            process = self._processes[failed]
+            raise TrainingStopped(f"{failed} ended {_describe(process)}, and the other processes were ended; to go on "
+                                  "from the last checkpoint, run the same command again", _status(process))
 
     def _wait_for_failure(self) -> str:
-        """Waits until one fails, the chief has ended, or a signal comes. -> what has failed; empty: nothing."""
+        """Waits until one fails, the chief has ended, or a signal comes. -> the name of the failed one; empty: none."""
         while not self._signal:
             for name, process in self._processes.items():
                 if process.poll() not in (None, 0):
-                    what = f"{name} ended {_describe(process)}"
-                    _log.error("%s", what)
-                    return what
+                    _log.error("%s ended %s", name, _describe(process))
+                    return name
             if self._processes["chief"].poll() == 0:
                 return ""
             time.sleep(0.1)

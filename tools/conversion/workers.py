@@ -2,17 +2,16 @@
 import collections
 import concurrent.futures
 import contextlib
-import ctypes
 import functools
 import multiprocessing.util
 import os
 import signal
-import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Callable, Iterable, Iterator, Optional
 
-_PR_SET_PDEATHSIG = 1  # of Linux's prctl
+from aster.processes import end_with_parent
+
 _ADVICE = {signal.SIGKILL: ", perhaps because the memory was full; try a smaller --num_workers",
            signal.SIGBUS: ": a file became shorter while it was read, or its disk has failed"}
 
@@ -81,10 +80,7 @@ def settle_worker(parent: int) -> None:
     for number in signal.SIGINT, signal.SIGHUP:  # of the whole terminal
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it was killed before that
-        os._exit(1)
+    end_with_parent(parent)
 
 
 def map_in_order(pool: Optional[Any], function: Callable[[Any], Any], chunks: Iterable[Any], *, most: int
