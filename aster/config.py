@@ -83,6 +83,11 @@ def check_clones(config: Any, num_clones: int, path: str) -> None:
                               "equally; change it or --num_clones")
 
 
+def mixed_precision(options: Message) -> bool:
+    """Tells whether a TrainConfig or EvalConfig asks for mixed precision, also by the old name of the field."""
+    return options.mixed_precision or options.bfloat16
+
+
 def unused_fields(config: Message) -> List[str]:
     """Lists the fields that are set but have no effect: those that protos/ marks as deprecated.
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from aster import character_sets, checkpoint
 from aster.compat import num_gpus, session_config, tf
+from aster.config import mixed_precision
 from aster.data.charset import Charset
 from aster.data.preprocess import gray_level, preprocess_image
 from aster.memory import check_memory
@@ -71,14 +72,13 @@ class Inference:
     def __init__(self, config: Any, checkpoint_path: str, base_dir: Optional[str] = None,
                  lexicon: Union[None, str, os.PathLike, Iterable[str]] = None) -> None:
         options, model_config = config.eval_config, config.model.multi_predictors_recognition_model
-        mixed_precision = options.mixed_precision or options.bfloat16  # its old name
         self.gray_level = gray_level(options.data_preprocessing_steps, base_dir)
         with tf.Graph().as_default() as graph:
             self._pixels = tf.placeholder(tf.uint8, [None, None, 3])
             self._preprocessed = preprocess_image(options.data_preprocessing_steps, self._pixels, base_dir)
             self._images = tf.placeholder(tf.float32, [None] + self._preprocessed.shape.as_list())
             with checkpoint.constants(checkpoint_path, options.use_moving_averages):
-                self._model = build_model(config.model, base_dir, mixed_precision=mixed_precision)
+                self._model = build_model(config.model, base_dir, mixed_precision=mixed_precision(options))
                 character_sets.check(checkpoint_path, self._model.characters)
                 encoded = self._model.encode(self._images)
                 words = None
@@ -94,7 +94,7 @@ class Inference:
             if not num_gpus():  # a GPU's own messages name the tensor
                 check_memory(graph, batch_size=BATCH_SIZE)
             self._session = tf.Session(graph=graph,
-                                       config=session_config(reading=True, mixed_precision=mixed_precision))
+                                       config=session_config(reading=True, mixed_precision=mixed_precision(options)))
 
     @property
     def charsets(self) -> List[Charset]:

@@ -8,10 +8,10 @@ import contextlib
 import logging
 import os
 import random
-import time
 from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 from aster.compat import session_config, tf
+from aster.config import mixed_precision
 from aster.errors import cause
 from aster.training import TrainingStopped, loop
 from aster.training.clones import clone_devices
@@ -122,14 +122,10 @@ def _tell_all(server: Any, cluster: Cluster, state: str, seconds: float) -> None
 def _run_step_of_chief(session: PatientSession, fetches: Any, signals: Signals,
                        synchronous: Optional[SynchronousUpdate]) -> Any:
     """-> the results; None where a signal came and the step does not end, since it waits for other workers."""
-    signal_at: List[float] = []
     is_lost = session.give_up
 
     def give_up() -> bool:
-        if signals.received and not signal_at:
-            signal_at.append(time.time())
-        is_late = signal_at and time.time() - signal_at[0] > _SECONDS_TO_FINISH
-        return bool(is_late or is_lost() or synchronous and synchronous.has_failed())
+        return bool(signals.is_late(_SECONDS_TO_FINISH) or is_lost() or synchronous and synchronous.has_failed())
     session.give_up = give_up
     try:
         return session.run(fetches)
@@ -173,7 +169,7 @@ def worker_graph(config: Any, exp_dir: str, cluster: Cluster, devices: List[str]
 
 def session_options(config: Any, cluster: Cluster, num_cpus: int) -> Any:
     """Makes the ConfigProto of a worker's session; `num_cpus` is the number of CPU devices."""
-    options = session_config(num_cpus, mixed_precision=loop.mixed_precision(config.train_config))
+    options = session_config(num_cpus, mixed_precision=mixed_precision(config.train_config))
     options.device_filters.extend(["/job:ps", cluster.device])  # otherwise a session waits for all workers
     return options
 

@@ -2,11 +2,11 @@
 import logging
 import os
 import tempfile
-from collections import OrderedDict
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from aster import checkpoint, losses
 from aster.compat import make_deterministic, session_config, tf
+from aster.config import mixed_precision
 from aster.data.dataset import Batch, check_inputs, deal, make_dataset
 from aster.memory import check_memory
 from aster.model.build import build_model
@@ -90,11 +90,6 @@ def finished(exp_dir: str, num_steps: int, step: int) -> str:
             f"--exp_dir {exp_dir} --set 'train_config {{ num_steps: {2 * step} }}'")
 
 
-def mixed_precision(train_config: Any) -> bool:
-    """Whether a TrainConfig asks for mixed precision, also by the old name of the field."""
-    return train_config.mixed_precision or train_config.bfloat16
-
-
 def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int, int] = (0, 1),
           make_update: Optional[Callable[..., Tuple[Any, Any]]] = None) -> TrainingGraph:
     """Builds what is trained, in the current graph.
@@ -156,7 +151,7 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
 def _added_losses(clones: Clones) -> Dict[str, Any]:
     """The losses of parts, such as CTC, by name; none where there is no other, since the total says it then."""
     names = [name for name, _ in losses.added()] if len(clones.losses) > 1 else []
-    return OrderedDict((name, clones.losses[name]) for name in names)
+    return {name: clones.losses[name] for name in names}
 
 
 def train_op(clones: Clones, config: Any, global_step: Any) -> Tuple[Any, Any]:

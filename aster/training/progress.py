@@ -101,8 +101,8 @@ class Progress:
 
     def _hint(self, waiting: float) -> None:
         if waiting > _NOTABLE_WAITING and not self._hinted:
-            _log.info("a tenth of the time or more is spent waiting for data; more processor cores, smaller images in "
-                      "the records, files on a local disk, or fewer preprocessing steps make it less")
+            _log.info("%.0f %% of the time is spent waiting for data; what helps: more processor cores, smaller images "
+                      "in the records, files on a local disk, fewer preprocessing steps", 100 * waiting)
             self._hinted = True
 
     def pause(self) -> None:

@@ -2,6 +2,7 @@
 import contextlib
 import logging
 import signal
+import time
 from typing import Any, Dict, Optional
 
 _log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ class Signals:
         self._what_follows = what_follows
         self.received: Optional[str] = None
         self.number = 0
+        self._received_at = 0.0
         self._previous: Dict[int, Any] = {}
         for name in _NAMES:
             number = getattr(signal, name, None)
@@ -32,10 +34,14 @@ class Signals:
                 self._previous[number] = signal.signal(number, self._receive)
 
     def _receive(self, number: int, _: Any) -> None:
-        self.number = int(number)
+        self.number, self._received_at = int(number), time.time()
         self.received = _NAMES[signal.Signals(number).name]
         _log.info("%s: %s", self.received, self._what_follows)
         self.restore()
+
+    def is_late(self, seconds: float) -> bool:
+        """Tells whether a signal came more than so many seconds ago."""
+        return bool(self.received) and time.time() - self._received_at > seconds
 
     def restore(self) -> None:
         """Stops to listen: signals do again what they did before."""

@@ -2,7 +2,7 @@
 import logging
 import re
 import time
-from typing import Any, Callable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, NamedTuple, Optional, Tuple
 
 from aster import checkpoint
 from aster.checkpoint import CheckpointError
@@ -133,12 +133,8 @@ class Stepper:
 
     def _run_or_leave(self, fetches: Any, signals: Signals) -> Any:
         """Runs a step. Returns None where a signal came, and the step still waits for its data some seconds later."""
-        moments: List[float] = []  # at which it waited after the signal
-
         def wait_no_more() -> bool:
-            if signals.received and self._graph.stream.waiting.is_set():
-                moments.append(time.time())
-            return bool(moments) and moments[-1] > moments[0] + _PATIENCE_SECONDS
+            return self._graph.stream.waiting.is_set() and signals.is_late(_PATIENCE_SECONDS)
         try:
             return call_patiently(lambda: self._session.run(fetches), give_up=wait_no_more)
         except GaveUp:
