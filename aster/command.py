@@ -27,7 +27,7 @@ _NEVER_RESULTS = ("checkpoint", "evaluations.jsonl", "best.json", "progress.csv"
 # What TensorFlow 2 prints before its log level counts. It is the same on every machine.
 _START_UP_NOISE = (r"^WARNING: All log messages before absl::InitializeLog\(\)"
                    r"|^I0000 .*(oneDNN custom operations are on|Could not find cuda drivers)"
-                  r"|grpc epoll fd: ")
+                   r"|grpc epoll fd: ")
 _NO_GPU_NOISE = r"|^E0000 .*failed call to cuInit"  # an error only where there is a driver
 
 

@@ -1,8 +1,8 @@
 """The records of one InputReader: read, judged and counted.
 
-The ops library decodes what is as usual (`decoding`). All the rest is decoded
-here, in Python, so that every failure can be caught and named. Threads of
-tf.data call `Source.finish` in parallel.
+The op library decodes plain images and ASCII texts (see `decoding`). Python
+decodes the rest here, so that every failure can be caught and named. Threads
+of tf.data call `Source.finish` in parallel.
 """
 import random
 import threading
@@ -78,7 +78,7 @@ class Source:
         self._wanted: FrozenSet[int] = frozenset()  # of those before `_first`
         self._rng = random.Random(self.seed)
         self._report = report
-        self._lock = threading.Lock()  # decode runs in several threads
+        self._lock = threading.Lock()  # finish runs in several threads
         self._passes = 0  # times that the stream was initialized
         self._delivered = 0  # in this pass
         self._undecided: Set[int] = set()  # the first number of each chunk that is being decoded

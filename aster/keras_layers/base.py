@@ -34,8 +34,8 @@ class ConfiguredLayer(_KerasLayer):
     """A part of the library whose variables are Keras weights.
 
     Args:
-      message: the part's configuration by default.
-      config: the fields of the message that differ from their defaults, in place of `message`; or None.
+      message: the part's configuration where `config` is None.
+      config: the part's configuration as a dict of the fields that differ from their defaults, or None.
       fields: fields to change.
       options: keyword arguments of keras.layers.Layer.
 

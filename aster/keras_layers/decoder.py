@@ -26,8 +26,7 @@ class AttentionDecoder(ConfiguredLayer):
     Args:
       characters: the characters that it writes.
       config: fields of AttentionPredictor (docs/configuration.md), all that differ from its defaults; nested messages
-        are dicts. None: those of the pretrained model, but for
-        the loss, which has weight 1.
+        are dicts. None: those of the pretrained model, but with a loss of weight 1.
       name: the name of the layer.
       trainable: False: the layer is frozen.
       dtype: float32, whatever Keras's policy is.
