@@ -17,6 +17,7 @@ import find_aster  # noqa: F401
 from conversion import sheet, workers
 from conversion.output import OutputError, check_replaceable, complete_files, record_writers, shard_paths
 from synthetic import fonts, photos, render, words
+from synthetic.texts import TextSource
 from tqdm import tqdm
 
 from aster import command
@@ -102,7 +103,7 @@ def make_renderer(arguments: argparse.Namespace) -> render.Renderer:
     listed = words.read_words(arguments.words) if arguments.words else words.default_words()
     charset = words.normalize(arguments.charset or
                               ("".join(listed) if arguments.words else words.LATIN))
-    texts = words.TextSource(listed, charset, split=arguments.split, max_words=arguments.max_words)
+    texts = TextSource(listed, charset, split=arguments.split, max_words=arguments.max_words)
     renderer = render.Renderer(texts, fonts.find_faces(sorted(texts.charset), arguments.fonts), seed=arguments.seed,
                                strength=arguments.difficulty,
                                photos=photos.Photos(arguments.backgrounds) if arguments.backgrounds else None)

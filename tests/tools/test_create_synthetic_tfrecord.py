@@ -3,6 +3,7 @@ import codecs
 import hashlib
 import io
 import os
+import re
 import shutil
 import string
 import subprocess
@@ -21,6 +22,7 @@ sys.path.append(TOOLS)
 import create_synthetic_tfrecord as tool  # noqa: E402
 from synthetic import effects, fonts, paint, photos, render, words  # noqa: E402
 from synthetic.offensive import is_offensive  # noqa: E402
+from synthetic.texts import TextSource  # noqa: E402
 
 ENGLISH = ["street", "market", "Coffee", "exit", "Golden", "pharmacy", "jungle", "Quay"]
 
@@ -210,18 +212,18 @@ def test_photographs_as_backgrounds(tmp_path, word_file, capfd):
 
 
 def test_words_joined_to_one():
-    source = words.TextSource(["Sing", "Tel", "a" * 17], string.ascii_letters)
+    source = TextSource(["Sing", "Tel", "a" * 17], string.ascii_letters)
     rng = np.random.RandomState(0)
     drawn = {source._joined(rng).lower() for _ in range(200)}
     assert {"singtel", "telsing"} <= drawn and max(map(len, drawn)) <= 20
-    spelled = {words.TextSource(["Sing"], string.ascii_letters)._joined(rng) for _ in range(200)}
+    spelled = {TextSource(["Sing"], string.ascii_letters)._joined(rng) for _ in range(200)}
     assert spelled == {"SingSing", "SINGSING", "singsing"}
     for split in "train", "test":
-        source = words.TextSource(["Sing", "Tel", "Red", "Bank", "Inn"], string.ascii_letters + ".'", split=split)
+        source = TextSource(["Sing", "Tel", "Red", "Bank", "Inn"], string.ascii_letters + ".'", split=split)
         made = [kind(rng) for _ in range(200) for kind in (source._joined, source._punctuated)]
         for text in map(str.lower, filter(None, made)):  # also in inn's and www.inn.com
             assert {words.in_test_split(word) for word in source.words if word.lower() in text} == {split == "test"}
-    assert not words.TextSource([], "0123456789.-")._punctuated(rng)
+    assert not TextSource([], "0123456789.-")._punctuated(rng)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -248,13 +250,36 @@ def test_glare_lights_what_is_beside_bright_letters():
 
 def test_punctuation_and_prices_only_where_the_charset_has_them():
     def drawn(charset):
-        source, rng = words.TextSource(ENGLISH, charset), np.random.RandomState(0)
+        source, rng = TextSource(ENGLISH, charset), np.random.RandomState(0)
         return [source.draw(rng) for _ in range(800)]
 
     assert all(text.isalnum() for text in drawn(words.LATIN))
     texts = drawn(words.LATIN + ".,:$!?")
     assert any(text.startswith("$") and text[1:].replace(".", "").isdigit() for text in texts)
     assert any(text[:-1].lower() in map(str.lower, ENGLISH) and text[-1] in ".,!?" for text in texts)
+
+
+def test_addresses_only_where_the_charset_has_their_signs():
+    rng = np.random.RandomState(0)
+    source = TextSource(ENGLISH, words.LATIN + ".@-:/")
+    drawn = [source._address(rng) for _ in range(400)]
+    assert any(text.startswith("www.") for text in drawn) and any("@" in text for text in drawn)
+    assert all(re.fullmatch(r"[a-z0-9.@:/-]+\.[a-z]+", text.lower()) for text in drawn if not text.isalpha())
+    assert max(map(len, drawn)) <= 24
+    source = TextSource(ENGLISH, words.LATIN)
+    assert all(source._address(rng).isalnum() for _ in range(100))
+    assert TextSource([], words.LATIN + ".@-:/")._address(rng) == ""
+
+
+def test_words_of_other_languages_for_photos():
+    pytest.importorskip("spellchecker")
+    listed = words.photo_words()
+    assert {"schon", "manana", "heisses"} <= set(listed) and set("".join(listed)) <= set(words.LATIN)
+    assert len(set(listed)) == len(listed) > 110000
+    english = set(words.default_words())
+    share = np.mean([word not in english for word in listed[:8000]])
+    assert 0.1 < share < 0.15
+    assert not any(map(is_offensive, listed))
 
 
 @needs_fonts
@@ -278,7 +303,7 @@ def test_long_lines_are_turned_less_than_words():
 def test_no_text_is_in_both_splits(tmp_path):
     texts = {}
     for split in "train", "test":
-        source = words.TextSource(ENGLISH * 20 + [f"w{i}" for i in range(500)], words.LATIN, split=split)
+        source = TextSource(ENGLISH * 20 + [f"w{i}" for i in range(500)], words.LATIN, split=split)
         rng = np.random.RandomState(0)
         texts[split] = {source.draw(rng).lower() for _ in range(2000)}
         assert len(texts[split]) > 50
@@ -292,7 +317,7 @@ def test_no_text_is_in_both_splits(tmp_path):
 def test_texts_are_made_of_words_of_their_split(charset, max_words):
     """Also where there are no digits for numbers; and nothing but single spaces is between words."""
     listed = ["λογος", "κοσμε", "θαλασσα"] if "α" in charset else ENGLISH
-    sources = {split: words.TextSource(listed * 9, charset, split=split, max_words=max_words)
+    sources = {split: TextSource(listed * 9, charset, split=split, max_words=max_words)
                for split in ("train", "test")}
     drawn = {split: [source.draw(np.random.RandomState(seed)) for seed in range(300)]
              for split, source in sources.items()}
@@ -324,7 +349,7 @@ def test_a_font_that_lacks_a_character_is_not_used():
         pytest.skip("DejaVu comes with matplotlib")
     assert dejavu[0].characters == set("aжé")
     lacking = fonts.Face("no/such/file.ttf", "Lacking", frozenset("a"))
-    renderer = render.Renderer(words.TextSource(["жa"], "жa"), [lacking, dejavu[0]], seed=0, strength=0.5)
+    renderer = render.Renderer(TextSource(["жa"], "жa"), [lacking, dejavu[0]], seed=0, strength=0.5)
     assert renderer.faces_for("жa") == [[dejavu[0]]]
     assert not renderer.can_write("中")
 
@@ -452,7 +477,7 @@ def test_default_words_have_those_of_signs_among_the_first():
     assert len(listed) == len(set(listed)) == 100000
     assert listed[:4] == ["the", "hotel", "you", "sale"]
     rng = np.random.RandomState(1)
-    source, first = words.TextSource(listed, words.LATIN), set(listed[:3000])
+    source, first = TextSource(listed, words.LATIN), set(listed[:3000])
     drawn = [source._word(rng).lower() for _ in range(20000)]
     assert 0.018 < drawn.count("the") / 20000.0 < 0.026
     assert 0.28 < sum(word in first for word in drawn) / 20000.0 < 0.35
@@ -500,26 +525,26 @@ def test_the_split_of_a_word_depends_on_nothing_but_the_word():
     for word in words.reading_words()[:2000]:
         assert words.in_test_split(word) == (int(hashlib.md5(word.encode()).hexdigest()[:8], 16) < 0.1 * 2 ** 32)
     for split in "train", "test":
-        source = words.TextSource(words.default_words(), words.LATIN, split=split)
+        source = TextSource(words.default_words(), words.LATIN, split=split)
         rng = np.random.RandomState(2)
         drawn = {source.draw(rng).lower() for _ in range(2000)}
         assert {words.in_test_split(text) for text in drawn} == {split == "test"}
 
 
 def test_chance_makes_no_offensive_word():
-    source = words.TextSource(["pen", "is"], string.ascii_letters)
+    source = TextSource(["pen", "is"], string.ascii_letters)
     rng = np.random.RandomState(0)
     joined = {source._joined(rng).lower() for _ in range(300)}
     assert "ispen" in joined and not any(map(is_offensive, joined))
-    source = words.TextSource(["shot"], "shoit")
+    source = TextSource(["shot"], "shoit")
     misspelled = {source._misspelled(rng) for _ in range(300)}
     assert "shoo" in misspelled and not any(map(is_offensive, misspelled))
-    source = words.TextSource([], "acs")
+    source = TextSource([], "acs")
     strings = {source._random_string(rng) for _ in range(3000)}
     assert "sac" in strings and not any(map(is_offensive, strings))
 
 
 def test_words_that_a_user_lists_are_drawn_as_they_are():
-    source = words.TextSource([codecs.decode("pbpx", "rot13")], string.ascii_letters)
+    source = TextSource([codecs.decode("pbpx", "rot13")], string.ascii_letters)
     drawn = {source._word(np.random.RandomState(seed)).lower() for seed in range(9)}
     assert drawn == {codecs.decode("pbpx", "rot13")}

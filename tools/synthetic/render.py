@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from synthetic import effects, fonts, words
 from synthetic.photos import PhotoError
+from synthetic.texts import TextSource
 
 FONT_SIZE = 48  # pixels; words are drawn at this size, some at twice this size, and scaled at the end
 NUM_POINTS = 32  # along each of the two curves
@@ -38,7 +39,7 @@ class Renderer:
     Each image has a random state of its own, so it doesn't matter which process renders it, or when.
     """
 
-    def __init__(self, texts: words.TextSource, faces: Sequence[fonts.Face], *, seed: int, strength: float,
+    def __init__(self, texts: TextSource, faces: Sequence[fonts.Face], *, seed: int, strength: float,
                  photos: Any = None) -> None:
         """Makes a renderer.
 
