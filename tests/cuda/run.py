@@ -144,8 +144,9 @@ def main():
     copy, product = copy_rate(kernels), product_rate()
     print(json.dumps({"copy_GB_per_s": round(copy, 1), "product_GFLOP_per_s": product and round(product, 1)}))
     measure_sampling(kernels, copy)
-    measure_lstm(kernels, product, "LSTM of 25 steps, 256 units, batch 512", 512, 25, 256, 1, [])
-    measure_lstm(kernels, product, "attention LSTM of 12 steps, batch 512", 512, 12, 256, 256, [25])
+    for batch in 64, 512:
+        measure_lstm(kernels, product, f"LSTM of 25 steps, 256 units, batch {batch}", batch, 25, 256, 1, [])
+        measure_lstm(kernels, product, f"attention LSTM of 12 steps, batch {batch}", batch, 12, 256, 256, [25])
     for batch in (1, 32, 512):
         measure_search(kernels, product, batch)
     return status

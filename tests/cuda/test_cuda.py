@@ -84,6 +84,27 @@ def test_attention_lstm(kernels, dtype, batch, units, attention_units, lengths, 
     np.testing.assert_allclose(h, expected, rtol=0, atol=tolerance(dtype))
 
 
+@pytest.mark.parametrize("units, lengths", [(244, ()), (230, (3, 2))], ids=["cells", "attention"])
+def test_many_samples_are_multiplied_in_large_tiles(kernels, units, lengths):
+    """The same samples one by one are in small tiles."""
+    arrays = reference.attention_lstm_arrays(np.float32, steps=2, batch=260, units=units, attention_units=20,
+                                             lengths=lengths)
+    arrays[1] *= 0.1
+    whole = cuda.attention_shape(2, 260, units, 20, lengths)
+    together = cuda.attention_lstm(kernels, whole, arrays)
+    d_h = np.random.RandomState(1).normal(size=(260, 2, units)).astype(np.float32)
+    back = cuda.attention_lstm_gradient(kernels, whole, arrays[1:] + together[1:] + [d_h])
+    for sample in 0, 131, 259:
+        own = [array[sample:sample + 1] if i in (0, 2, 3) else array for i, array in enumerate(arrays)]
+        shape = cuda.attention_shape(2, 1, units, 20, lengths)
+        alone = cuda.attention_lstm(kernels, shape, own)
+        for one, all_of_them in zip(alone, together):
+            np.testing.assert_allclose(all_of_them[sample], one[0], rtol=0, atol=2e-5)
+        gradients = cuda.attention_lstm_gradient(kernels, shape, own[1:] + alone[1:] + [d_h[sample:sample + 1]])
+        for one, all_of_them in zip(gradients, back):
+            np.testing.assert_allclose(all_of_them[sample], one[0], rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("lengths, attend_first, reverse", [
     ((4, 2), True, False), ((3,), False, True), ((), True, False), ((), True, True)])

@@ -1,6 +1,8 @@
-// A whole beam search on a GPU: one block of threads takes one sample through all steps, until its best hypothesis
-// has ended. beam_search.h says the same for CPUs, in more words.
-#include "block.cuh"
+// A beam search on a GPU. A step has four kernels: the products of all states with the state's kernel, in tiles; the
+// glimpses and cells, one block for each state; the products with the dense kernel; and the choice, one block for each
+// sample. A sample whose best hypothesis has ended takes no part in later steps. beam_search.h says the same for CPUs, in
+// more words.
+#include "product.cuh"
 
 namespace aster {
 namespace gpu {
@@ -16,49 +18,137 @@ struct Hypothesis {
   int alignment;  // row of the alignment with which its label was read
 };
 
-// Scratch of one sample.
+struct Status {
+  int count, states, length, done;  // hypotheses, states that they go on from, steps so far, whether that is all
+};
+
+// Scratch of all samples, or, by At, of one.
 template <typename T>
 struct Workspace {
+  SearchShape shape;
+  Status* status;
   Hypothesis<T>* beams;  // [S + 1, W]
   T *h, *c;              // [W, U], states that hypotheses go on from
-  T *next_h, *next_c;    // [W, U], of the unfinished hypotheses
+  T *next_h, *next_c;    // [W, U], of the hypotheses; nothing where one has ended, as in logits
   T* projection;         // [W, 4U + N A], of h; its gates get the glimpse
-  T* gates;              // [4U]
+  T* gates;              // [W, 4U]
   T* logits;             // [W, L]
   T* alignments;         // [S, W, T]
-  int *read, *from;      // [S + 1] rows of alignments that the best hypothesis read; [W] rows of next_h that are kept
+  int* read;             // [S + 1] rows of alignments that the best hypothesis read
+  size_t bytes;          // in all
 
-  __host__ __device__ static size_t Bytes(const SearchShape& shape) {
-    Workspace space;
-    return space.Place(shape, 0);
-  }
-
-  // Lays the arrays out from `base` on -> their bytes in all.
-  __host__ __device__ size_t Place(const SearchShape& shape, char* base) {
-    const AttentionShape& attention = shape.attention;
-    const size_t width = shape.beam_width, units = attention.units, steps = attention.steps;
-    const size_t num_queries = static_cast<size_t>(attention.num_memories) * attention.attention_units;
+  __host__ __device__ Workspace(const SearchShape& shape, char* base) : shape(shape) {
     char* at = base;
-    at = Take(at, (steps + 1) * width, &beams);
-    at = Take(at, width * units, &h);
-    at = Take(at, width * units, &c);
-    at = Take(at, width * units, &next_h);
-    at = Take(at, width * units, &next_c);
-    at = Take(at, width * (4 * units + num_queries), &projection);
-    at = Take(at, 4 * units, &gates);
-    at = Take(at, width * shape.num_labels, &logits);
-    at = Take(at, steps * width * attention.num_values, &alignments);
-    at = Take(at, steps + 1, &read);
-    at = Take(at, width, &from);
-    return at - base;
+    const Counts of(shape);
+    at = Take(at, 1, &status);
+    at = Take(at, of.beams, &beams);
+    at = Take(at, of.states, &h);
+    at = Take(at, of.states, &c);
+    at = Take(at, of.states, &next_h);
+    at = Take(at, of.states, &next_c);
+    at = Take(at, of.projection, &projection);
+    at = Take(at, of.gates, &gates);
+    at = Take(at, of.logits, &logits);
+    at = Take(at, of.alignments, &alignments);
+    at = Take(at, of.read, &read);
+    bytes = at - base;
   }
+
+  __device__ Workspace At(int64_t sample) const {
+    Workspace one = *this;
+    const Counts of(shape);
+    one.status += sample;
+    one.beams += sample * of.beams;
+    one.h += sample * of.states;
+    one.c += sample * of.states;
+    one.next_h += sample * of.states;
+    one.next_c += sample * of.states;
+    one.projection += sample * of.projection;
+    one.gates += sample * of.gates;
+    one.logits += sample * of.logits;
+    one.alignments += sample * of.alignments;
+    one.read += sample * of.read;
+    return one;
+  }
+
+ private:
+  struct Counts {  // of one sample
+    int64_t beams, states, projection, gates, logits, alignments, read;
+    __host__ __device__ explicit Counts(const SearchShape& shape) {
+      const AttentionShape& attention = shape.attention;
+      const int64_t width = shape.beam_width, units = attention.units, steps = attention.steps;
+      beams = (steps + 1) * width;
+      states = width * units;
+      projection = width * (4 * units + attention.num_memories * attention.attention_units);
+      gates = width * 4 * units;
+      logits = width * shape.num_labels;
+      alignments = steps * width * attention.num_values;
+      read = steps + 1;
+    }
+  };
 
   template <typename Value>
-  __host__ __device__ static char* Take(char* at, size_t count, Value** values) {
+  __host__ __device__ char* Take(char* at, int64_t count, Value** values) const {
     *values = reinterpret_cast<Value*>(at);
-    return at + (count * sizeof(Value) + 15) / 16 * 16;
+    return at + (shape.attention.batch * count * sizeof(Value) + 15) / 16 * 16;
   }
 };
+
+// A product of a step. It leaves out tiles whose samples have all ended.
+template <typename T>
+struct ProductOfStates : Product<T> {
+  const Status* status;
+  int beam_width;
+
+  __device__ bool IsIdle(int64_t first, int count) const {
+    const int64_t end = first + count < this->rows ? first + count : this->rows;
+    for (int64_t sample = first / beam_width; sample * beam_width < end; ++sample)
+      if (!status[sample].done) return false;
+    return true;
+  }
+};
+
+template <typename T>
+__global__ void BeginKernel(Workspace<T> all) {
+  const Workspace<T> space = all.At(blockIdx.x);
+  for (int n = Thread(); n < all.shape.attention.units; n += kThreads) space.h[n] = space.c[n] = 0;
+  if (Thread() != 0) return;
+  const Status status = {1, 1, 0, 0};
+  const Hypothesis<T> first = {T(0), T(0), 0, all.shape.start_label, 0, 0, 0};
+  *space.status = status;
+  space.beams[0] = first;
+}
+
+// The glimpse of a state, and then the cells of the hypotheses that go on from it: one block for each state.
+template <typename T>
+__global__ void ReadKernel(Workspace<T> all, const T* label_inputs, const T* keys, const T* values, const T* v) {
+  __shared__ Sums<T> shared;
+  const SearchShape& shape = all.shape;
+  const AttentionShape& attention = shape.attention;
+  const int units = attention.units, num_gates = 4 * units, num_values = attention.num_values;
+  const int width = num_gates + attention.num_memories * attention.attention_units;
+  const int64_t sample = blockIdx.x / shape.beam_width;
+  const int row = blockIdx.x % shape.beam_width;
+  const Workspace<T> space = all.At(sample);
+  const Status status = *space.status;
+  if (status.done || row >= status.states) return;
+  T *sums = space.projection + static_cast<int64_t>(row) * width, *gates = space.gates + row * num_gates;
+  AddGlimpse(attention, keys + sample * num_values * attention.attention_units,
+             values + sample * num_values * num_gates, v, sums + num_gates,
+             space.alignments + (static_cast<int64_t>(status.length) * shape.beam_width + row) * num_values, sums,
+             &shared);
+  const Hypothesis<T>* beam = space.beams + static_cast<int64_t>(status.length) * shape.beam_width;
+  for (int k = 0; k < status.count; ++k) {
+    if (beam[k].finished || beam[k].state != row) continue;
+    const T* input = label_inputs + static_cast<int64_t>(beam[k].label) * num_gates;
+    for (int n = Thread(); n < units; n += kThreads) {  // a thread reads the gates that it writes itself
+      for (int gate = 0; gate < 4; ++gate)
+        gates[gate * units + n] = input[gate * units + n] + sums[gate * units + n];
+      LstmCell<T>(n, units, attention.forget_bias, space.c[row * units + n], gates, space.next_c + k * units,
+                  space.next_h + k * units);
+    }
+  }
+}
 
 // The better of two candidates: the higher score, then the earlier one. None has place -1.
 template <typename T>
@@ -74,20 +164,32 @@ struct Search {
   T* shared;          // [kThreads]
   int* shared_place;  // [kThreads]
 
-  // logits -> log-probabilities, of `rows` hypotheses.
-  __device__ void LogSoftmax(int rows, const T* bias) const {
-    const int num_labels = shape.num_labels;
-    for (int row = 0; row < rows; ++row) {
-      T* logits = space.logits + static_cast<int64_t>(row) * num_labels;
+  // logits -> log-probabilities, of the hypotheses that have not ended. A group of threads takes a row.
+  __device__ void LogSoftmax(const Hypothesis<T>* beam, int count, const T* bias) const {
+    for (int first = 0; first < count; first += kGroups) {
+      const int k = first + Thread() / kLanes;
+      const int num_labels = k < count && !beam[k].finished ? shape.num_labels : 0;
+      T* logits = space.logits + static_cast<int64_t>(k) * shape.num_labels;
       T highest = Lowest(T()), sum = 0;
-      for (int label = Thread(); label < num_labels; label += kThreads)
+      for (int label = Thread() % kLanes; label < num_labels; label += kLanes)
         highest = Larger()(highest, logits[label] += bias[label]);
-      highest = Reduce(highest, Larger(), shared);
-      for (int label = Thread(); label < num_labels; label += kThreads) sum += Exp(logits[label] - highest);
-      const T log_sum = Log(Reduce(sum, Plus(), shared)) + highest;
-      for (int label = Thread(); label < num_labels; label += kThreads) logits[label] -= log_sum;
+      highest = ReduceGroup(highest, Larger());
+      for (int label = Thread() % kLanes; label < num_labels; label += kLanes) sum += Exp(logits[label] - highest);
+      const T log_sum = Log(ReduceGroup(sum, Plus())) + highest;
+      for (int label = Thread() % kLanes; label < num_labels; label += kLanes) logits[label] -= log_sum;
     }
     __syncthreads();
+  }
+
+  template <typename Combine>
+  __device__ T ReduceGroup(T value, Combine combine) const {
+    __syncthreads();
+    shared[Thread()] = value;
+    __syncthreads();
+    const T* group = shared + Thread() / kLanes * kLanes;
+    T all = group[0];
+    for (int lane = 1; lane < kLanes; ++lane) all = combine(all, group[lane]);
+    return all;
   }
 
   // The score of a continuation; not a number counts as the lowest.
@@ -98,153 +200,131 @@ struct Search {
   __device__ int Choose(const Hypothesis<T>* beam, int count, Hypothesis<T>* next) const {
     const int num_labels = shape.num_labels;
     T last_score = 0;
-    int last_place = -1;
-    for (int chosen = 0; chosen < shape.beam_width; ++chosen) {
+    int last_place = -1, chosen = 0;
+    for (; chosen < shape.beam_width; ++chosen) {
       T best_score = 0;
       int best_place = -1;
-      for (int k = 0, row = 0; k < count; ++k) {
-        const bool finished = beam[k].finished;
-        const T* log_probs = space.logits + static_cast<int64_t>(row) * num_labels;
-        for (int label = Thread(); label < (finished ? 1 : num_labels); label += kThreads) {
-          const T score = finished ? beam[k].score : Clamp(beam[k].score + log_probs[label]);
-          const int place = k * num_labels + label;
-          const bool left = last_place < 0 || Better(last_score, last_place, score, place);
-          if (left && Better(score, place, best_score, best_place)) best_score = score, best_place = place;
-        }
-        row += !finished;
+      for (int place = Thread(); place < count * num_labels; place += kThreads) {
+        const Hypothesis<T>& hypothesis = beam[place / num_labels];
+        if (hypothesis.finished && place % num_labels != 0) continue;
+        const T score = hypothesis.finished ? hypothesis.score : Clamp(hypothesis.score + space.logits[place]);
+        const bool left = last_place < 0 || Better(last_score, last_place, score, place);
+        if (left && Better(score, place, best_score, best_place)) best_score = score, best_place = place;
       }
-      __syncthreads();
-      shared[Thread()] = best_score;
-      shared_place[Thread()] = best_place;
-      for (int half = kThreads / 2; half > 0; half /= 2) {
-        __syncthreads();
-        const int other = Thread() + half;
-        if (Thread() < half &&
-            Better(shared[other], shared_place[other], shared[Thread()], shared_place[Thread()])) {
-          shared[Thread()] = shared[other];
-          shared_place[Thread()] = shared_place[other];
-        }
-      }
-      __syncthreads();
-      last_score = shared[0];
-      last_place = shared_place[0];
-      if (last_place < 0) return chosen;
+      TakeBest(&best_score, &best_place);
+      if (best_place < 0) break;
+      last_score = best_score;
+      last_place = best_place;
       if (Thread() == 0) {
-        const int parent = last_place / num_labels, label = last_place % num_labels;
-        int row = 0;
-        for (int k = 0; k < parent; ++k) row += !beam[k].finished;
-        Hypothesis<T>& hypothesis = next[chosen];
-        hypothesis.score = last_score;
-        hypothesis.parent = parent;
-        hypothesis.label = beam[parent].finished ? shape.end_label : label;
-        hypothesis.log_prob = beam[parent].finished ? T(0) : space.logits[static_cast<int64_t>(row) * num_labels + label];
-        hypothesis.finished = hypothesis.label == shape.end_label;
-        hypothesis.alignment = beam[parent].finished ? beam[parent].alignment : beam[parent].state;
-        hypothesis.state = -1;
+        next[chosen].score = last_score;
+        next[chosen].parent = last_place / num_labels;
+        next[chosen].label = last_place % num_labels;
       }
     }
-    return shape.beam_width;
+    __syncthreads();
+    for (int k = Thread(); k < chosen; k += kThreads) {
+      Hypothesis<T>& hypothesis = next[k];
+      const Hypothesis<T>& parent = beam[hypothesis.parent];
+      const T* log_probs = space.logits + static_cast<int64_t>(hypothesis.parent) * num_labels;
+      hypothesis.log_prob = parent.finished ? T(0) : log_probs[hypothesis.label];
+      hypothesis.label = parent.finished ? shape.end_label : hypothesis.label;
+      hypothesis.finished = hypothesis.label == shape.end_label;
+      hypothesis.alignment = parent.finished ? parent.alignment : parent.state;
+      hypothesis.state = -1;
+    }
+    __syncthreads();
+    return chosen;
+  }
+
+  // The best candidate of all threads, for all threads.
+  __device__ void TakeBest(T* score, int* place) const {
+    __syncthreads();
+    shared[Thread()] = *score;
+    shared_place[Thread()] = *place;
+    for (int stride = kLanes, from = kThreads; from > 1; from = stride, stride = 1) {
+      __syncthreads();
+      if (Thread() >= stride) continue;
+#pragma unroll 8
+      for (int other = Thread() + stride; other < from; other += stride)
+        if (Better(shared[other], shared_place[other], *score, *place)) {
+          *score = shared[other];
+          *place = shared_place[other];
+        }
+      shared[Thread()] = *score;
+      shared_place[Thread()] = *place;
+    }
+    __syncthreads();
+    *score = shared[0];
+    *place = shared_place[0];
+  }
+
+  // The first hypothesis that goes on from the same state as number k, which has not ended.
+  __device__ static int FirstOf(const Hypothesis<T>* next, int k) {
+    int first = 0;
+    while (next[first].finished || next[first].parent != next[k].parent) ++first;
+    return first;
   }
 
   // Gives each unfinished hypothesis of `next` its state -> how many states; moves them to h and c.
-  __device__ int Keep(const Hypothesis<T>* beam, Hypothesis<T>* next, int count) const {
-    __syncthreads();
-    if (Thread() == 0) {
-      int kept = 0;
-      for (int k = 0; k < count; ++k) {
-        if (next[k].finished) continue;
-        for (int earlier = 0; earlier < k && next[k].state < 0; ++earlier)
-          if (!next[earlier].finished && next[earlier].parent == next[k].parent) next[k].state = next[earlier].state;
-        if (next[k].state >= 0) continue;
-        int row = 0;
-        for (int other = 0; other < next[k].parent; ++other) row += !beam[other].finished;
-        space.from[kept] = row;
-        next[k].state = kept++;
+  __device__ int Keep(Hypothesis<T>* next, int count) const {
+    int kept = 0;
+    const int units = shape.attention.units;
+    for (int k = 0; k < count; ++k) {
+      if (next[k].finished || FirstOf(next, k) != k) continue;
+      const int64_t from = static_cast<int64_t>(next[k].parent) * units;
+      for (int n = Thread(); n < units; n += kThreads) {
+        space.h[kept * units + n] = space.next_h[from + n];
+        space.c[kept * units + n] = space.next_c[from + n];
       }
-      shared_place[0] = kept;
+      for (int other = k + Thread(); other < count; other += kThreads)
+        if (!next[other].finished && next[other].parent == next[k].parent) next[other].state = kept;
+      ++kept;
     }
-    __syncthreads();
-    const int kept = shared_place[0], units = shape.attention.units;
-    for (int i = Thread(); i < kept * units; i += kThreads) {
-      const int from = space.from[i / units] * units + i % units;
-      space.h[i] = space.next_h[from];
-      space.c[i] = space.next_c[from];
-    }
-    __syncthreads();
     return kept;
   }
 };
 
 template <typename T>
-__global__ void BeamSearchKernel(SearchShape shape, const T* label_inputs, const T* state_kernel, const T* keys,
-                                 const T* values, const T* v, const T* dense_kernel, const T* dense_bias,
-                                 int32_t* lengths, T* scores, int32_t* labels, T* log_probs, T* alignments,
-                                 char* scratch) {
+__global__ void ChooseKernel(Workspace<T> all, const T* dense_bias) {
   __shared__ T shared[kThreads];
   __shared__ int shared_place[kThreads];
-  const AttentionShape& attention = shape.attention;
-  const int units = attention.units, num_gates = 4 * units, num_values = attention.num_values;
-  const int width = num_gates + attention.num_memories * attention.attention_units, beam_width = shape.beam_width;
-  const int64_t sample = blockIdx.x, steps = attention.steps;
-  keys += sample * num_values * attention.attention_units;
-  values += sample * num_values * num_gates;
-  Workspace<T> space;
-  space.Place(shape, scratch + sample * Workspace<T>::Bytes(shape));
-  const Search<T> search = {shape, space, shared, shared_place};
-
-  for (int n = Thread(); n < units; n += kThreads) space.h[n] = space.c[n] = 0;
-  if (Thread() == 0) {
-    const Hypothesis<T> first = {T(0), T(0), 0, shape.start_label, 0, 0, 0};
-    space.beams[0] = first;
-  }
+  const Workspace<T> space = all.At(blockIdx.x);
+  Status status = *space.status;
+  if (status.done) return;
+  const Search<T> search = {all.shape, space, shared, shared_place};
+  const Hypothesis<T>* beam = space.beams + static_cast<int64_t>(status.length) * all.shape.beam_width;
+  Hypothesis<T>* next = space.beams + static_cast<int64_t>(status.length + 1) * all.shape.beam_width;
+  search.LogSoftmax(beam, status.count, dense_bias);
+  status.count = search.Choose(beam, status.count, next);
+  status.states = search.Keep(next, status.count);
+  status.done = next[0].finished;
+  ++status.length;
   __syncthreads();
-  int count = 1, states = 1, length = 0;
-  for (bool done = false; length < steps && !done; ++length) {
-    const Hypothesis<T>* beam = space.beams + length * beam_width;
-    Hypothesis<T>* next = space.beams + (length + 1) * beam_width;
-    Multiply(space.h, states, state_kernel, units, width, space.projection);
-    for (int row = 0; row < states; ++row) {
-      T* projected = space.projection + row * width;
-      AddGlimpse(attention, keys, values, v, projected + num_gates,
-                 space.alignments + (length * beam_width + row) * num_values, projected, shared);
-    }
-    int unfinished = 0;
-    for (int k = 0; k < count; ++k) {
-      if (beam[k].finished) continue;
-      const T *input = label_inputs + static_cast<int64_t>(beam[k].label) * num_gates;
-      const T* sums = space.projection + beam[k].state * width;
-      for (int n = Thread(); n < units; n += kThreads) {  // a thread reads the gates that it writes itself
-        for (int gate = 0; gate < 4; ++gate)
-          space.gates[gate * units + n] = input[gate * units + n] + sums[gate * units + n];
-        LstmCell<T>(n, units, attention.forget_bias, space.c[beam[k].state * units + n], space.gates,
-                    space.next_c + unfinished * units, space.next_h + unfinished * units);
-      }
-      ++unfinished;
-    }
-    __syncthreads();
-    Multiply(space.next_h, unfinished, dense_kernel, units, shape.num_labels, space.logits);
-    search.LogSoftmax(unfinished, dense_bias);
-    count = search.Choose(beam, count, next);
-    states = search.Keep(beam, next, count);
-    done = next[0].finished;
-  }
+  if (Thread() == 0) *space.status = status;
+}
 
-  // Follow the best hypothesis back to its first label.
+// Follows the best hypothesis back to its first label.
+template <typename T>
+__global__ void FollowKernel(Workspace<T> all, int32_t* lengths, T* scores, int32_t* labels, T* log_probs,
+                             T* alignments) {
+  const Workspace<T> space = all.At(blockIdx.x);
+  const int64_t sample = blockIdx.x, steps = all.shape.attention.steps, beam_width = all.shape.beam_width;
+  const int64_t length = space.status->length, num_values = all.shape.attention.num_values;
   if (Thread() == 0) {
-    lengths[sample] = length;
-    scores[sample] = space.beams[static_cast<int64_t>(length) * beam_width].score;
+    lengths[sample] = static_cast<int32_t>(length);
+    scores[sample] = space.beams[length * beam_width].score;
     int index = 0;
-    for (int t = length; t > 0; --t) {
-      const Hypothesis<T>& hypothesis = space.beams[static_cast<int64_t>(t) * beam_width + index];
+    for (int64_t t = length; t > 0; --t) {
+      const Hypothesis<T>& hypothesis = space.beams[t * beam_width + index];
       labels[sample * steps + t - 1] = hypothesis.label;
       log_probs[sample * steps + t - 1] = hypothesis.log_prob;
-      const bool attended = !space.beams[static_cast<int64_t>(t - 1) * beam_width + hypothesis.parent].finished;
+      const bool attended = !space.beams[(t - 1) * beam_width + hypothesis.parent].finished;
       space.read[t] = attended ? hypothesis.alignment : -1;
       index = hypothesis.parent;
     }
   }
   __syncthreads();
-  for (int64_t i = Thread(); i < static_cast<int64_t>(length) * num_values; i += kThreads) {
+  for (int64_t i = Thread(); i < length * num_values; i += kThreads) {
     const int64_t t = i / num_values, row = space.read[t + 1];
     alignments[sample * steps * num_values + i] =
         row < 0 ? T(0) : space.alignments[(t * beam_width + row) * num_values + i % num_values];
@@ -271,16 +351,40 @@ __global__ void TrimKernel(SearchShape shape, int longest, int32_t pad_label, co
 }  // namespace
 
 template <typename T>
-size_t BeamSearchScratch(const SearchShape& shape) { return Workspace<T>::Bytes(shape) * shape.attention.batch; }
+size_t BeamSearchScratch(const SearchShape& shape) { return Workspace<T>(shape, nullptr).bytes; }
+
+template <typename T>
+void StartProduct(Stream stream, const Workspace<T>& space, const T* from, const T* matrix, int stride, T* out) {
+  ProductOfStates<T> task;
+  task.rows = static_cast<int64_t>(space.shape.attention.batch) * space.shape.beam_width;
+  task.matrix = matrix;
+  task.size = space.shape.attention.units;
+  task.row_stride = task.size;
+  task.stride = stride;
+  task.from = from;
+  task.out = out;
+  task.status = space.status;
+  task.beam_width = space.shape.beam_width;
+  Start<T>(stream, task);
+}
 
 template <typename T>
 int BeamSearch(Stream stream, const SearchShape& shape, const T* label_inputs, const T* state_kernel, const T* keys,
                const T* values, const T* v, const T* dense_kernel, const T* dense_bias, int32_t* lengths, T* scores,
                int32_t* labels, T* log_probs, T* alignments, void* scratch) {
-  if (shape.attention.batch == 0) return 0;
-  ASTER_LAUNCH(BeamSearchKernel, shape.attention.batch, stream, shape, label_inputs, state_kernel, keys, values, v,
-               dense_kernel, dense_bias, lengths, scores, labels, log_probs, alignments,
-               static_cast<char*>(scratch));
+  const AttentionShape& attention = shape.attention;
+  if (attention.batch == 0) return 0;
+  const Workspace<T> space(shape, static_cast<char*>(scratch));
+  const unsigned batch = attention.batch, states = batch * shape.beam_width;
+  const int width = 4 * attention.units + attention.num_memories * attention.attention_units;
+  ASTER_LAUNCH(BeginKernel, batch, stream, space);
+  for (int t = 0; t < attention.steps; ++t) {
+    StartProduct<T>(stream, space, space.h, state_kernel, width, space.projection);
+    ASTER_LAUNCH(ReadKernel, states, stream, space, label_inputs, keys, values, v);
+    StartProduct<T>(stream, space, space.next_h, dense_kernel, shape.num_labels, space.logits);
+    ASTER_LAUNCH(ChooseKernel, batch, stream, space, dense_bias);
+  }
+  ASTER_LAUNCH(FollowKernel, batch, stream, space, lengths, scores, labels, log_probs, alignments);
   return cudaGetLastError();
 }
 

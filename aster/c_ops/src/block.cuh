@@ -35,6 +35,10 @@ __device__ T Sigmoid(T x) { return T(1) / (T(1) + Exp(-x)); }
 __device__ inline float Lowest(float) { return -FLT_MAX; }
 __device__ inline double Lowest(double) { return -DBL_MAX; }
 
+// Four values that are loaded at once. They must lie at a multiple of their size.
+template <typename T>
+struct alignas(4 * sizeof(T)) Four { T of[4]; };
+
 struct Larger {
   template <typename T>
   __device__ T operator()(T a, T b) const { return a < b ? b : a; }
@@ -44,59 +48,39 @@ struct Plus {
   __device__ T operator()(T a, T b) const { return a + b; }
 };
 
-// Combines the values of all threads; `shared` has room for kThreads.
-template <typename T, typename Combine>
-__device__ T Reduce(T value, Combine combine, T* shared) {
-  __syncthreads();
-  shared[Thread()] = value;
-  for (int half = kThreads / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (Thread() < half) shared[Thread()] = combine(shared[Thread()], shared[Thread() + half]);
-  }
-  __syncthreads();
-  return shared[0];
-}
-
-// rows [num_rows, size] times matrix [size, width] -> out [num_rows, width]. A value of the matrix is read once
-// for four rows. Ends in step.
+// Room for the reductions of a block: the lanes' parts of kRowsAtOnce sums. One more for each row, so that the threads of
+// a warp that add up different rows read different banks.
+const int kRowsAtOnce = 32;
 template <typename T>
-__device__ void Multiply(const T* rows, int num_rows, const T* __restrict__ matrix, int size, int width, T* out) {
-  const int kRows = 4;
-  for (int first = 0; first < num_rows; first += kRows) {
-    const T* row[kRows];
-    for (int r = 0; r < kRows; ++r) row[r] = rows + (first + r < num_rows ? first + r : first) * size;
-    for (int n = Thread(); n < width; n += kThreads) {
-      T sums[kRows] = {};
-      if (first + 1 == num_rows) {
-#pragma unroll 8
-        for (int i = 0; i < size; ++i) sums[0] += row[0][i] * matrix[static_cast<int64_t>(i) * width + n];
-      } else {
-#pragma unroll 8
-        for (int i = 0; i < size; ++i) {
-          const T weight = matrix[static_cast<int64_t>(i) * width + n];
-          for (int r = 0; r < kRows; ++r) sums[r] += row[r][i] * weight;
-        }
-      }
-      for (int r = 0; r < kRows && first + r < num_rows; ++r) out[(first + r) * width + n] = sums[r];
-    }
-  }
-  __syncthreads();
-}
+struct Sums { T of[kRowsAtOnce][kLanes + 1]; };
 
-// For each of `count` rows of `size`: of(row, i) summed over i -> out[row]. Ends in step.
+// For each of `count` rows of `size`: of(load(row, i), i) summed over i -> out[row]. All loads come before the
+// arithmetic, since a GPU waits for the first result that is used; more than four at once would need so many registers
+// that fewer blocks run side by side. Ends in step.
 template <typename T, typename Of>
-__device__ void SumRows(int count, int size, Of of, T* out, T* shared) {
-  for (int first = 0; first < count; first += kGroups) {
-    const int row = first + Thread() / kLanes;
-    T sum = 0;
-    if (row < count)
-      for (int i = Thread() % kLanes; i < size; i += kLanes) sum += of(row, i);
-    shared[Thread()] = sum;
+__device__ void SumRows(int count, int size, Of of, T* out, Sums<T>* sums) {
+  const int kAtOnce = 4, lane = Thread() % kLanes;
+  for (int first = 0; first < count; first += kRowsAtOnce) {
+    const int last = first + kRowsAtOnce < count ? first + kRowsAtOnce : count;
+    for (int row = first + Thread() / kLanes; row < last; row += kGroups) {
+      T sum = 0;
+      for (int begin = lane; begin < size; begin += kAtOnce * kLanes) {
+        T loaded[kAtOnce];
+#pragma unroll
+        for (int k = 0; k < kAtOnce; ++k)
+          loaded[k] = begin + k * kLanes < size ? of.Load(row, begin + k * kLanes) : T(0);
+#pragma unroll
+        for (int k = 0; k < kAtOnce; ++k)
+          if (begin + k * kLanes < size) sum += of(loaded[k], begin + k * kLanes);
+      }
+      sums->of[row - first][lane] = sum;
+    }
     __syncthreads();
-    if (Thread() < kGroups && first + Thread() < count) {
+    for (int row = first + Thread(); row < last; row += kThreads) {
       T total = 0;
-      for (int lane = 0; lane < kLanes; ++lane) total += shared[Thread() * kLanes + lane];
-      out[first + Thread()] = total;
+#pragma unroll
+      for (int i = 0; i < kLanes; ++i) total += sums->of[row - first][i];
+      out[row] = total;
     }
     __syncthreads();
   }
@@ -106,38 +90,44 @@ template <typename T>
 struct Score {
   const T *keys, *query, *v;
   int units;
-  __device__ T operator()(int row, int i) const {
-    return v[i] * Tanh(keys[static_cast<int64_t>(row) * units + i] + query[i]);
-  }
+  __device__ T Load(int row, int i) const { return keys[static_cast<int64_t>(row) * units + i]; }
+  __device__ T operator()(T key, int i) const { return v[i] * Tanh(key + query[i]); }
 };
 
 // aster::AddGlimpse: attends over the memories of one sample and adds the glimpse to its gates [4U]. Ends in step.
 template <typename T>
 __device__ void AddGlimpse(const AttentionShape& shape, const T* keys, const T* values, const T* v, const T* queries,
-                           T* alignments, T* gates, T* shared) {
+                           T* alignments, T* gates, Sums<T>* sums) {
   const int units = shape.attention_units, num_gates = 4 * shape.units;
   T* own = alignments;
   for (int memory = 0; memory < shape.num_memories; ++memory) {
     const int length = shape.lengths[memory];
     const Score<T> score = {keys, queries, v, units};
-    SumRows(length, units, score, own, shared);
-    T highest = Lowest(T());
-    for (int j = Thread(); j < length; j += kThreads) highest = Larger()(highest, own[j]);
-    highest = Reduce(highest, Larger(), shared);
-    T sum = 0;
-    for (int j = Thread(); j < length; j += kThreads) sum += own[j] = Exp(own[j] - highest);
-    sum = Reduce(sum, Plus(), shared);
-    for (int j = Thread(); j < length; j += kThreads) own[j] /= sum;
+    SumRows(length, units, score, own, sums);
+    // Each thread goes through all scores: they are few, and to share the work would take many __syncthreads.
+    T highest = Lowest(T()), sum = 0;
+#pragma unroll 8
+    for (int j = 0; j < length; ++j) highest = Larger()(highest, own[j]);
+#pragma unroll 8
+    for (int j = 0; j < length; ++j) sum += Exp(own[j] - highest);
+    __syncthreads();
+    for (int j = Thread(); j < length; j += kThreads) own[j] = Exp(own[j] - highest) / sum;
     __syncthreads();
     keys += static_cast<int64_t>(length) * units;
     own += length;
     queries += units;
     v += units;
   }
-  for (int n = Thread(); n < num_gates; n += kThreads) {
-    T sum = gates[n];
-    for (int j = 0; j < shape.num_values; ++j) sum += alignments[j] * values[static_cast<int64_t>(j) * num_gates + n];
-    gates[n] = sum;
+  for (int n = 4 * Thread(); n < num_gates; n += 4 * kThreads) {
+    Four<T> sum = {};
+#pragma unroll 8
+    for (int j = 0; j < shape.num_values; ++j) {
+      const Four<T> value = *reinterpret_cast<const Four<T>*>(values + static_cast<int64_t>(j) * num_gates + n);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sum.of[i] += alignments[j] * value.of[i];
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) gates[n + i] += sum.of[i];
   }
   __syncthreads();
 }

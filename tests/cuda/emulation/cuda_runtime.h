@@ -61,7 +61,8 @@ inline void Enter() {
 }
 
 inline void RunBlock(unsigned num_threads) {
-  std::vector<Fiber> fibers(num_threads);
+  static std::vector<Fiber> fibers(num_threads);  // their stacks serve all blocks
+  fibers.resize(num_threads);
   for (Fiber& fiber : fibers) {
     fiber.ended = false;
     fiber.stack.resize(1 << 16);
