@@ -131,26 +131,14 @@ __device__ void GlimpseGradient(const AttentionShape& shape, const T* keys, cons
 #pragma unroll 8
     for (int j = 0; j < length; ++j) mean += alignments[j] * d_alignments[j];
     for (int i = Thread(); i < units; i += kThreads) {
-      const int kAtOnce = 4;  // all loads first: see SumRows
       T d_query = 0, d_weight = 0;
-      for (int begin = 0; begin < length; begin += kAtOnce) {
-        T key[kAtOnce], d_key[kAtOnce];
-#pragma unroll
-        for (int k = 0; k < kAtOnce; ++k) {
-          const int64_t at = static_cast<int64_t>(begin + k) * units + i;
-          key[k] = begin + k < length ? keys[at] : T(0);
-          d_key[k] = begin + k < length ? d_keys[at] : T(0);
-        }
-#pragma unroll
-        for (int k = 0; k < kAtOnce; ++k) {
-          if (begin + k >= length) continue;
-          const int j = begin + k;
-          const T a = Tanh(key[k] + queries[i]), d_score = alignments[j] * (d_alignments[j] - mean);
-          const T d = v[i] * (1 - a * a) * d_score;
-          d_keys[static_cast<int64_t>(j) * units + i] = d_key[k] + d;
-          d_query += d;
-          d_weight += a * d_score;
-        }
+      for (int j = 0; j < length; ++j) {
+        const int64_t at = static_cast<int64_t>(j) * units + i;
+        const T a = Tanh(keys[at] + queries[i]), d_score = alignments[j] * (d_alignments[j] - mean);
+        const T d = v[i] * (1 - a * a) * d_score;
+        d_keys[at] += d;
+        d_query += d;
+        d_weight += a * d_score;
       }
       d_queries[i] = d_query;
       d_v[i] += d_weight;
