@@ -16,8 +16,8 @@ def run(code):
 def test_importing_a_transform_says_what_is_missing(name):
     done = run(f"from aster.beam import {name}")
     last = done.stderr.splitlines()[-1]
-    assert done.returncode == 1 and last.startswith("ImportError: aster.beam needs Apache Beam, which needs Python 3.10")
-    assert "docs/beam.md" in last
+    assert done.returncode == 1
+    assert last.startswith("ImportError: aster.beam needs Apache Beam, which needs Python 3.10") and "beam.md" in last
 
 
 def test_the_command_says_so_in_one_sentence():
