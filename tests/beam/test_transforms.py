@@ -1,9 +1,13 @@
 """ReadWords, Recognize and WriteTFRecord in pipelines of this process."""
 import glob
+import io
 import os
+import subprocess
+import sys
 
 import pytest
 from beam_helpers import SAMPLES, beam, counts, pipeline, put, sample
+from PIL import Image
 
 from apache_beam.testing.util import assert_that, equal_to  # isort: skip
 
@@ -92,6 +96,13 @@ def test_local_processes_share_the_cores(monkeypatch, options, threads):
     assert _threads_per_process(beam.options.pipeline_options.PipelineOptions(options)) == threads
 
 
+def test_tensorflow_and_the_recognizer_keep_to_the_threads():
+    code = ("from aster.beam import quiet; quiet.start_tensorflow(1); from aster.reading.batches import BatchSplitter; "
+            "import os; print(BatchSplitter(list)._num_threads, os.environ['TF_NUM_INTEROP_THREADS'])")
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert done.stdout == b"1 1\n"
+
+
 @pytest.mark.parametrize("num_shards", [1, 3])
 def test_records_are_those_that_training_reads(folder, num_shards):
     pattern, labels = listed(folder, ["exit.jpg\tEXIT", "market.jpg\tMarkt ü", "cut.jpg\tx", "none.jpg\ty", "x.png\t"])
@@ -140,9 +151,6 @@ def test_a_run_that_fails_leaves_the_shards_of_the_one_before(folder):
 
 
 def test_a_photo_is_turned_as_the_folder_converter_turns_it(folder):
-    import io
-
-    from PIL import Image
     stream, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (40, 20)).save(stream, "JPEG", exif=exif)
