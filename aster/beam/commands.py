@@ -140,8 +140,8 @@ def _convert(arguments: argparse.Namespace, options: Any) -> None:
     except output.OutputError as error:
         raise ValueError(str(error)) from error
     _check_outputs(paths, "-?????-of-?????", arguments)
-    if not any(True for _ in lists.read_list(arguments.list, arguments.encoding)):
-        raise ValueError(f"{arguments.list}: it has no entry")
+    if "://" not in arguments.list and not os.path.isfile(arguments.list):
+        raise ValueError(f"--list {arguments.list}: no such file")
 
     def build(pipeline, temporary):
         written = (pipeline | beam.Create([arguments.input])

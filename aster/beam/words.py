@@ -100,21 +100,21 @@ def check_pattern(pattern: str) -> str:
     return pattern
 
 
-def _find_files(pattern: str) -> Iterator[List[Word]]:
-    """Yields groups of Words without their images."""
+def _find_files(pattern: str) -> Iterator[List[tuple]]:
+    """Yields groups of (folder, *fields of a Word), with no image yet."""
     match, = beam.io.filesystems.FileSystems.match([check_pattern(pattern)])
-    yield from _in_groups(Word(file.path) for file in match.metadata_list if _is_wanted(has_image_name(file.path)))
+    yield from _in_groups((None, *Word(file.path)) for file in match.metadata_list
+                          if _is_wanted(has_image_name(file.path)))
 
 
-def _find_listed(pattern: str, list_path: str, encoding: Optional[str]) -> Iterator[List[Word]]:
+def _find_listed(pattern: str, list_path: str, encoding: Optional[str]) -> Iterator[List[tuple]]:
     """Does what _find_files does, for the images of a list."""
     pattern = check_pattern(pattern)
     folder = folder_of(pattern)
     matches = re.compile(beam.io.filesystems.FileSystems.get_filesystem(pattern).translate_pattern(pattern)).match
-    words = (Word(entry.name, text=entry.text, lexicon=entry.lexicon, error=entry.error)
-             for entry in lists.read_list(list_path, encoding))
-    yield from _in_groups((folder, word) for word in words if _is_wanted(
-        word.error or matches(folder + os.path.normpath(word.name.replace("\\", "/")))))
+    yield from _in_groups((folder, *Word(entry.name, b"", entry.text, entry.lexicon, entry.error))
+                          for entry in lists.read_list(list_path, encoding) if _is_wanted(
+                              entry.error or matches(folder + os.path.normpath(entry.name.replace("\\", "/")))))
 
 
 def _is_wanted(answer):
@@ -123,8 +123,9 @@ def _is_wanted(answer):
     return bool(answer)
 
 
-def _in_groups(items: Iterable[Any]) -> Iterator[List[Any]]:
-    group: List[Any] = []
+def _in_groups(items: Iterable[tuple]) -> Iterator[List[tuple]]:
+    """Yields lists of items. These are plain tuples, which Beam encodes in fewer bytes than named ones."""
+    group: List[tuple] = []
     for item in items:
         group.append(item)
         if len(group) == _TOGETHER:
@@ -134,9 +135,9 @@ def _in_groups(items: Iterable[Any]) -> Iterator[List[Any]]:
         yield group
 
 
-def _read_files(group: List[Any]) -> Iterator[Word]:
-    for item in group:
-        folder, word = (None, item) if isinstance(item, Word) else item
+def _read_files(group: List[tuple]) -> Iterator[Word]:
+    for folder, *fields in group:
+        word = Word(*fields)
         if word.error:
             yield word
             continue

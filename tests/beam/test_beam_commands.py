@@ -85,7 +85,7 @@ def test_several_processes_convert(folder):
     ("recognize --input images/a.jpg images/b.jpg --output texts", 2, "Put the pattern of --input in quotes"),
     ("recognize --input images --output texts --batch_size 0", 2, "--batch_size must be 1 or more"),
     ("recognize --input  --output texts", 2, "--input is empty"),
-    ("convert --input images --list none.tsv --output_path words", 1, "error: none.tsv: No such file or directory"),
+    ("convert --input images --list none.tsv --output_path words", 1, "error: --list none.tsv: no such file"),
     ("convert --input images --list labels.tsv --output_path labels.tsv", 1, "is no TFRecord file"),
     ("convert --input images --list labels.tsv --output_path words", 1, "no entry of labels.tsv gave a word")])
 def test_what_is_wrong_is_said_in_a_line(folder, arguments, status, message):
