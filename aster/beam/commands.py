@@ -114,7 +114,10 @@ def _recognize(arguments: argparse.Namespace, options: Any) -> None:
     command.find_checkpoint(exp_dir)
     broken_path = arguments.output + ".broken.jsonl"
     paths = [f"{arguments.output}-{i:05d}-of-{arguments.num_shards:05d}.jsonl" for i in range(arguments.num_shards)]
-    _check_outputs(paths + [broken_path], "-*.jsonl", arguments)
+    _check_outputs(paths + [broken_path], arguments.output, ".jsonl")
+    for path in paths + [broken_path]:
+        if "://" not in path:
+            command.check_writable(path)
 
     def build(pipeline, temporary):
         read = (pipeline | beam.Create([arguments.input]) | "ReadWords" >> ReadWords()
@@ -139,7 +142,9 @@ def _convert(arguments: argparse.Namespace, options: Any) -> None:
         output.check_replaceable(paths)
     except output.OutputError as error:
         raise ValueError(str(error)) from error
-    _check_outputs(paths, "-?????-of-?????", arguments)
+    _check_outputs(paths, arguments.output_path)
+    if "://" not in arguments.output_path:
+        command.check_writable(os.path.dirname(os.path.abspath(arguments.output_path)), is_folder=True)
     if "://" not in arguments.list and not os.path.isfile(arguments.list):
         raise ValueError(f"--list {arguments.list}: no such file")
 
@@ -159,23 +164,15 @@ def _convert(arguments: argparse.Namespace, options: Any) -> None:
     command.say(f"{arguments.output_path}: {counts['written']} words written, {counts['broken']} broken{where}")
 
 
-def _check_outputs(paths: List[str], others: str, arguments: argparse.Namespace) -> None:
-    """Raises an error before long work if the results can't be written, or would lie beside those of another run."""
-    prefix = arguments.output if arguments.command == "recognize" else arguments.output_path
-    pattern = glob.escape(prefix) + others
-    match, = beam.io.filesystems.FileSystems.match([pattern])
-    strange = sorted({file.path for file in match.metadata_list} - set(paths))
+def _check_outputs(paths: List[str], prefix: str, ending: str = "") -> None:
+    """Raises ValueError if the results would lie beside those of a run with another number of shards."""
+    numbers = "-?????-of-?????" + ending
+    folder = "" if folder_of(prefix) else os.path.join(os.curdir, "")  # without one, Beam would look nowhere
+    match, = beam.io.filesystems.FileSystems.match([folder + glob.escape(prefix) + numbers])
+    strange = sorted({file.path[len(folder):] for file in match.metadata_list} - set(paths))
     if strange:
         raise ValueError(f"{strange[0]}: it exists, and is of a run with another --num_shards; remove what matches "
-                         f"{prefix}{others}, or name another output")
-    for path in paths:
-        if "://" in path:
-            continue
-        if arguments.command == "recognize":
-            command.check_writable(path)
-        else:
-            command.check_writable(os.path.dirname(os.path.abspath(path)), is_folder=True)
-            command.check_no_input(path, [arguments.list])
+                         f"{prefix}{numbers}, or name another output")
 
 
 def _write_broken(broken: Any, path: str, temporary: str) -> None:

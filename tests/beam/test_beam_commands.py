@@ -53,16 +53,18 @@ def test_several_processes_read(folder):
 
 
 def test_another_run_replaces_the_files(folder):
-    arguments = ("recognize", "--input", str(folder / "images"), "--output", str(folder / "texts"), *IN_PROCESS)
+    arguments = ("recognize", "--input", "images", "--output", "texts", *IN_PROCESS)
     put(folder, f"texts.part-0123-{2 ** 22 + 1}/left", "by a process that was killed")
     put(folder, "texts.broken.jsonl", "{}\n")
     put(folder, "texts-00000-of-00001.jsonl", "{}\n")
     os.remove(str(folder / "images" / "cut.jpg"))
-    out, _ = call(*arguments)
+    out, _ = call(*arguments, cwd=folder)
     assert out == "8 images read, 0 broken\n" and len(lines_of(folder / "texts-00000-of-00001.jsonl")) == 8
     assert sorted(os.listdir(str(folder))) == ["images", "texts-00000-of-00001.jsonl"]
-    _, error = call(*arguments, "--num_shards", "2", status=1)
-    assert "texts-00000-of-00001.jsonl: it exists, and is of a run with another --num_shards" in error
+    for place in "texts", str(folder / "texts"):
+        arguments = (*arguments[:4], place, "--num_shards", "2", *IN_PROCESS)
+        _, error = call(*arguments, status=1, cwd=folder)
+        assert error.startswith(f"error: {place}-00000-of-00001.jsonl: it exists, and is of a run with another --num")
 
 
 def test_several_processes_convert(folder):
