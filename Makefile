@@ -1,10 +1,14 @@
-# Each TensorFlow has a virtual environment of its own: .venv-tf2 and .venv-tf1.
+# Each TensorFlow has a virtual environment of its own: .venv-tf2 and .venv-tf1. So has Apache Beam, which needs older
+# packages beside TensorFlow 2: .venv-beam.
 PYTHON_tf2 := $(shell tools/find_python.sh 3.11 3.12 3.13 3.10)
 PYTHON_tf1 := $(shell tools/find_python.sh 3.6)
 STACKS := $(strip $(foreach stack,tf2 tf1,$(if $(PYTHON_$(stack)),$(stack))))
 MISSING := $(filter-out $(STACKS),tf2 tf1)
 NEEDED_tf2 := Python 3.10 to 3.13 with its venv module (apt-get install python3-venv)
 NEEDED_tf1 := Python 3.6 (pyenv install 3.6.15)
+PYTHON_beam := $(PYTHON_tf2)
+NEEDED_beam := $(NEEDED_tf2)
+PIP_beam := pip
 PIP_tf2 := pip
 PIP_tf1 := pip==21.3.1# the last for Python 3.6, whose own is too old
 
@@ -12,7 +16,8 @@ PYTHON := .venv-tf2/bin/python
 QUICKSTART := experiments/quickstart
 
 .NOTPARALLEL:
-.PHONY: quickstart test test-tf2 test-tf1 test-asan test-gpu build-tf2 build-tf1 bench bench-gpu lint clean
+.PHONY: quickstart test test-tf2 test-beam test-tf1 test-asan test-gpu build-tf2 build-beam build-tf1 bench bench-gpu \
+  lint clean
 
 # Recognizes sample images with the pretrained model. Then renders words, trains a small model on them for some minutes,
 # and recognizes words that were not in training.
@@ -37,11 +42,12 @@ data/train.tfrecord: | build-tf2
 data/test.tfrecord: | build-tf2
 	$(PYTHON) tools/create_synthetic_tfrecord.py --output_path $@ --split test --num_images 2000 --difficulty 0.3
 
-# Every stack that this machine has a Python for, and lint with the first. All run, also where one fails.
+# Every stack that this machine has a Python for; lint and Apache Beam with the first. All run, also where one fails.
 test:
 	@$(if $(STACKS),,echo "make test: install $(NEEDED_tf2) or $(NEEDED_tf1)"; exit 1)
 	@status=0; \
-	$(MAKE) --no-print-directory --keep-going $(if $(filter tf2,$(STACKS)),lint) $(STACKS:%=test-%) || status=1; \
+	$(MAKE) --no-print-directory --keep-going $(if $(filter tf2,$(STACKS)),lint) \
+	  $(patsubst test-tf2,test-tf2 test-beam,$(STACKS:%=test-%)) || status=1; \
 	echo "Tested: $(STACKS)."; \
 	$(foreach stack,$(MISSING),echo "NOT tested: $(stack), which needs $(NEEDED_$(stack)).";) \
 	exit $$status
@@ -49,12 +55,15 @@ test:
 test-tf2 test-tf1: test-%: build-%
 	.venv-$*/bin/python -m pytest -n 2
 
+test-beam: build-beam
+	.venv-beam/bin/python -m pytest -n 2 tests/beam
+
 # The ops' tests, and 2,000 calls with wrong inputs, under AddressSanitizer and UBSan.
 ASAN_STACK := $(firstword $(STACKS))
 test-asan: build-$(ASAN_STACK)
 	tests/stress/asan.sh .venv-$(ASAN_STACK)/bin/python
 
-build-tf2 build-tf1: build-%: .venv-%/ready
+build-tf2 build-beam build-tf1: build-%: .venv-%/ready
 	.venv-$*/bin/python setup.py -q build_ext --inplace
 
 .venv-%/ready: requirements/%.txt

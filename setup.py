@@ -286,6 +286,9 @@ setup(
     extras_require={
         "build": ["grpcio-tools"],
         "test": ["pytest"],
+        # python -m aster.beam. Apache Beam needs an older protobuf, and grpcio-tools must fit that (docs/beam.md).
+        "beam": ["apache-beam; python_version >= '3.10'", "protobuf<7; python_version >= '3.10'",
+                 "grpcio-tools; python_version >= '3.10'"],
         # .mat files, LMDB and XML for tools/create_*_tfrecord.py
         "convert": ["scipy", "lmdb", "defusedxml"],
         # whole photos by python -m aster.demo --detect

@@ -3,11 +3,9 @@
 `aster.Recognizer` recognizes images of words, and `aster.crop` cuts words out of a photo. TensorFlow is imported when
 the Recognizer is first used.
 """
-import sys
-import types
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING
 
-from aster import renamed
+from aster import lazy, renamed
 
 if TYPE_CHECKING:
     from aster.reading.crops import crop
@@ -16,22 +14,6 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = ["Reading", "Recognizer", "crop"]
 
-
-class _Lazy(types.ModuleType):
-    """A module that imports the names of __all__ when they are used. In Python 3.6 this takes a class."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in __all__:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        if name == "crop":
-            from aster.reading import crops
-            return crops.crop
-        from aster.reading import recognizer
-        return getattr(recognizer, name)
-
-    def __dir__(self) -> List[str]:
-        return [*super().__dir__(), *__all__]
-
-
 renamed.install()
-sys.modules[__name__].__class__ = _Lazy
+lazy.offer(__name__, {"Reading": "aster.reading.recognizer", "Recognizer": "aster.reading.recognizer",
+                      "crop": "aster.reading.crops"})

@@ -39,14 +39,14 @@ class ArgumentParser(argparse.ArgumentParser):
     """Refuses empty arguments, as of a variable of the shell that is not set: they would mean the working directory, or
     nothing. Names wrong arguments without their control characters: a pattern of the shell gives names of files."""
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parses arguments, by default those of the process."""
-        parsed = super().parse_args(args, namespace)
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parses arguments, by default those of the process; parse_args does it by this method, too."""
+        parsed, others = super().parse_known_args(args, namespace)
         for name, value in vars(parsed).items():
             if name not in _MAY_BE_EMPTY and (value == "" or isinstance(value, list) and "" in value):
                 option = f"--{name}" if f"--{name} " in self.format_usage() else name
                 self.error(f"{option} is empty; name a file or folder")
-        return parsed
+        return parsed, others
 
     def error(self, message: str) -> NoReturn:
         """Ends the command with the usage, a message and status 2."""
@@ -167,11 +167,17 @@ def start_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def start_up_noise_hidden() -> Iterator[None]:
+def start_up_noise_hidden(also: str = "") -> Iterator[None]:
     """Keeps TensorFlow's start-up lines off stderr, and lets all others through.
 
     TensorFlow writes them to file descriptor 2 itself, whatever its log level. A process of its own filters them, so
     that nothing is lost if this one crashes.
+
+    Args:
+      also: an extended regular expression of more lines to hide.
+
+    Yields:
+      Nothing.
     """
     grep = shutil.which("grep")
     try:
@@ -182,7 +188,7 @@ def start_up_noise_hidden() -> Iterator[None]:
         yield
         return
     has_driver = bool(glob.glob("/dev/nvidia*")) or os.path.exists("/dev/dxg")  # the second: Windows' Linux
-    pattern = _START_UP_NOISE + ("" if has_driver else _NO_GPU_NOISE)
+    pattern = _START_UP_NOISE + ("" if has_driver else _NO_GPU_NOISE) + (f"|{also}" if also else "")
     # in a session of its own, since Ctrl-C is for the command: the filter ends when all has passed through it
     noise_filter = subprocess.Popen([grep, "--text", "--line-buffered", "--invert-match", "--extended-regexp", pattern],
                                     stdin=subprocess.PIPE, stdout=stderr, start_new_session=True)

@@ -90,6 +90,13 @@ def num_gpus() -> int:
         return sum(device.device_type == "GPU" for device in session.list_devices())
 
 
+def num_threads() -> int:
+    """Counts the threads that compute: one a core, unless TensorFlow's variable TF_NUM_INTRAOP_THREADS says another
+    number."""
+    limit = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return int(limit) if limit.isdecimal() and int(limit) else len(os.sched_getaffinity(0))
+
+
 def map_structure(function: Callable, *structures: Any) -> Any:
     """Applies a function to the tensors of nested tuples and lists. Returns the results in the same structure."""
     from tensorflow.python.util import nest  # no public name serves both

@@ -43,7 +43,7 @@ def wheel(tmp_path_factory):
 def test_what_a_wheel_holds(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for name in ("aster/serve.html", "aster/py.typed", "aster/protos/pipeline_pb2.py",
-                 "aster/keras_layers/__init__.py", "aster/keras_layers/rectifier.py",
+                 "aster/beam/__main__.py", "aster/keras_layers/__init__.py", "aster/keras_layers/rectifier.py",
                  "aster/pretrained/english/words.txt", "aster/pretrained/samples/1_exit.jpg",
                  "aster/tools/scripts/create_folder_tfrecord.py",
                  "aster/tools/scripts/conversion/lists.py", "aster/tools/scripts/synthetic/sign_words.txt",

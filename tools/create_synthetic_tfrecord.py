@@ -15,12 +15,13 @@ from typing import Callable, Iterable, Iterator, Optional, Sequence
 
 import find_aster  # noqa: F401
 from conversion import sheet, workers
-from conversion.output import OutputError, check_replaceable, complete_files, record_writers, shard_paths
+from conversion.output import OutputError, check_replaceable, complete_files, record_writers
 from synthetic import fonts, photos, render, words
 from synthetic.texts import TextSource
 from tqdm import tqdm
 
 from aster import command
+from aster.data.writing import shard_paths
 from aster.errors import safe_for_terminal
 
 _CHUNK = 16  # images that a worker renders at a time

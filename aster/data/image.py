@@ -159,15 +159,19 @@ def find_images(images: Iterable[Any]) -> Iterator[Any]:
         else:
             yield image
             continue
-        extensions = tuple(extension for name in _known_formats() for extension in _FORMATS[name])
-        wanted = [path for path in paths if path.lower().endswith(extensions)]
+        wanted = [path for path in paths if has_image_name(path)]
         passed_over = count_kinds(path for path in paths if path not in set(wanted) and os.path.isfile(path))
         if not wanted:
-            raise ValueError(f"{image}: no image there ({' '.join(extensions)})" + (
+            raise ValueError(f"{image}: no image there ({' '.join(_extensions())})" + (
                 f", but {passed_over}" if passed_over else ""))
         if passed_over:
             _log.warning("%s: passed over %s, whose names end like no image that can be read here", image, passed_over)
         yield from wanted
+
+
+def has_image_name(path: str) -> bool:
+    """Tells whether the name of a file ends like that of an image which can be read here."""
+    return path.lower().endswith(_extensions())
 
 
 def count_kinds(paths: Iterable[str]) -> str:
@@ -313,6 +317,11 @@ def _damaged(encoded: bytes, error: Exception) -> ValueError:
 def _known_formats() -> List[str]:
     Image.init()  # a Pillow may be built without some of them
     return [name for name in _FORMATS if name in Image.OPEN]
+
+
+@functools.lru_cache()
+def _extensions() -> Tuple[str, ...]:
+    return tuple(extension for name in _known_formats() for extension in _FORMATS[name])
 
 
 def _to_array(image):

@@ -1,5 +1,6 @@
 """The classes of the configuration language, which setup.py builds from protos/."""
 import glob
+import importlib
 import os
 
 _COPIED = 60  # seconds within which the files of a copied checkout are written, in any order
@@ -20,4 +21,16 @@ def _check_built():
                       "python setup.py build_ext --inplace")
 
 
+def _check_version():
+    """Raises ImportError where the classes are for a newer protobuf, as after a package has brought an older one."""
+    try:
+        importlib.import_module("aster.protos.pipeline_pb2")
+    except Exception as error:
+        if type(error).__name__ != "VersionError":
+            raise
+        raise ImportError(f"the configuration language is built for a newer protobuf ({error}); install ASTER again, "
+                          "or in its checkout run: python setup.py build_ext --inplace") from error
+
+
 _check_built()
+_check_version()

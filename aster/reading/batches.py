@@ -1,11 +1,10 @@
 """Splitting a batch between the cores."""
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, List, Sequence
 
 import numpy as np
 
-from aster.compat import num_gpus
+from aster.compat import num_gpus, num_threads
 
 _SMALLEST_SHARE = 8  # images; smaller batches are slower split than whole
 
@@ -25,7 +24,7 @@ class BatchSplitter:
 
     def __init__(self, run: Callable[..., Sequence[Any]]):
         self._run = run
-        self._num_threads = 1 if num_gpus() else len(os.sched_getaffinity(0))
+        self._num_threads = 1 if num_gpus() else num_threads()
         self.pool = ThreadPoolExecutor(self._num_threads)
 
     def __call__(self, images: np.ndarray, *arguments: Any) -> List[Any]:

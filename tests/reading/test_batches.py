@@ -10,7 +10,7 @@ from aster.reading import batches
 
 @pytest.fixture
 def four_cores(monkeypatch):
-    monkeypatch.setattr(batches.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(batches, "num_threads", lambda: 4)
 
 
 @pytest.mark.parametrize("size, parts", [(1, 1), (15, 1), (16, 2), (33, 4), (500, 4)])

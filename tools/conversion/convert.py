@@ -15,7 +15,6 @@ import os
 import sys
 import time
 import traceback
-import unicodedata
 from typing import Any, Callable, Iterable, NamedTuple, Optional
 
 import find_aster  # noqa: F401
@@ -25,6 +24,7 @@ from conversion.progress import Progress
 from tqdm import tqdm
 
 from aster import command
+from aster.data.writing import make_record, shard_paths
 from aster.errors import printable, safe_for_terminal
 
 _MOST_NAMED = 100  # skipped words that are named one by one
@@ -168,7 +168,7 @@ def convert(data_set: DataSet, arguments: argparse.Namespace, name: str) -> int:
       KeyboardInterrupt: a signal has stopped the conversion. Complete shards stay.
     """
     items = data_set.items
-    paths = output.shard_paths(arguments.output_path, arguments.num_shards)
+    paths = shard_paths(arguments.output_path, arguments.num_shards)
     output.check_replaceable(paths)
     progress = Progress(name, arguments, len(items))
     bounds = [len(items) * i // len(paths) for i in range(len(paths) + 1)]
@@ -261,7 +261,7 @@ def _read_chunk(read, lower_case, items):
                     skipped.append(result)
                     continue
                 try:
-                    records.append(_serialize(result, lower_case))
+                    records.append(make_record(result, lower_case))
                 except ValueError as error:
                     skipped.append(Skipped(result.filename, str(error)))
         except ImportError:  # the installation is at fault, not the item
@@ -278,24 +278,3 @@ def _read_chunk(read, lower_case, items):
 def _name(item):
     """The name of an item, which is a name or starts with one."""
     return str(item if isinstance(item, str) else item[0])[:200]
-
-
-def _check_texts(sample):
-    """Raises ValueError if a text is empty, or has what nobody can see in an image."""
-    if all(character.isspace() or unicodedata.category(character) == "Cf" for character in sample.text):
-        raise ValueError("its text is empty" + ", but for characters that can't be seen" * bool(sample.text))
-    for character in sample.text:
-        if character != "\t" and unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-            raise ValueError(f"its text has the control character U+{ord(character):04X}")
-    if any("\t" in word for word in sample.lexicon):
-        raise ValueError("a word of its lexicon has a tab")
-
-
-def _serialize(sample, lower_case):
-    """Sample -> bytes; raises ValueError unless its image decodes and it has a text."""
-    from aster.data import example, image
-    width, height = image.check_image(sample.encoded)
-    _check_texts(sample)
-    if lower_case:
-        sample = sample._replace(text=sample.text.lower(), lexicon=[word.lower() for word in sample.lexicon])
-    return example.serialize(sample, width, height)

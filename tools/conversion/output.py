@@ -11,21 +11,6 @@ class OutputError(Exception):
     """Says what can't be written."""
 
 
-def shard_paths(path: str, num_shards: int) -> List[str]:
-    """Names the files of an output.
-
-    Args:
-      path: what --output_path says.
-      num_shards: the number of files.
-
-    Returns:
-      The path itself for one shard, else PATH-00000-of-0000N and so on.
-    """
-    if num_shards == 1:
-        return [path]
-    return [f"{path}-{i:05d}-of-{num_shards:05d}" for i in range(num_shards)]
-
-
 def check_replaceable(paths: Sequence[str]) -> None:
     """Refuses to write over a file that is no TFRecord file: a list or an image, perhaps the input.
 
