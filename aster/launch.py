@@ -1,4 +1,4 @@
-"""Trains in a cluster on this machine: python -m aster.launch --exp_dir E [--num_ps N] [--num_workers N]"""
+"""Trains in a cluster on this machine: python -m aster.launch --exp_dir E [--strategy S] [--num_workers N]"""
 import contextlib
 import functools
 import json
@@ -15,6 +15,7 @@ from typing import Dict, List, Optional
 from aster import command
 from aster.processes import end_with_parent
 from aster.training import TrainingStopped
+from aster.training.cluster import PS, STRATEGIES
 
 _log = logging.getLogger(__name__)
 _SECONDS_TO_END = 15.0  # for the others, once the chief has ended
@@ -24,11 +25,14 @@ _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 def main() -> None:
     """Parses the arguments, starts the processes, and ends with them."""
     parser = command.ArgumentParser(prog="python -m aster.launch", description=(
-        "Train the model of EXP_DIR/config/trainval.prototxt by several processes on this machine: parameter servers, "
-        "a chief, and workers. Each line of the output begins with the name of its process. docs/cluster.md explains "
+        "Train the model of EXP_DIR/config/trainval.prototxt by several processes on this machine: a chief, workers "
+        "and parameter servers. Each line of the output begins with the name of its process. docs/cluster.md explains "
         "it, and how to use several machines."))
     parser.add_argument("--exp_dir", required=True, help="experiment folder")
-    parser.add_argument("--num_ps", type=int, default=1, help="the number of parameter servers (default: 1)")
+    parser.add_argument("--strategy", choices=STRATEGIES, default=PS, help="with parameter servers (default), or "
+                        "without, by the mean of all gradients in each step")
+    parser.add_argument("--num_ps", type=int, help="the number of parameter servers (default: 1; with --strategy "
+                        "all_reduce there is none)")
     parser.add_argument("--num_workers", type=int, default=1, help="the number of workers beside the chief, which is a "
                         "worker, too (default: 1)")
     parser.add_argument("--num_steps", type=int, help="the same as --set 'train_config { num_steps: NUM_STEPS }'")
@@ -36,7 +40,11 @@ def main() -> None:
     command.add_overrides(parser)
     command.add_trust(parser)
     arguments = parser.parse_args()
-    if arguments.num_ps < 1 or arguments.num_workers < 0:
+    is_ps = arguments.strategy == PS
+    if not is_ps and arguments.num_ps:
+        raise ValueError("--strategy all_reduce has no parameter servers; leave --num_ps out")
+    num_ps = int(is_ps) if arguments.num_ps is None else arguments.num_ps
+    if num_ps < is_ps or arguments.num_workers < 0:
         raise ValueError("--num_ps must be 1 or more, and --num_workers 0 or more")
     if arguments.num_workers == 0:
         _log.info("--num_workers 0: the chief trains alone")
@@ -46,7 +54,8 @@ def main() -> None:
     train = [sys.executable, "-m", "aster.train", "--trust", "--exp_dir", arguments.exp_dir]  # the question was here
     train += [word for text in arguments.overrides for word in ("--set", text)]
     train += ["--clone_on_cpu"] if arguments.clone_on_cpu else []
-    _Processes(train, _environments(arguments.num_ps, arguments.num_workers)).run(
+    train += [] if is_ps else ["--strategy", arguments.strategy]
+    _Processes(train, _environments(num_ps, arguments.num_workers)).run(
         float(config.train_config.cluster_timeout_secs))
 
 
