@@ -1,4 +1,5 @@
 """Means over the workers of a cluster that has no parameter servers, by TensorFlow's collective operations."""
+import itertools
 import zlib
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
@@ -8,6 +9,7 @@ from aster.compat import tf
 
 _BUFFER_BYTES = 2 ** 25  # one message for many small gradients; a few, so that the first is on its way early
 _GROUP = 1  # the number of the group that all workers make
+_NUMBERS = itertools.count(1)  # of reductions; TensorFlow's server remembers them, also those of another graph
 
 
 class Collectives:
@@ -31,7 +33,6 @@ class Collectives:
           device: where they are made, such as "/cpu:0"; the same kind of device in each worker.
         """
         self.num_workers, self._index, self._device = num_workers, index, device
-        self._num_built = 0
         self._step: List[Tuple[Any, Any]] = []  # (what goes in, what comes out) of the reductions of a step
         with tf.device(device):
             self.flag = tf.placeholder_with_default(tf.constant(0.0), [], "flag_of_worker")
@@ -115,10 +116,9 @@ class Collectives:
         return sums
 
     def _sum(self, value: Any, reductions: List[Tuple[Any, Any]]) -> Any:
-        self._num_built += 1
         with tf.device(self._device), tf.control_dependencies([total for _, total in reductions[-1:]]):
             total = tf.raw_ops.CollectiveReduce(
-                input=value, group_size=self.num_workers, group_key=_GROUP, instance_key=self._num_built,
+                input=value, group_size=self.num_workers, group_key=_GROUP, instance_key=next(_NUMBERS),
                 merge_op="Add", final_op="Id", subdiv_offsets=[0],
                 communication_hint="nccl" if "gpu" in self._device.lower() else "ring")
         reductions.append((value, total))
