@@ -179,7 +179,7 @@ class _Worker:
             return self._graph.stream.waiting.is_set() and signals.is_late(_SECONDS_TO_FINISH)
         try:
             results, flags = self._run_with_others([fetches, self._collectives.flags], signals.flag, wait_no_more)
-        except GaveUp as error:
+        except (GaveUp, tf.errors.DeadlineExceededError) as error:
             if self._lost or not wait_no_more():  # the step may end yet, so that nothing can be saved now
                 raise self._describe_loss(error) from error
             signals.agree([signals.flag], ["this process"])
@@ -247,6 +247,7 @@ class _Worker:
         if self._lost:
             return TrainingStopped(f"lost {self._lost}. {_AGAIN}")
         if isinstance(error, tf.errors.DeadlineExceededError):
-            return TrainingStopped(f"waited {self._seconds:.0f} s for {describe(_others(self._cluster))}, which can be "
-                                   f"reached (train_config.cluster_timeout_secs). {_AGAIN}")
+            return TrainingStopped(f"waited {self._seconds:.0f} s for a step together with "
+                                   f"{describe(_others(self._cluster))}, which can be reached "
+                                   f"(train_config.cluster_timeout_secs). {_AGAIN}")
         return TrainingStopped(f"the cluster is lost: {cause(error)}. {_AGAIN}")

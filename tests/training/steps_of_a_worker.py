@@ -14,6 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "..")]
 
 from test_clones import POINTS, smooth_images  # noqa: E402
+
 from experiment import WORDS  # noqa: E402  # isort: skip
 
 from aster.checkpoint import MOVING_AVERAGE_SCOPE, assign  # noqa: E402
@@ -27,6 +28,7 @@ from aster.training.cluster import Cluster  # noqa: E402
 from aster.training.collectives import Collectives  # noqa: E402
 from aster.training.loop import train_op  # noqa: E402
 from aster.training.parameter_server import start_server  # noqa: E402
+
 
 def make_config(case):
     """The configuration of a case."""

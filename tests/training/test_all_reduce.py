@@ -1,6 +1,7 @@
 """Clusters without parameter servers, of real processes on this machine."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,22 +9,24 @@ import sys
 import numpy as np
 import pytest
 from experiment import make_experiment, run
+from steps_of_a_worker import make_config, steps
 from test_cluster import (
     LONGEST,
     ROOT,
     Processes,
-    children,
     free_addresses,
-    is_alive,
     last_step,
     make,
+    read,
     resumed_steps,
     wait_for_checkpoint,
-    wait_until,
 )
 
+from aster import launch as launch_command
 from aster import train as train_command
-from aster.compat import HAS_ALL_REDUCE
+from aster.compat import HAS_ALL_REDUCE, session_config
+from aster.config import read_config
+from aster.training.all_reduce import check_all_reduce
 from aster.training.cluster import ALL_REDUCE, read_cluster
 
 needs_all_reduce = pytest.mark.skipif(not HAS_ALL_REDUCE, reason="needs TensorFlow 2")
@@ -45,13 +48,13 @@ def test_steps_of_two_workers_are_those_of_one_process(tmp_path):
         cases.append(dict(case, folder=folder))
     (tmp_path / "cases.json").write_text(json.dumps(cases))
     script = os.path.join(ROOT, "tests", "training", "steps_of_a_worker.py")
-
-    def start(index, name, addresses):
-        return subprocess.Popen([sys.executable, script, str(tmp_path / "cases.json"), str(index),
-                                 str(tmp_path / name), *addresses], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     addresses = free_addresses(2)
-    processes = [start(0, "one.npz", [])] + [start(i, f"{i}.npz", addresses) for i in range(2)]
+    processes = [subprocess.Popen([sys.executable, script, str(tmp_path / "cases.json"), str(i),
+                                   str(tmp_path / f"{i}.npz"), *addresses],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for i in range(2)]
     try:
+        one = {f"{i} {name}": value for i, case in enumerate(cases)
+               for name, value in steps(make_config(case), 0, 1, 1, session_config(), "").items()}
         for process in processes:
             output = process.communicate(timeout=LONGEST)[0].decode("utf-8", "replace")
             assert process.returncode == 0, output
@@ -59,9 +62,97 @@ def test_steps_of_two_workers_are_those_of_one_process(tmp_path):
         for process in processes:
             process.kill()
             process.wait()
-    one, *both = [np.load(str(tmp_path / name)) for name in ("one.npz", "0.npz", "1.npz")]
-    assert len(one.files) > 40 and "1 FeatureExtractor/Convnet/conv1/BatchNorm/moving_mean" in one.files
-    for name in one.files:
+    both = [np.load(str(tmp_path / f"{i}.npz")) for i in range(2)]
+    assert set(one) == set(both[0].files) and "1 FeatureExtractor/Convnet/conv1/BatchNorm/moving_mean" in one
+    for name, value in one.items():
         np.testing.assert_array_equal(both[0][name], both[1][name], err_msg=name)  # all workers are the same
         if not name.endswith("/Momentum"):  # these are gradients, which rounding changes by more
-            np.testing.assert_allclose(one[name], both[0][name], rtol=1e-5, atol=1e-5, err_msg=name)
+            np.testing.assert_allclose(value, both[0][name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """The folder of an experiment, and its Processes, which end with the test."""
+    (tmp_path / "e").mkdir()
+    folder = make(tmp_path / "e", 1000000)
+    chief, worker = free_addresses(2)
+    cluster = Processes(folder, tmp_path, ["--strategy", ALL_REDUCE], {"chief": [chief], "worker": [worker]})
+    yield folder, cluster
+    cluster.end()
+
+
+@needs_all_reduce
+def test_a_killed_worker_ends_all_and_a_signal_of_one_lets_the_chief_save(experiment):
+    folder, cluster = experiment
+    everyone = ["chief0", "worker0"]
+    cluster.start(*everyone)
+    wait_for_checkpoint(folder, -1)
+    cluster.kill("worker0")
+    assert cluster.status("chief0") == 1
+    assert f"lost worker 0 at {cluster.addresses['worker'][0]}. Start" in cluster.log("chief0")
+    assert "Traceback" not in cluster.log("chief0")
+    saved = last_step(folder)
+
+    cluster.start(*everyone)
+    cluster.wait_for("chief0", "resumed from")
+    assert resumed_steps(cluster.log("chief0")) == [saved]
+    wait_for_checkpoint(folder, saved)
+    cluster.running["worker0"].send_signal(signal.SIGTERM)
+    assert [cluster.status(name) for name in everyone] == [143] * 2, [cluster.log(name) for name in everyone]
+    sentence = f"stopped by SIGTERM of worker 0 at step {last_step(folder)}"  # the chief has saved that step
+    assert all(sentence in cluster.log(name) for name in everyone)
+
+
+@needs_all_reduce
+def test_launch_trains_without_parameter_servers(experiment):
+    folder, cluster = experiment
+    cluster.open("launch", "-m", "aster.launch", "--strategy", ALL_REDUCE, "--clone_on_cpu", "--num_steps", "30")
+    assert cluster.status("launch") == 0, cluster.log("launch")
+    log = cluster.log("launch")
+    assert "this is the chief of 2 workers, each step of the gradients of all; it begins at step 0" in log
+    assert "worker 0: step 30 is reached" in log and last_step(folder) == 30
+    losses = [float(line.split(",")[1]) for line in read(os.path.join(folder, "log", "progress.csv")).split()[1:]]
+    first = float(re.search(r"step 1  loss ([\d.]+)", log).group(1))
+    assert losses[-1] < 0.95 * first
+
+
+def tf_config(**jobs):
+    return json.dumps({"cluster": jobs, "task": {"type": "worker", "index": 1}})
+
+
+def test_worker_0_is_the_chief_where_there_is_none():
+    cluster = read_cluster(tf_config(worker=["a:1", "b:1"]), ALL_REDUCE)
+    assert (cluster.chief, cluster.is_chief, cluster.part, cluster.num_workers) == ("worker", False, 1, 2)
+    assert cluster.workers == {"the chief": "a:1", "worker 1": "b:1"} and cluster._replace(task=0).is_chief
+    cluster = read_cluster(tf_config(worker=["a:1", "b:1"], chief=["c:1"]), ALL_REDUCE)
+    assert cluster.workers == {"the chief": "c:1", "worker 0": "a:1", "worker 1": "b:1"} and cluster.part == 2
+
+
+@pytest.mark.parametrize("jobs, strategy, problem", [
+    (dict(chief=["a:1"], worker=["b:1", "c:1"]), "ps", "no ps; .* --strategy all_reduce"),
+    (dict(ps=["a:1"], worker=["b:1", "c:1"]), ALL_REDUCE, "has a ps, and --strategy all_reduce has none"),
+    (dict(chief=["a:1", "d:1"], worker=["b:1", "c:1"]), ALL_REDUCE, "one chief")])
+def test_jobs_that_do_not_go_with_the_strategy(jobs, strategy, problem):
+    with pytest.raises(ValueError, match=problem):
+        read_cluster(tf_config(**jobs), strategy)
+
+
+def test_what_does_not_go_with_all_reduce(tmp_path, monkeypatch):
+    folder = make_experiment(tmp_path)
+    assert "--num_ps" in run(launch_command, "--exp_dir", folder, "--strategy", ALL_REDUCE, "--num_ps", "1")
+    if not HAS_ALL_REDUCE:
+        monkeypatch.setenv("TF_CONFIG", tf_config(worker=free_addresses(2)))
+        message = run(train_command, "--exp_dir", folder, "--strategy", ALL_REDUCE)
+        assert "all_reduce needs TensorFlow 2, and this is 1.4" in message
+        return
+    config = read_config(folder)
+    check_all_reduce(config)
+    config.train_input_reader[0].num_epochs = 2
+    with pytest.raises(ValueError, match="all_reduce needs data without end"):
+        check_all_reduce(config)
+
+
+def test_one_process_trains_by_itself(tmp_path, caplog):
+    caplog.set_level("INFO")
+    assert run(train_command, "--exp_dir", make_experiment(tmp_path, num_steps=1), "--strategy", ALL_REDUCE) is None
+    assert "--strategy all_reduce has no effect, since TF_CONFIG names no other process" in caplog.text
