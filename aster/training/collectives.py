@@ -22,6 +22,7 @@ class Collectives:
       num_workers: how many workers there are.
       flag: a scalar to feed, what this worker has to say with a step; 0 unless it is fed.
       flags: float32 [num_workers], what all workers said with this step.
+      step: [(what goes in, what comes out)] of the reductions of a step, in their order.
     """
 
     def __init__(self, num_workers: int, index: int, device: str) -> None:
@@ -33,7 +34,7 @@ class Collectives:
           device: where they are made, such as "/cpu:0"; the same kind of device in each worker.
         """
         self.num_workers, self._index, self._device = num_workers, index, device
-        self._step: List[Tuple[Any, Any]] = []  # (what goes in, what comes out) of the reductions of a step
+        self.step: List[Tuple[Any, Any]] = []
         with tf.device(device):
             self.flag = tf.placeholder_with_default(tf.constant(0.0), [], "flag_of_worker")
         self.flags: Any = None
@@ -48,7 +49,7 @@ class Collectives:
           A tensor of the same shape.
         """
         def reduce_mean(own: Any) -> Any:
-            return self._sum(own, self._step) / self.num_workers
+            return self._sum(own, self.step) / self.num_workers
 
         @tf.custom_gradient
         def over_workers(own: Any) -> Any:
@@ -66,7 +67,7 @@ class Collectives:
         """
         with tf.device(self._device):
             own = self.flag * tf.one_hot(self._index, self.num_workers)
-            *sums, self.flags = self._sum_all(list(values) + [own], self._step)
+            *sums, self.flags = self._sum_all(list(values) + [own], self.step)
             return [value / self.num_workers for value in sums]
 
     def say(self, session: Any, flag: float) -> None:
@@ -76,10 +77,10 @@ class Collectives:
           session: of the graph.
           flag: what to say.
         """
-        nothing = {value: np.zeros(value.shape.as_list(), np.float32) for value, _ in self._step}
-        last = self._step[-1][0]  # it ends with the flags
+        nothing = {value: np.zeros(value.shape.as_list(), np.float32) for value, _ in self.step}
+        last = self.step[-1][0]  # it ends with the flags
         nothing[last][self._index - self.num_workers] = flag
-        session.run([total.op for _, total in self._step], nothing)
+        session.run([total.op for _, total in self.step], nothing)
 
     def share(self, variables: Sequence[Any]) -> Any:
         """Builds an op that gives all workers the first worker's values of variables.
