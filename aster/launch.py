@@ -1,6 +1,7 @@
 """Trains in a cluster on this machine: python -m aster.launch --exp_dir E [--strategy S] [--num_workers N]"""
 import contextlib
 import functools
+import glob
 import json
 import logging
 import os
@@ -60,7 +61,8 @@ def main() -> None:
 
 
 def _environments(num_ps: int, num_workers: int) -> Dict[str, Dict[str, str]]:
-    """-> {name of a process: its environment}, the chief's first. The ports are free now."""
+    """-> {name of a process: its environment}, the chief's first. The ports are free now. Each worker has a GPU of its
+    own, if there are enough."""
     counts = {"chief": 1, "ps": num_ps, "worker": num_workers}
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(sum(counts.values()))]
@@ -68,9 +70,21 @@ def _environments(num_ps: int, num_workers: int) -> Dict[str, Dict[str, str]]:
             opened.bind(("127.0.0.1", 0))
         free = iter([f"127.0.0.1:{opened.getsockname()[1]}" for opened in sockets])
         addresses = {job: [next(free) for _ in range(count)] for job, count in counts.items() if count}
-    return {job if job == "chief" else f"{job} {i}": dict(os.environ, PYTHONUNBUFFERED="1", TF_CONFIG=json.dumps(
-        {"cluster": addresses, "task": {"type": job, "index": i}}))
+    environments = {
+        job if job == "chief" else f"{job} {i}": dict(os.environ, PYTHONUNBUFFERED="1", TF_CONFIG=json.dumps(
+            {"cluster": addresses, "task": {"type": job, "index": i}}))
         for job in addresses for i in range(counts[job])}
+    workers, gpus = [name for name in environments if not name.startswith("ps")], _gpus()
+    for name, gpu in zip(workers, gpus if len(gpus) >= len(workers) else []):
+        environments[name]["CUDA_VISIBLE_DEVICES"] = gpu
+    return environments
+
+
+def _gpus() -> List[str]:
+    """-> the names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them"""
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
+    return [str(i) for i in range(len(glob.glob("/dev/nvidia[0-9]*")))]
 
 
 class _Processes:

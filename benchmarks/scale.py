@@ -76,7 +76,8 @@ def run_worker(results, barrier, records, cluster, batch, num_clones, steps):
     part = (cluster.part, cluster.num_workers) if cluster else (0, 1)
     if cluster:
         options = (session_options if is_ps else all_reduce_options)(config, cluster, num_clones)
-    options.inter_op_parallelism_threads = 8  # otherwise stamps wait for a thread that is free
+    options.inter_op_parallelism_threads = 32  # otherwise stamps wait for a thread that is free
+    options.use_per_session_threads = True
     if cluster:
         target = start_server(cluster, num_clones, options).target
         place = cluster.device

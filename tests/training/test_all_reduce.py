@@ -152,6 +152,13 @@ def test_what_does_not_go_with_all_reduce(tmp_path, monkeypatch):
         check_all_reduce(config)
 
 
+@pytest.mark.parametrize("num_workers, gpus", [(1, ["3", "5"]), (2, ["3,5"] * 3)])
+def test_each_worker_of_a_launch_has_a_gpu_if_there_are_enough(monkeypatch, num_workers, gpus):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    environments = launch_command._environments(0, num_workers)
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments.values()] == gpus
+
+
 def test_one_process_trains_by_itself(tmp_path, caplog):
     caplog.set_level("INFO")
     assert run(train_command, "--exp_dir", make_experiment(tmp_path, num_steps=1), "--strategy", ALL_REDUCE) is None
