@@ -18,7 +18,9 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import queue
 import socket
+import sys
 import tempfile
 import time
 
@@ -77,7 +79,7 @@ def run_worker(results, barrier, records, cluster, batch, num_clones, steps):
     if cluster:
         options = (session_options if is_ps else all_reduce_options)(config, cluster, num_clones)
     options.inter_op_parallelism_threads = 32  # otherwise stamps wait for a thread that is free
-    options.use_per_session_threads = True
+    options.use_per_session_threads = not cluster  # a server has its own
     if cluster:
         target = start_server(cluster, num_clones, options).target
         place = cluster.device
@@ -151,7 +153,12 @@ def measure(records, images, *, num_clones, num_workers, strategy, is_pinned, st
             os.sched_setaffinity(0, cores)
         times, ended = {}, 0
         while ended < num_workers:
-            result = results.get(timeout=600)
+            try:
+                result = results.get(timeout=1)
+            except queue.Empty:
+                if not all(process.is_alive() for process in processes):
+                    sys.exit("a process has failed")
+                continue
             if result is None:
                 ended += 1
             else:

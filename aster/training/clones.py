@@ -108,6 +108,8 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
 
 def _join_workers(clones, collectives):
     """The means over all workers. The gradients of the last layers are there first, so they are sent first."""
+    for gradient, variable in clones.gradients:
+        gradient.set_shape(variable.shape)  # that of rows of an embedding is not known otherwise
     means = collectives.step_means([gradient for gradient, _ in reversed(clones.gradients)]
                                    + [clones.total_loss] + list(clones.losses.values()))
     count = len(clones.gradients)

@@ -86,11 +86,18 @@ class Collectives:
         """Builds an op that gives all workers the first worker's values of variables.
 
         Args:
-          variables: of known shapes.
+          variables: numbers, of known shapes.
 
         Returns:
           The op.
+
+        Raises:
+          ValueError: a variable has no numbers.
         """
+        for variable in variables:
+            if not (variable.dtype.is_floating or variable.dtype.is_integer):
+                raise ValueError(f"the variable {variable.op.name} is of type {variable.dtype.base_dtype.name}, which "
+                                 "--strategy all_reduce can't give to other workers; expected numbers")
         by_type: Dict[Any, List[Any]] = {}
         for variable in variables:
             by_type.setdefault(variable.dtype.base_dtype, []).append(variable)
