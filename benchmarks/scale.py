@@ -181,7 +181,7 @@ def analyse(times):
                  exchange=mean - slowest + pull, update=end - mean, step=end - start)
     if pull.any():  # when the parameter server has the gradients, they are applied
         parts["exchange"], parts["update"] = pull + end - mean, 0 * end
-    return {f"{name}_ms": round(1000 * float(np.median(part, 1).mean()), 1) for name, part in parts.items()}
+    return {f"{name}_ms": max(0.0, round(1000 * float(np.median(part, 1).mean()), 1)) for name, part in parts.items()}
 
 
 def main(batch, steps):
