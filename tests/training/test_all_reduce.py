@@ -28,6 +28,7 @@ from aster.compat import HAS_ALL_REDUCE, session_config
 from aster.config import read_config
 from aster.training.all_reduce import check_all_reduce
 from aster.training.cluster import ALL_REDUCE, read_cluster
+from aster.training.shared_signals import ENDED, SharedSignals
 
 needs_all_reduce = pytest.mark.skipif(not HAS_ALL_REDUCE, reason="needs TensorFlow 2")
 MOMENTUM = "momentum_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.01 } } } "
@@ -65,6 +66,9 @@ def test_steps_of_two_workers_are_those_of_one_process(tmp_path):
     both = [np.load(str(tmp_path / f"{i}.npz")) for i in range(2)]
     assert set(one) == set(both[0].files) and "1 FeatureExtractor/Convnet/conv1/BatchNorm/moving_mean" in one
     for name, value in one.items():
+        if name.endswith("said"):
+            assert list(both[1][name]) == [1003, 0]
+            continue
         np.testing.assert_array_equal(both[0][name], both[1][name], err_msg=name)  # all workers are the same
         if not name.endswith("/Momentum"):  # these are gradients, which rounding changes by more
             np.testing.assert_allclose(value, both[0][name], rtol=1e-5, atol=1e-5, err_msg=name)
@@ -114,6 +118,23 @@ def test_launch_trains_without_parameter_servers(experiment):
     losses = [float(line.split(",")[1]) for line in read(os.path.join(folder, "log", "progress.csv")).split()[1:]]
     first = float(re.search(r"step 1  loss ([\d.]+)", log).group(1))
     assert losses[-1] < 0.95 * first
+
+
+def test_a_signal_counts_when_all_know_of_it():
+    signals = SharedSignals()
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (signals.flag, signals.received, signals.number) == (signal.SIGTERM, None, 0)
+        signals.agree([0, 0], ["the chief", "worker 0"])
+        assert signals.received is None
+        signals.agree([0, signals.flag], ["the chief", "worker 0"])
+        assert (signals.received, signals.number) == ("SIGTERM of worker 0", signal.SIGTERM)
+    finally:
+        signals.restore()
+    signals = SharedSignals()
+    signals.restore()
+    signals.agree([ENDED + 3, 0], ["the chief", "worker 0"])
+    assert signals.status_of_chief == 3 and signals.received is None
 
 
 def tf_config(**jobs):
