@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, List, Optional
 
 from aster.compat import HAS_ALL_REDUCE, VERSION, session_config, tf
 from aster.config import mixed_precision
@@ -92,13 +92,8 @@ def train_all_reduce(server: Any, config: Any, exp_dir: str, cluster: Cluster, *
             loop.make_log_dir(log_dir)
             stack.enter_context(only_training(log_dir))
         stack.enter_context(tf.Graph().as_default())
-        wait_for(_others(cluster), float(config.train_config.cluster_timeout_secs))
+        wait_for(cluster.others, float(config.train_config.cluster_timeout_secs))
         return _Worker(server, config, exp_dir, cluster, devices).run(evaluate)
-
-
-def _others(cluster: Cluster) -> Dict[str, str]:
-    own = cluster.addresses[cluster.job][cluster.task]
-    return {name: address for name, address in cluster.workers.items() if address != own}
 
 
 class _Worker:
@@ -109,7 +104,7 @@ class _Worker:
         self._config, self._cluster, self._exp_dir = config, cluster, exp_dir
         self._log_dir = os.path.join(exp_dir, "log")
         self._seconds = float(config.train_config.cluster_timeout_secs)
-        self._watch = Watch(_others(cluster))
+        self._watch = Watch(cluster.others)
         with tf.device(cluster.device):
             self._collectives = Collectives(cluster.num_workers, cluster.part, devices[0])
             graph = loop.build(config, exp_dir, devices, part=(cluster.part, cluster.num_workers),
@@ -121,8 +116,8 @@ class _Worker:
         self._graph: TrainingGraph = graph._replace(batch_size=graph.batch_size * cluster.num_workers)
         self._session = PatientSession(server.target, self._seconds,
                                        config=all_reduce_options(config, cluster, len(devices)))
-        self._lost = ""  # who was lost, once one was
-        self._are_together = True  # the others are where this worker is, between two steps
+        self._lost = ""  # who was lost
+        self._are_together = True  # all are between the same two steps
 
     def run(self, evaluate: Optional[Callable[[str], Optional[float]]]) -> int:
         """Makes the steps. See `train_all_reduce`."""
@@ -144,8 +139,8 @@ class _Worker:
         if self._cluster.is_chief:
             loop.initialize(self._session, self._graph.model, self._config.train_config, self._exp_dir)
         else:
-            _log.info("waiting for the chief at %s to give the parameters", self._cluster.workers["the chief"])
             self._session.run(tf.global_variables_initializer())
+            _log.info("waiting for the chief at %s to give the parameters", self._cluster.workers["the chief"])
         numbers = self._run_with_others(self._numbers)
         different = [name for name, number in zip(self._cluster.workers, numbers) if number != numbers[0]]
         if different:
@@ -153,9 +148,9 @@ class _Worker:
                              "the same trainval.prototxt and the same options --set and --seed")
         self._run_with_others(self._share)
         step = int(self._session.run(self._graph.global_step))
-        whole = "the chief" if self._cluster.is_chief else f"worker {self._cluster.task}"
-        _log.info("this is %s of %d workers, each step of the gradients of all; it begins at step %d", whole,
-                  self._cluster.num_workers, step)
+        name = list(self._cluster.workers)[self._cluster.part]
+        _log.info("this is %s of %d workers, each step of the gradients of all; it begins at step %d", name,
+                  len(numbers), step)
         self._session.run(self._graph.stream.initializer)
         return step
 
@@ -199,9 +194,8 @@ class _Worker:
         except TrainingStopped as stopped:
             status = stopped.status
             raise
-        finally:
-            is_last = status > 128 or 0 < config.num_steps <= step  # they know it
-            if self._are_together and not is_last:
+        finally:  # after a signal, or with num_steps, they know it
+            if self._are_together and not (status > 128 or 0 < config.num_steps <= step):
                 with contextlib.suppress(*LOST, GaveUp):
                     self._session.give_up = lambda: bool(self._watch.missing())
                     self._collectives.say(self._session, ENDED + status)
@@ -216,8 +210,8 @@ class _Worker:
                     _log.info("the chief has ended the training")
                     return step
                 if signals.status_of_chief:
-                    raise TrainingStopped(f"the chief has ended with status {signals.status_of_chief}",
-                                          signals.status_of_chief)
+                    status = signals.status_of_chief
+                    raise TrainingStopped(f"the chief has ended with status {status}", status)
                 if results is not None:
                     step = int(results[1])
                     self._graph.stream.use(results[4])
@@ -238,7 +232,7 @@ class _Worker:
         """-> who can't be reached, once that is known; empty: all can be reached."""
         until = time.time() + (0.0 if isinstance(error, tf.errors.DeadlineExceededError) else _SECONDS_TO_FIND)
         while True:
-            lost = {name: address for name, address in _others(self._cluster).items() if not is_reachable(address)}
+            lost = {name: address for name, address in self._cluster.others.items() if not is_reachable(address)}
             if lost or time.time() > until:
                 return describe(lost)
             time.sleep(0.1)
@@ -248,6 +242,6 @@ class _Worker:
             return TrainingStopped(f"lost {self._lost}. {_AGAIN}")
         if isinstance(error, tf.errors.DeadlineExceededError):
             return TrainingStopped(f"waited {self._seconds:.0f} s for a step together with "
-                                   f"{describe(_others(self._cluster))}, which can be reached "
+                                   f"{describe(self._cluster.others)}, which can be reached "
                                    f"(train_config.cluster_timeout_secs). {_AGAIN}")
         return TrainingStopped(f"the cluster is lost: {cause(error)}. {_AGAIN}")

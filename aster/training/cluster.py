@@ -63,6 +63,12 @@ class Cluster(NamedTuple):
         """{name: address} of all that compute gradients, the chief first, in the order of their parts."""
         return self.tasks(*_CHIEFS, "worker")
 
+    @property
+    def others(self) -> Dict[str, str]:
+        """{name: address} of the workers, without this one."""
+        own = self.addresses[self.job][self.task]
+        return {name: address for name, address in self.workers.items() if address != own}
+
 
 def read_cluster(text: Optional[str], strategy: str = PS) -> Optional[Cluster]:
     """Reads TF_CONFIG.

@@ -145,6 +145,7 @@ def test_worker_0_is_the_chief_where_there_is_none():
     cluster = read_cluster(tf_config(worker=["a:1", "b:1"]), ALL_REDUCE)
     assert (cluster.chief, cluster.is_chief, cluster.part, cluster.num_workers) == ("worker", False, 1, 2)
     assert cluster.workers == {"the chief": "a:1", "worker 1": "b:1"} and cluster._replace(task=0).is_chief
+    assert cluster.others == {"the chief": "a:1"}
     cluster = read_cluster(tf_config(worker=["a:1", "b:1"], chief=["c:1"]), ALL_REDUCE)
     assert cluster.workers == {"the chief": "c:1", "worker 0": "a:1", "worker 1": "b:1"} and cluster.part == 2
 
