@@ -1,9 +1,10 @@
 """Means over all clones of a model, so that clones which share a batch make the step that one clone makes of it.
 
 A clone is built before the next one, so that its means can't take in those of the others yet. `mean_over_clones` marks
-the place of each mean, and `connect` joins them when all clones are there.
+the place of each mean, and `connect` joins them when all clones are there. Clones of other processes build graphs of
+their own; a function that the caller gives takes the mean over the processes.
 """
-from typing import Any, List, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 from aster.compat import tf
 
@@ -14,7 +15,7 @@ def begin(num_clones: int, sync_batch_norm: bool = False) -> None:
     """Says that clones will be built in the current graph, which have equal shares of each batch.
 
     Args:
-      num_clones: how many; 2 or more. `connect` must follow them.
+      num_clones: how many, those of other processes included; 2 or more. `connect` must follow them.
       sync_batch_norm: whether batch normalization takes its statistics over all of them.
     """
     tf.add_to_collection(_NUM_CLONES, num_clones)
@@ -48,24 +49,30 @@ def mean_over_clones(value: tf.Tensor) -> tf.Tensor:
     return marked
 
 
-def connect() -> None:
+def connect(count: int, mean_over_processes: Optional[Callable[[Any], Any]] = None) -> None:
     """Joins what the clones have marked. Gradients that are built afterwards flow between the clones.
+
+    Args:
+      count: how many clones are in this graph.
+      mean_over_processes: a function of the mean of these clones that gives that of all processes. None: there is one.
 
     Raises:
       ValueError: the clones have not marked the same number of values.
     """
-    marked, count = tf.get_collection(_MEANS), num_clones()
+    marked = tf.get_collection(_MEANS)
     if len(marked) % count:
         raise ValueError(f"{count} clones share {len(marked)} means, which is not the same number for each; a part of "
                          "the model builds another graph in one of them")
     per_clone = len(marked) // count
     for i in range(per_clone):
-        _join(marked[i::per_clone])
+        _join(marked[i::per_clone], mean_over_processes)
 
 
-def _join(same: List[Any]) -> None:
+def _join(same: List[Any], mean_over_processes: Optional[Callable[[Any], Any]]) -> None:
     # TensorFlow has no public name for this, but its own loops are closed by it, in all versions
     mean = tf.add_n([marked.op.inputs[0] for marked in same]) / float(len(same))
+    if mean_over_processes:
+        mean = mean_over_processes(mean)
     for marked in same:
         marked.op._update_input(0, mean)
 

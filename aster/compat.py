@@ -22,6 +22,7 @@ with warnings.catch_warnings():
 VERSION: str = _tensorflow.__version__
 IS_TF1 = VERSION.startswith("1.")
 CAN_EXPORT_ONNX = not IS_TF1
+HAS_ALL_REDUCE = not IS_TF1
 GPU_REMEDY = ("TensorFlow 1.4 needs tensorflow-gpu==1.4.0, with libcudart.so.8.0 and libcudnn.so.6 on LD_LIBRARY_PATH"
               if IS_TF1 else 'pip install "tensorflow[and-cuda]"')
 tf: Any = _tensorflow if IS_TF1 else _tensorflow.compat.v1

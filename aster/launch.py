@@ -1,6 +1,7 @@
-"""Trains in a cluster on this machine: python -m aster.launch --exp_dir E [--num_ps N] [--num_workers N]"""
+"""Trains in a cluster on this machine: python -m aster.launch --exp_dir E [--strategy S] [--num_workers N]"""
 import contextlib
 import functools
+import glob
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from typing import Dict, List, Optional
 from aster import command
 from aster.processes import end_with_parent
 from aster.training import TrainingStopped
+from aster.training.cluster import PS, STRATEGIES
 
 _log = logging.getLogger(__name__)
 _SECONDS_TO_END = 15.0  # for the others, once the chief has ended
@@ -24,11 +26,14 @@ _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 def main() -> None:
     """Parses the arguments, starts the processes, and ends with them."""
     parser = command.ArgumentParser(prog="python -m aster.launch", description=(
-        "Train the model of EXP_DIR/config/trainval.prototxt by several processes on this machine: parameter servers, "
-        "a chief, and workers. Each line of the output begins with the name of its process. docs/cluster.md explains "
+        "Train the model of EXP_DIR/config/trainval.prototxt by several processes on this machine: a chief, workers "
+        "and parameter servers. Each line of the output begins with the name of its process. docs/cluster.md explains "
         "it, and how to use several machines."))
     parser.add_argument("--exp_dir", required=True, help="experiment folder")
-    parser.add_argument("--num_ps", type=int, default=1, help="the number of parameter servers (default: 1)")
+    parser.add_argument("--strategy", choices=STRATEGIES, default=PS, help="with parameter servers (default), or "
+                        "without, by the mean of all gradients in each step")
+    parser.add_argument("--num_ps", type=int, help="the number of parameter servers (default: 1; with --strategy "
+                        "all_reduce there is none)")
     parser.add_argument("--num_workers", type=int, default=1, help="the number of workers beside the chief, which is a "
                         "worker, too (default: 1)")
     parser.add_argument("--num_steps", type=int, help="the same as --set 'train_config { num_steps: NUM_STEPS }'")
@@ -36,7 +41,11 @@ def main() -> None:
     command.add_overrides(parser)
     command.add_trust(parser)
     arguments = parser.parse_args()
-    if arguments.num_ps < 1 or arguments.num_workers < 0:
+    is_ps = arguments.strategy == PS
+    if not is_ps and arguments.num_ps:
+        raise ValueError("--strategy all_reduce has no parameter servers; leave --num_ps out")
+    num_ps = int(is_ps) if arguments.num_ps is None else arguments.num_ps
+    if num_ps < is_ps or arguments.num_workers < 0:
         raise ValueError("--num_ps must be 1 or more, and --num_workers 0 or more")
     if arguments.num_workers == 0:
         _log.info("--num_workers 0: the chief trains alone")
@@ -46,12 +55,14 @@ def main() -> None:
     train = [sys.executable, "-m", "aster.train", "--trust", "--exp_dir", arguments.exp_dir]  # the question was here
     train += [word for text in arguments.overrides for word in ("--set", text)]
     train += ["--clone_on_cpu"] if arguments.clone_on_cpu else []
-    _Processes(train, _environments(arguments.num_ps, arguments.num_workers)).run(
+    train += [] if is_ps else ["--strategy", arguments.strategy]
+    _Processes(train, _environments(num_ps, arguments.num_workers)).run(
         float(config.train_config.cluster_timeout_secs))
 
 
 def _environments(num_ps: int, num_workers: int) -> Dict[str, Dict[str, str]]:
-    """-> {name of a process: its environment}, the chief's first. The ports are free now."""
+    """-> {name of a process: its environment}, the chief's first. The ports are free now. Each worker has a GPU of its
+    own, if there are enough."""
     counts = {"chief": 1, "ps": num_ps, "worker": num_workers}
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(sum(counts.values()))]
@@ -59,9 +70,21 @@ def _environments(num_ps: int, num_workers: int) -> Dict[str, Dict[str, str]]:
             opened.bind(("127.0.0.1", 0))
         free = iter([f"127.0.0.1:{opened.getsockname()[1]}" for opened in sockets])
         addresses = {job: [next(free) for _ in range(count)] for job, count in counts.items() if count}
-    return {job if job == "chief" else f"{job} {i}": dict(os.environ, PYTHONUNBUFFERED="1", TF_CONFIG=json.dumps(
-        {"cluster": addresses, "task": {"type": job, "index": i}}))
+    environments = {
+        job if job == "chief" else f"{job} {i}": dict(os.environ, PYTHONUNBUFFERED="1", TF_CONFIG=json.dumps(
+            {"cluster": addresses, "task": {"type": job, "index": i}}))
         for job in addresses for i in range(counts[job])}
+    workers, gpus = [name for name in environments if not name.startswith("ps")], _gpus()
+    for name, gpu in zip(workers, gpus if len(gpus) >= len(workers) else []):
+        environments[name]["CUDA_VISIBLE_DEVICES"] = gpu
+    return environments
+
+
+def _gpus() -> List[str]:
+    """-> the names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them"""
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
+    return [str(i) for i in range(len(glob.glob("/dev/nvidia[0-9]*")))]
 
 
 class _Processes:

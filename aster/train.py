@@ -4,7 +4,7 @@ import os
 from typing import Any, Dict
 
 from aster import command
-from aster.training.cluster import Cluster, read_cluster
+from aster.training.cluster import ALL_REDUCE, PS, STRATEGIES, Cluster, read_cluster
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +23,9 @@ def main() -> None:
     parser.add_argument("--num_clones", type=int, default=1,
                         help="share each batch between this number of GPUs (default: 1)")
     parser.add_argument("--clone_on_cpu", action="store_true", help="put the clones on the CPU")
+    parser.add_argument("--strategy", choices=STRATEGIES, default=PS, help="in a cluster, how the workers share what "
+                        "they learn: by parameter servers (default), or without, by the mean of all gradients in each "
+                        "step")
     arguments = parser.parse_args()
 
     overrides = arguments.overrides
@@ -34,22 +37,31 @@ def main() -> None:
     if not config.train_input_reader:
         raise ValueError(f"{arguments.exp_dir}: the configuration has no train_input_reader, so there is nothing to "
                          "train on")
-    cluster = read_cluster(os.environ.get("TF_CONFIG"))
+    cluster = read_cluster(os.environ.get("TF_CONFIG"), arguments.strategy)
     command.start_tensorflow()
     options: Dict[str, Any] = dict(num_clones=arguments.num_clones, clone_on_cpu=arguments.clone_on_cpu)
-    server = _start_server(config, cluster, arguments.num_clones) if cluster else None
+    is_all_reduce = arguments.strategy == ALL_REDUCE
+    if is_all_reduce and not cluster:
+        _log.info("--strategy all_reduce has no effect, since TF_CONFIG names no other process (docs/cluster.md)")
+    server = _start_server(config, cluster, arguments.num_clones, is_all_reduce) if cluster else None
     if cluster and cluster.is_ps:
         from aster.training.parameter_server import serve
         serve(server, cluster, float(config.train_config.cluster_timeout_secs))
         return
-    if cluster and not cluster.is_chief:
+    if cluster and not cluster.is_chief and not is_all_reduce:
         from aster.training.worker import train_as_worker
         train_as_worker(server, config, arguments.exp_dir, cluster, **options)
         return
     from aster.evaluation.history import EvaluationHistory
-    history = EvaluationHistory(config, arguments.exp_dir) if config.train_config.eval_num_examples else None
+    is_follower = cluster and not cluster.is_chief
+    history = None
+    if config.train_config.eval_num_examples and not is_follower:
+        history = EvaluationHistory(config, arguments.exp_dir)
     options["evaluate"] = history.evaluate if history else None
-    if cluster:
+    if cluster and is_all_reduce:
+        from aster.training.all_reduce import train_all_reduce
+        train_all_reduce(server, config, arguments.exp_dir, cluster, **options)
+    elif cluster:
         from aster.training.distributed import train_as_chief
         train_as_chief(server, config, arguments.exp_dir, cluster, **options)
     else:
@@ -62,12 +74,17 @@ def main() -> None:
             _log.info("%s", line)
 
 
-def _start_server(config: Any, cluster: Cluster, num_clones: int) -> Any:
+def _start_server(config: Any, cluster: Cluster, num_clones: int, is_all_reduce: bool) -> Any:
+    from aster.training.all_reduce import all_reduce_options, check_all_reduce
     from aster.training.distributed import check_cluster
     from aster.training.parameter_server import start_server
-    check_cluster(config, cluster)
+    if is_all_reduce:
+        check_all_reduce(config)
+    else:
+        check_cluster(config, cluster)
+    options = all_reduce_options(config, cluster, num_clones) if is_all_reduce else None
     with command.start_up_noise_hidden():
-        return start_server(cluster, num_clones)
+        return start_server(cluster, num_clones, options)
 
 
 def cli() -> None:

@@ -2,10 +2,11 @@
 import contextlib
 import logging
 import re
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from aster import clone_means
 from aster.compat import num_gpus, tf
+from aster.training.collectives import Collectives
 
 _log = logging.getLogger(__name__)
 _VARIABLE_OPS = ("Variable", "VariableV2", "VarHandleOp", "AutoReloadVariable")
@@ -51,7 +52,8 @@ def clone_devices(num_clones: int, on_cpu: bool) -> List[str]:
 
 
 def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, freeze: Sequence[str] = (),
-                 sync_batch_norm: bool = False, shared_variables: bool = False) -> Clones:
+                 sync_batch_norm: bool = False, shared_variables: bool = False,
+                 collectives: Optional[Collectives] = None) -> Clones:
     """Builds the model's training pass once for each device. All clones share their variables.
 
     The losses and gradients are those of one clone that has the whole batch. This does not hold where batch
@@ -64,6 +66,8 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
       freeze: regular expressions. Variables whose whole name matches one of them are not trained.
       sync_batch_norm: whether batch normalization takes the statistics of the whole batch.
       shared_variables: whether variables live on a CPU even if there is one clone.
+      collectives: joins them with the clones of other workers, whose losses and gradients are those of all workers'
+        batches then. None: these are all.
 
     Returns:
       The Clones.
@@ -72,8 +76,9 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
       ValueError: no variable is left to train, or the clones don't train the same variables.
     """
     count = len(devices)
-    if count > 1:
-        clone_means.begin(count, sync_batch_norm)
+    count_of_all = count * (collectives.num_workers if collectives else 1)
+    if count_of_all > 1:
+        clone_means.begin(count_of_all, sync_batch_norm)
     passes, totals, variables = [], [], []
     for i, (share, device) in enumerate(zip(shares, devices)):
         with _scope_of_clone(i, device, shared_variables or count > 1):
@@ -85,17 +90,32 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
             variables.append(_trainable(freeze))
         passes.append(result)
         totals.append(total)
-    if count > 1:
-        clone_means.connect()
+    if count_of_all > 1:
+        clone_means.connect(count, collectives.mean if collectives else None)
     losses = {name: _mean([clone.losses[name] for clone in passes]) for name in passes[0].losses}
     if count > 1 and sync_batch_norm:  # gradients flow from each clone to the others
         _check_same([{v.op.name for v in own} for own in variables])
-        return Clones(_mean(totals), losses, _gradients(_mean(totals), variables[0]), update_ops, passes[0])
-    gradients = []
-    for i, device in enumerate(devices):
-        with _scope_of_clone(i, device, shared_variables or count > 1):
-            gradients.append(_gradients(totals[i], variables[i]))
-    return Clones(_mean(totals), losses, _average(gradients), update_ops, passes[0])
+        means = _gradients(_mean(totals), variables[0])
+    else:
+        gradients = []
+        for i, device in enumerate(devices):
+            with _scope_of_clone(i, device, shared_variables or count > 1):
+                gradients.append(_gradients(totals[i], variables[i]))
+        means = _average(gradients)
+    clones = Clones(_mean(totals), losses, means, update_ops, passes[0])
+    return _join_workers(clones, collectives) if collectives else clones
+
+
+def _join_workers(clones, collectives):
+    """The means over all workers. The gradients of the last layers are there first, so they are sent first."""
+    for gradient, variable in clones.gradients:
+        gradient.set_shape(variable.shape)  # that of rows of an embedding is not known otherwise
+    means = collectives.step_means([gradient for gradient, _ in reversed(clones.gradients)]
+                                   + [clones.total_loss] + list(clones.losses.values()))
+    count = len(clones.gradients)
+    gradients = zip(reversed(means[:count]), [variable for _, variable in clones.gradients])
+    return clones._replace(total_loss=means[count], losses=dict(zip(clones.losses, means[count + 1:])),
+                           gradients=list(gradients))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ from typing import Any, Dict, List, NamedTuple, NoReturn, Optional
 
 _CHIEFS = ("chief", "master")
 _JOBS = _CHIEFS + ("worker", "ps")
+PS, ALL_REDUCE = "ps", "all_reduce"  # the strategies
+STRATEGIES = PS, ALL_REDUCE
 _EXAMPLE = ('{"cluster": {"chief": ["a:2222"], "worker": ["b:2222"], "ps": ["c:2222"]}, '
             '"task": {"type": "worker", "index": 0}}')
 
@@ -23,13 +25,13 @@ class Cluster(NamedTuple):
 
     @property
     def chief(self) -> str:
-        """The job of the chief: chief or master."""
-        return next(job for job in _CHIEFS if job in self.addresses)
+        """The job of the chief: chief or master; worker where there is neither, and worker 0 is the chief."""
+        return next(job for job in _CHIEFS + ("worker",) if job in self.addresses)
 
     @property
     def is_chief(self) -> bool:
         """Whether this process saves, beside training as a worker."""
-        return self.job in _CHIEFS
+        return self.job == self.chief and self.task == 0
 
     @property
     def is_ps(self) -> bool:
@@ -39,12 +41,12 @@ class Cluster(NamedTuple):
     @property
     def num_workers(self) -> int:
         """The number of processes that compute gradients, the chief among them."""
-        return 1 + len(self.addresses.get("worker", []))
+        return len(self.workers)
 
     @property
     def part(self) -> int:
         """Which part of the data this worker reads, from 0, which is the chief's."""
-        return 0 if self.is_chief else 1 + self.task
+        return self.task if self.job == self.chief else 1 + self.task
 
     @property
     def device(self) -> str:
@@ -53,15 +55,27 @@ class Cluster(NamedTuple):
 
     def tasks(self, *jobs: str) -> Dict[str, str]:
         """Returns {name of a task, such as "ps 0": its address} of some jobs. Its chief is "the chief"."""
-        return {"the chief" if job in _CHIEFS else f"{job} {i}": address
+        return {"the chief" if job == self.chief and i == 0 else f"{job} {i}": address
                 for job in jobs for i, address in enumerate(self.addresses.get(job, []))}
 
+    @property
+    def workers(self) -> Dict[str, str]:
+        """{name: address} of all that compute gradients, the chief first, in the order of their parts."""
+        return self.tasks(*_CHIEFS, "worker")
 
-def read_cluster(text: Optional[str]) -> Optional[Cluster]:
+    @property
+    def others(self) -> Dict[str, str]:
+        """{name: address} of the workers, without this one."""
+        own = self.addresses[self.job][self.task]
+        return {name: address for name, address in self.workers.items() if address != own}
+
+
+def read_cluster(text: Optional[str], strategy: str = PS) -> Optional[Cluster]:
     """Reads TF_CONFIG.
 
     Args:
       text: its value, JSON; None or empty: it is not set.
+      strategy: one of STRATEGIES. For all_reduce, no ps is allowed, and worker 0 is the chief where there is no chief.
 
     Returns:
       The Cluster; None if it names no process but this one, which then trains by itself.
@@ -84,11 +98,7 @@ def read_cluster(text: Optional[str]) -> Optional[Cluster]:
         _check_addresses(job, _field(cluster, job, list, "cluster."))
     if sum(map(len, cluster.values())) <= 1:
         return None
-    chiefs = [job for job in _CHIEFS if cluster.get(job)]
-    if len(chiefs) != 1 or len(cluster[chiefs[0]]) != 1:
-        _refuse("cluster must have one chief (or master)")
-    if not cluster.get("ps"):
-        _refuse("cluster has no ps; a training of several processes needs one or more, which hold the parameters")
+    _check_jobs(cluster, strategy)
     everywhere = [address for addresses in cluster.values() for address in addresses]
     twice = sorted({address for address in everywhere if everywhere.count(address) > 1})
     if twice:
@@ -99,6 +109,17 @@ def read_cluster(text: Optional[str]) -> Optional[Cluster]:
     if not 0 <= index < len(cluster[job]):
         _refuse(f"task.index is {index}, and cluster has {len(cluster[job])} of the job {job}, counted from 0")
     return Cluster({job: addresses for job, addresses in cluster.items() if addresses}, job, index)
+
+
+def _check_jobs(cluster: Dict[str, List[str]], strategy: str) -> None:
+    chiefs = [address for job in _CHIEFS for address in cluster.get(job, [])]
+    if len(chiefs) > 1 or not chiefs and strategy == PS:
+        _refuse("cluster must have one chief (or master)")
+    if not cluster.get("ps") and strategy == PS:
+        _refuse("cluster has no ps; a training of several processes needs one or more, which hold the parameters, or "
+                "the option --strategy all_reduce, which needs none")
+    if cluster.get("ps") and strategy == ALL_REDUCE:
+        _refuse("cluster has a ps, and --strategy all_reduce has none; leave it out, or the option")
 
 
 def _field(message: Any, name: str, kind: type, path: str, default: Any = None) -> Any:

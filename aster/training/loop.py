@@ -12,6 +12,7 @@ from aster.memory import check_memory
 from aster.model.build import build_model
 from aster.model.recognition import RecognitionModel
 from aster.training.clones import Clones, build_clones, clone_devices
+from aster.training.collectives import Collectives
 from aster.training.divergence import share_far_outside
 from aster.training.fine_tuning import start_from
 from aster.training.lock import only_training
@@ -91,7 +92,8 @@ def finished(exp_dir: str, num_steps: int, step: int) -> str:
 
 
 def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int, int] = (0, 1),
-          make_update: Optional[Callable[..., Tuple[Any, Any]]] = None) -> TrainingGraph:
+          make_update: Optional[Callable[..., Tuple[Any, Any]]] = None,
+          collectives: Optional[Collectives] = None) -> TrainingGraph:
     """Builds what is trained, in the current graph.
 
     Args:
@@ -99,7 +101,9 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
       exp_dir: the experiment folder.
       devices: the device of each clone.
       part: (index, count) of the part of the data that this process reads; see `make_dataset`.
-      make_update: for a process of a cluster, `train_op` or a function like it. None: this process trains by itself.
+      make_update: for a process that shares its parameters with others, `train_op` or a function like it. None: its
+        parameters are its own.
+      collectives: joins the steps of several processes that have parameters of their own. None: there is one.
 
     Returns:
       The TrainingGraph.
@@ -129,7 +133,8 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
     # of operations before, and a seed is to give the same parameters as ever.
     shares = stream.shares if len(devices) > 1 else [Batch(*share) for share in deal(stream.batch, 1)]
     clones = build_clones(model, shares, devices, freeze=train_config.freeze_variables,
-                          sync_batch_norm=train_config.sync_batch_norm, shared_variables=make_update is not None)
+                          sync_batch_norm=train_config.sync_batch_norm, shared_variables=make_update is not None,
+                          collectives=collectives)
     update, learning_rate = (make_update or train_op)(clones, train_config, global_step)
     added = _added_losses(clones)
     rectification = clones.first.rectification
@@ -140,7 +145,7 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
         others = [tf.identity(value) for value in (clones.total_loss, learning_rate, far, stream.batch.numbers,
                                                    stream.waited, tf.stack(list(added.values()) or [0.0]))]
     place = None
-    if seed is not None and not make_update:
+    if seed is not None and not make_update and not collectives:
         with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE), tf.device("/cpu:0"):  # saved as the optimizer's are
             place = tf.get_variable(checkpoint.PLACE_IN_DATA, initializer=tf.constant(""), trainable=False)
     summary = _summary(clones, learning_rate, stream.batch)

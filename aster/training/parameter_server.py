@@ -17,12 +17,13 @@ _SECONDS_TO_PART = 10.0  # in which the workers read how it ended
 STARTING, RUNNING, ENDED = "starting", "running", "ended"  # the first word of a state
 
 
-def start_server(cluster: Cluster, num_cpus: int = 1) -> Any:
+def start_server(cluster: Cluster, num_cpus: int = 1, options: Any = None) -> Any:
     """Starts TensorFlow's server of this process. It ends with the process.
 
     Args:
       cluster: the Cluster.
       num_cpus: the number of CPU devices, for clones.
+      options: a tf.ConfigProto; None: that of a cluster with parameter servers.
 
     Returns:
       A tf.train.Server.
@@ -39,7 +40,7 @@ def start_server(cluster: Cluster, num_cpus: int = 1) -> Any:
         raise ValueError(f"TF_CONFIG: {address} is the address of this process, and its port can't be used here "
                          f"({error.strerror}); stop the process that has it, or choose another port") from error
     return tf.train.Server(tf.train.ClusterSpec(cluster.addresses), job_name=cluster.job, task_index=cluster.task,
-                           config=_config(cluster, num_cpus))
+                           config=options or _config(cluster, num_cpus))
 
 
 def _config(cluster: Cluster, num_cpus: int = 1) -> Any:

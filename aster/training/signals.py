@@ -9,6 +9,11 @@ _log = logging.getLogger(__name__)
 _NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP"}  # Windows lacks the last one
 
 
+def name_of(number: int) -> str:
+    """Returns the name of a signal that ends a training."""
+    return _NAMES[signal.Signals(number).name]
+
+
 class Signals:
     """Remembers the first of Ctrl-C, SIGTERM and SIGHUP, so that the current step is finished and saved.
 
@@ -35,13 +40,13 @@ class Signals:
 
     def _receive(self, number: int, _: Any) -> None:
         self.number, self._received_at = int(number), time.time()
-        self.received = _NAMES[signal.Signals(number).name]
+        self.received = name_of(number)
         _log.info("%s: %s", self.received, self._what_follows)
         self.restore()
 
     def is_late(self, seconds: float) -> bool:
         """Tells whether a signal came more than so many seconds ago."""
-        return bool(self.received) and time.time() - self._received_at > seconds
+        return self._received_at > 0 and time.time() - self._received_at > seconds
 
     def restore(self) -> None:
         """Stops to listen: signals do again what they did before."""

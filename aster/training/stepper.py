@@ -51,7 +51,8 @@ class Stepper:
 
     def __init__(self, session: Any, graph: TrainingGraph, config: Any, log_dir: str, first_step: int,
                  evaluate: Optional[Callable[[str], Optional[float]]] = None,
-                 run_step: Optional[Callable[[Any, Signals], Any]] = None) -> None:
+                 run_step: Optional[Callable[[Any, Any], Any]] = None,
+                 listen: Callable[[], Signals] = Signals) -> None:
         """Prepares the steps.
 
         Args:
@@ -63,8 +64,9 @@ class Stepper:
           evaluate: see `train`.
           run_step: runs fetches, but returns None where a signal came before the step ends. None: a step
             that waits for its data for long is left out.
+          listen: makes the Signals that end the training.
         """
-        self._run_step = run_step or self._run_or_leave
+        self._run_step, self._listen = run_step or self._run_or_leave, listen
         self._session, self._graph, self._config, self._log_dir = session, graph, config, log_dir
         self._first_step, self._evaluate = first_step, evaluate
         self._saver = Saver(log_dir, config.keep_checkpoint_every_n_hours, graph.model.characters)
@@ -94,7 +96,7 @@ class Stepper:
             _log.info("%s", self._describe_stall())
             return self._first_step
         failure: Optional[Exception] = None
-        signals = Signals()
+        signals = self._listen()
         try:
             try:
                 self._evaluate_start()

@@ -4,7 +4,7 @@
     python tests/stress/kill_cluster.py --kills 20
 
 Each kill is a SIGKILL of a ps, the chief or a worker. A killed chief or worker is started again after a moment. After a
-killed ps, the others must end by themselves, with a sentence, and all are started again.
+killed ps, the others must end by themselves, with a sentence, and all are started again; without ps, after any kill.
 """
 import argparse
 import os
@@ -23,13 +23,18 @@ def main():
     parser.add_argument("--kills", type=int, default=20, help="default: 20")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
     parser.add_argument("--sync", action="store_true", help="a synchronous cluster")
+    parser.add_argument("--strategy", choices=["ps", "all_reduce"], default="ps", help="default: ps")
     arguments = parser.parse_args()
-    from test_cluster import Processes, make
+    from test_cluster import Processes, free_addresses, make
     with tempfile.TemporaryDirectory() as parent:
         parent = pathlib.Path(parent)
         (parent / "e").mkdir()
         folder = make(parent / "e", 1000000, train="sync_replicas: true replicas_to_aggregate: 3 " * arguments.sync)
-        cluster = Processes(folder, parent)
+        addresses, options = free_addresses(4), ["--strategy", arguments.strategy]
+        jobs = {"chief": addresses[:1], "worker": addresses[1:3], "ps": addresses[3:]}
+        if arguments.strategy == "all_reduce":
+            del jobs["ps"]
+        cluster = Processes(folder, parent, options, jobs)
         try:
             run(cluster, folder, arguments.kills, random.Random(arguments.seed))
         finally:
@@ -39,7 +44,7 @@ def main():
 
 def run(cluster, folder, kills, generator):
     from test_cluster import last_step, resumed_steps, wait_for_checkpoint
-    everyone = ["ps0", "chief0", "worker0", "worker1"]
+    everyone = [f"{job}{i}" for job in cluster.addresses for i in range(len(cluster.addresses[job]))]
     cluster.start(*everyone)
     wait_for_checkpoint(folder, -1)
     for number in range(1, kills + 1):
@@ -47,8 +52,8 @@ def run(cluster, folder, kills, generator):
         victim = generator.choice(everyone)
         cluster.kill(victim)
         saved, starts = last_step(folder), len(resumed_steps(cluster.log("chief0")))
-        if victim == "ps0":
-            for name in everyone[1:]:
+        if victim == "ps0" or "ps" not in cluster.addresses:
+            for name in set(everyone) - {victim}:
                 assert cluster.status(name) == 1, f"{name}: {cluster.log(name)}"
                 assert "Traceback" not in cluster.log(name), cluster.log(name)
             saved = last_step(folder)

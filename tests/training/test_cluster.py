@@ -85,15 +85,15 @@ def read(path):
 class Processes:
     """Processes with a log each."""
 
-    def __init__(self, folder, logs):
-        self.folder, self.logs, self.running = folder, str(logs), {}
+    def __init__(self, folder, logs, options=(), addresses=None):
+        self.folder, self.logs, self.running, self.options = folder, str(logs), {}, options
         chief, ps, *workers = free_addresses(4)
-        self.addresses = {"chief": [chief], "ps": [ps], "worker": workers}
+        self.addresses = addresses or {"chief": [chief], "ps": [ps], "worker": workers}
 
     def start(self, *tasks):
         for task in tasks:
             job, index = re.fullmatch(r"(\D+)(\d+)", task).groups()
-            self.open(task, "-m", "aster.train", "--trust", "--clone_on_cpu", TF_CONFIG=json.dumps(
+            self.open(task, "-m", "aster.train", "--trust", "--clone_on_cpu", *self.options, TF_CONFIG=json.dumps(
                 {"cluster": self.addresses, "task": {"type": job, "index": int(index)}}))
 
     def open(self, name, *arguments, **environment):
