@@ -60,7 +60,7 @@ class Stream(NamedTuple):
     batch: Batch
     report: ReadReport
     sources: Sequence[Source]  # of each reader
-    waited: tf.Tensor  # float64, the seconds for which a run of `batch` has waited
+    waited: tf.Tensor  # float64, the seconds for which a run of `batch` has waited until it was made
     waiting: threading.Event  # whether a run that asks for `waited` waits for its batch
     shares: Sequence[Batch] = ()  # the batch as its clones have it: each every n-th sample
 
@@ -157,14 +157,18 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
             lambda *batches: tuple(tf.concat(tensors, 0) for tensors in zip(*batches)))
         if num_shares > 1:
             dataset = dataset.map(lambda *batch: tuple(deal(batch, num_shares)))
+        # A run may wait for a free thread, too. That is not the fault of its data, so they know when they were there.
+        dataset = dataset.map(lambda *batch: (batch, tf.py_func(time.perf_counter, [], tf.float64)))
         iterator = without_autotune(dataset.prefetch(prefetch)).make_initializable_iterator()
         waiting = threading.Event()
         asked = tf.py_func(functools.partial(_call_and_time, waiting.set), [], tf.float64)
         with tf.control_dependencies([asked]):
-            dealt = [iterator.get_next()] if num_shares == 1 else iterator.get_next()
-        dealt = [Batch(**dict(zip(_FIELDS, share))) for share in dealt]
-        with tf.control_dependencies([dealt[0].texts]):
-            waited = tf.py_func(functools.partial(_call_and_time, waiting.clear), [], tf.float64) - asked
+            batches, made = iterator.get_next()
+        dealt = [Batch(**dict(zip(_FIELDS, share))) for share in (batches if num_shares > 1 else [batches])]
+        with tf.control_dependencies([made]):
+            arrived = tf.py_func(functools.partial(_call_and_time, waiting.clear), [], tf.float64)
+        with tf.control_dependencies([arrived]):
+            waited = tf.maximum(made - asked, 0.0)
         for tensor in [tensor for share in dealt for tensor in share if is_training and tensor is not None]:
             tensor.set_shape([sum(batch_sizes) // num_shares] + tensor.shape.as_list()[1:])
         batch = dealt[0] if num_shares == 1 else Batch(*map(_collect, zip(*dealt)))
