@@ -91,16 +91,25 @@ class _Processes:
     """The processes of a cluster. They end when this one does."""
 
     def __init__(self, arguments: List[str], environments: Dict[str, Dict[str, str]]) -> None:
-        """Starts them."""
+        """Prepares them; `run` starts them."""
+        self._arguments, self._environments = arguments, environments
         self._signal: Optional[int] = None
-        self._previous = {number: signal.signal(number, self._receive) for number in _NAMES}
+        self._is_starting = True
         self._copiers: List[threading.Thread] = []
-        self._processes = {name: self._start(name, arguments, environment)
-                           for name, environment in environments.items()}
+        self._processes: Dict[str, subprocess.Popen[bytes]] = {}
 
-    def _start(self, name: str, arguments: List[str], environment: Dict[str, str]) -> "subprocess.Popen[bytes]":
+    def _start_all(self) -> None:
+        """Starts them, but no more once a signal has come, which all that were started receive in the end."""
+        for name, environment in self._environments.items():
+            if not self._signal:
+                self._processes[name] = self._start(name, environment)
+        self._is_starting = False
+        if self._signal:
+            self._send(signal.SIGTERM)
+
+    def _start(self, name: str, environment: Dict[str, str]) -> "subprocess.Popen[bytes]":
         # a session of its own: Ctrl-C is for this process, which passes it on once
-        process = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        process = subprocess.Popen(self._arguments, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, start_new_session=True,
                                    preexec_fn=functools.partial(end_with_parent, os.getpid()))
         self._copiers.append(threading.Thread(target=_copy_lines, args=(name, process), daemon=True))
@@ -109,7 +118,8 @@ class _Processes:
 
     def _receive(self, number: int, _: object) -> None:
         self._signal = number
-        self._send(signal.SIGTERM)
+        if not self._is_starting:
+            self._send(signal.SIGTERM)
 
     def _send(self, number: int) -> None:
         for process in self._processes.values():
@@ -118,7 +128,7 @@ class _Processes:
                     process.send_signal(number)
 
     def run(self, seconds: float) -> None:
-        """Waits for all of them.
+        """Starts them, and waits for all of them.
 
         Args:
           seconds: how long they may take to end after one of them has failed, or a signal came.
@@ -126,7 +136,9 @@ class _Processes:
         Raises:
           TrainingStopped: the training has not ended well, with the status of what ended it.
         """
+        previous = {number: signal.signal(number, self._receive) for number in _NAMES}
         try:
+            self._start_all()
             failed = self._wait_for_failure()
             if failed and not self._signal:  # a second signal would end them without saving
                 self._send(signal.SIGTERM)
@@ -136,7 +148,7 @@ class _Processes:
                 self._wait_for_all(_SECONDS_TO_END)
         finally:
             self._kill()
-            for number, action in self._previous.items():
+            for number, action in previous.items():
                 signal.signal(number, action)
         if self._signal:
             name = _NAMES[signal.Signals(self._signal)]
@@ -160,8 +172,8 @@ class _Processes:
         return ""
 
     def _wait_for_all(self, seconds: float) -> None:
-        until = time.time() + seconds
-        while time.time() < until and any(process.poll() is None for process in self._processes.values()):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and any(process.poll() is None for process in self._processes.values()):
             time.sleep(0.1)
 
     def _kill(self) -> None:
@@ -176,10 +188,13 @@ class _Processes:
 
 
 def _copy_lines(name: str, process: "subprocess.Popen[bytes]") -> None:
+    """Copies what a process prints. Where that can't be written (a full disk, a pipe that nobody reads), lines are
+    lost, but they are read: otherwise the process would wait forever."""
     assert process.stdout is not None
     for line in process.stdout:
-        sys.stderr.buffer.write(f"{name}: ".encode() + line)
-        sys.stderr.buffer.flush()
+        with contextlib.suppress(OSError, ValueError):  # ValueError: stderr is closed
+            sys.stderr.buffer.write(f"{name}: ".encode() + line)
+            sys.stderr.buffer.flush()
 
 
 def _status(process: "subprocess.Popen[bytes]") -> int:

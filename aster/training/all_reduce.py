@@ -15,7 +15,7 @@ from aster.errors import cause
 from aster.memory import check_memory
 from aster.training import TrainingStopped, loop
 from aster.training.clones import clone_devices
-from aster.training.cluster import Cluster
+from aster.training.cluster import Cluster, describe_difference
 from aster.training.collectives import Collectives
 from aster.training.distributed import LOST
 from aster.training.lock import only_training
@@ -144,8 +144,7 @@ class _Worker:
         numbers = self._run_with_others(self._numbers)
         different = [name for name, number in zip(self._cluster.workers, numbers) if number != numbers[0]]
         if different:
-            raise ValueError(f"the configuration of {', '.join(different)} is not that of the chief; all workers need "
-                             "the same trainval.prototxt and the same options --set and --seed")
+            raise ValueError(describe_difference(different))
         self._run_with_others(self._share)
         step = int(self._session.run(self._graph.global_step))
         name = list(self._cluster.workers)[self._cluster.part]

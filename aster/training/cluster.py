@@ -1,7 +1,7 @@
 """Which processes train together, as the environment variable TF_CONFIG names them."""
 import json
 import re
-from typing import Any, Dict, List, NamedTuple, NoReturn, Optional
+from typing import Any, Dict, Iterable, List, NamedTuple, NoReturn, Optional
 
 _CHIEFS = ("chief", "master")
 _JOBS = _CHIEFS + ("worker", "ps")
@@ -9,6 +9,12 @@ PS, ALL_REDUCE = "ps", "all_reduce"  # the strategies
 STRATEGIES = PS, ALL_REDUCE
 _EXAMPLE = ('{"cluster": {"chief": ["a:2222"], "worker": ["b:2222"], "ps": ["c:2222"]}, '
             '"task": {"type": "worker", "index": 0}}')
+
+
+def describe_difference(names: Iterable[str]) -> str:
+    """Says that the configurations of some workers, named as in `Cluster.workers`, are not that of the chief."""
+    return (f"the configuration of {', '.join(names)} is not that of the chief; all workers need the same "
+            "trainval.prototxt and the same options --set and --seed")
 
 
 class Cluster(NamedTuple):
@@ -135,6 +141,18 @@ def _check_addresses(job: str, addresses: List[Any]) -> None:
         match = re.fullmatch(r"([^\s:/]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})", str(address))
         if not match or not 0 < int(match.group(2)) < 65536:
             _refuse(f"cluster.{job}[{i}] is {address!r}, expected host:port")
+        if not _is_host(match.group(1)):
+            _refuse(f"cluster.{job}[{i}] is {address!r}, and {match.group(1)!r} is not the name of a host: between "
+                    "dots it has 1 to 63 letters, digits, hyphens or underscores")
+
+
+def _is_host(host: str) -> bool:
+    if host.startswith("["):
+        return True
+    try:
+        return bool(re.fullmatch(r"[A-Za-z0-9._-]+", host.encode("idna").decode("ascii")))
+    except UnicodeError:
+        return False
 
 
 def _refuse(problem: str) -> NoReturn:

@@ -17,7 +17,7 @@ from aster.training import TrainingStopped, loop
 from aster.training.clones import clone_devices
 from aster.training.cluster import Cluster
 from aster.training.lock import only_training
-from aster.training.parameter_server import ENDED, RUNNING, STARTING, read_state, tell
+from aster.training.parameter_server import ENDED, RUNNING, STARTING, find_silent, number_of, read_state, tell
 from aster.training.reach import GaveUp, PatientSession, Watch, describe, is_reachable, wait_for
 from aster.training.signals import Signals
 from aster.training.stepper import Stepper, TrainingGraph
@@ -25,6 +25,7 @@ from aster.training.synchronous import SynchronousUpdate, check_synchronous
 
 _log = logging.getLogger(__name__)
 _SECONDS_TO_FINISH = 5.0  # a step, after a signal
+_SECONDS_TO_ANSWER = 5.0
 # What TensorFlow raises where another process is gone or has begun anew.
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.FailedPreconditionError, tf.errors.NotFoundError,
         tf.errors.CancelledError, tf.errors.DeadlineExceededError, tf.errors.InternalError, tf.errors.UnknownError)
@@ -64,7 +65,7 @@ def train_as_chief(server: Any, config: Any, exp_dir: str, cluster: Cluster, *, 
             status = stopped.status
             raise
         except LOST + (GaveUp,) as error:
-            raise describe_loss(error, cluster, seconds) from error
+            raise describe_loss(error, server, cluster, seconds) from error
         finally:
             tell(server, cluster, f"{ENDED} {status}", seconds=min(seconds, _SECONDS_TO_FINISH))
 
@@ -76,8 +77,9 @@ def _lead(server: Any, config: Any, exp_dir: str, cluster: Cluster, devices: Lis
     seconds = float(train_config.cluster_timeout_secs)
     options = session_options(config, cluster, len(devices))
     containers = _new_containers(server, cluster, seconds, options)
-    _tell_all(server, cluster, f"{STARTING} {containers}", seconds)
-    with worker_graph(config, exp_dir, cluster, devices, containers.split()[0]) as (graph, synchronous):
+    start = f"{number_of(config)} {' '.join(containers)}"
+    _tell_all(server, cluster, f"{STARTING} {start}", seconds)
+    with worker_graph(config, exp_dir, cluster, devices, containers[0]) as (graph, synchronous):
         _log.info("this is the chief of %d workers%s; parameters are on %s", cluster.num_workers,
                   synchronous.describe() if synchronous else "", describe(cluster.tasks("ps")))
         session = PatientSession(server.target, seconds, config=options)
@@ -92,7 +94,7 @@ def _lead(server: Any, config: Any, exp_dir: str, cluster: Cluster, devices: Lis
             session.run(graph.stream.initializer)
             if synchronous:
                 synchronous.start(session)
-            _tell_all(server, cluster, f"{RUNNING} {containers}", seconds)
+            _tell_all(server, cluster, f"{RUNNING} {start}", seconds)
 
             def run_step(fetches: Any, signals: Signals) -> Any:
                 return _run_step_of_chief(session, fetches, signals, synchronous)
@@ -103,14 +105,14 @@ def _lead(server: Any, config: Any, exp_dir: str, cluster: Cluster, devices: Lis
             session.leave()
 
 
-def _new_containers(server: Any, cluster: Cluster, seconds: float, options: Any) -> str:
-    """-> the name of a new container, and that of the chief before. The one before that is cleared, where nobody is any
-    more."""
+def _new_containers(server: Any, cluster: Cluster, seconds: float, options: Any) -> List[str]:
+    """-> the name of a new container, and that of the chief before, if any. The one before that is cleared, where
+    nobody is any more."""
     words = read_state(server, cluster, seconds=seconds)
-    names = words[1:] if words and words[0] != ENDED else []
+    names = words[2:] if words and words[0] != ENDED else []
     if len(names) > 1:
         tf.Session.reset(server.target, containers=names[1:], config=options)
-    return " ".join([f"chief{random.SystemRandom().randrange(2 ** 31)}"] + names[:1])
+    return [f"chief{random.SystemRandom().randrange(2 ** 31)}"] + names[:1]
 
 
 def _tell_all(server: Any, cluster: Cluster, state: str, seconds: float) -> None:
@@ -129,7 +131,7 @@ def _run_step_of_chief(session: PatientSession, fetches: Any, signals: Signals,
     session.give_up = give_up
     try:
         return session.run(fetches)
-    except GaveUp:
+    except (GaveUp, tf.errors.DeadlineExceededError):  # a signal that has come goes before a timeout
         if synchronous and not is_lost():
             synchronous.raise_failure()
         if is_lost() or not signals.received:
@@ -174,11 +176,12 @@ def session_options(config: Any, cluster: Cluster, num_cpus: int) -> Any:
     return options
 
 
-def describe_loss(error: Exception, cluster: Cluster, seconds: float) -> TrainingStopped:
+def describe_loss(error: Exception, server: Any, cluster: Cluster, seconds: float) -> TrainingStopped:
     """Says why a training ends whose cluster is lost.
 
     Args:
       error: what TensorFlow raised.
+      server: of this process.
       cluster: the Cluster.
       seconds: for how long a process waits for another one.
 
@@ -190,10 +193,15 @@ def describe_loss(error: Exception, cluster: Cluster, seconds: float) -> Trainin
              "trained since then lost")
     if lost:
         return TrainingStopped(f"lost {describe(lost)}, which held parameters. {again}")
+    silent = find_silent(server, cluster, seconds=min(seconds, _SECONDS_TO_ANSWER))
+    if silent:
+        return TrainingStopped(f"something listens for {describe(silent)}, but does not answer as a parameter server: "
+                               "another program has the port, or the process is stopped; see to it, or correct the "
+                               f"address in TF_CONFIG. {again}")
     if isinstance(error, tf.errors.DeadlineExceededError):
-        away = {name: address for name, address in cluster.tasks(cluster.chief, "worker").items()
-                if not is_reachable(address)}
-        whom = describe(away) + ", which can't be reached" if away else "the others, which can be reached"
+        away = {name: address for name, address in cluster.others.items() if not is_reachable(address)}
+        whom = (describe(away) + ", which can't be reached" if away else
+                describe(cluster.others or cluster.tasks("ps")) + ", which can be reached")
         return TrainingStopped(f"waited {seconds:.0f} s for {whom} (train_config.cluster_timeout_secs). {again}")
     return TrainingStopped(f"the cluster is lost: {cause(error)}. {again}")
 

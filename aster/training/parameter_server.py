@@ -3,7 +3,8 @@ import contextlib
 import logging
 import socket
 import time
-from typing import Any, Iterator, List, Tuple
+import zlib
+from typing import Any, Dict, Iterator, List, Tuple
 
 from aster.compat import session_config, tf
 from aster.training import TrainingStopped
@@ -53,13 +54,18 @@ def _config(cluster: Cluster, num_cpus: int = 1) -> Any:
 def state_variable(index: int) -> Any:
     """Returns the variable of parameter server `index` through which the chief tells how the training is.
 
-    It is a scalar string: "starting <container> <the container before>", "running ..." likewise, or "ended <status>".
-    Each time the chief starts, the parameters get a container of their own, so that what is left of the time before
-    can't disturb.
+    It is a scalar string: "starting <configuration> <container> <the container before>", "running ..." likewise, or
+    "ended <status>". The configuration is the chief's `number_of`. Each time the chief starts, the parameters get a
+    container of their own, so that what is left of the time before can't disturb.
     """
     with tf.device(f"/job:ps/task:{index}/cpu:0"):
         return tf.get_variable(f"cluster_state_{index}", initializer=tf.constant(""), trainable=False,
                                collections=[tf.GraphKeys.LOCAL_VARIABLES])
+
+
+def number_of(config: Any) -> str:
+    """Returns a number for a TrainEvalPipelineConfig, the same for equal ones."""
+    return str(zlib.crc32(str(config).encode("utf-8")))
 
 
 def tell(server: Any, cluster: Cluster, state: str, *, seconds: float) -> List[str]:
@@ -109,6 +115,30 @@ def read_state(server: Any, cluster: Cluster, *, seconds: float) -> List[str]:
             return []
 
 
+def find_silent(server: Any, cluster: Cluster, *, seconds: float) -> Dict[str, str]:
+    """Finds the parameter servers that don't answer, though something listens at their addresses.
+
+    Args:
+      server: of this process.
+      cluster: the Cluster.
+      seconds: how long each may take to answer.
+
+    Returns:
+      {name: address}.
+    """
+    silent = {}
+    for i, (name, address) in enumerate(cluster.tasks("ps").items()):
+        try:
+            with _state_of(i, server, cluster, seconds) as (session, variable):
+                session.run(variable)
+        except (tf.errors.DeadlineExceededError, tf.errors.UnavailableError) as error:
+            _log.debug("%s does not answer: %s", name, error)
+            silent[name] = address
+        except (tf.errors.OpError, GaveUp) as error:  # the answer is an error, or it can't be reached
+            _log.debug("%s: %s", name, error)
+    return silent
+
+
 @contextlib.contextmanager
 def _state_of(index: int, server: Any, cluster: Cluster, seconds: float) -> Iterator[Tuple[Any, Any]]:
     """A session, and the state variable of a parameter server."""
@@ -143,8 +173,8 @@ def serve(server: Any, cluster: Cluster, seconds: float) -> None:
     finally:
         signals.restore()
     others = cluster.tasks(cluster.chief, "worker")
-    until = time.time() + _SECONDS_TO_PART
-    while time.time() < until and any(map(is_reachable, others.values())):
+    until = time.monotonic() + _SECONDS_TO_PART
+    while time.monotonic() < until and any(map(is_reachable, others.values())):
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     if signals.received:
         raise TrainingStopped(f"{name}: stopped by {signals.received}", 128 + signals.number)
@@ -161,16 +191,16 @@ def _wait_for_end(server: Any, cluster: Cluster, seconds: float, signals: Signal
     with tf.Graph().as_default():
         variable = state_variable(cluster.task)
         session = PatientSession(server.target, seconds, config=config)
-        seen, is_waiting = time.time(), False
+        seen, is_waiting = time.monotonic(), False
         while True:
             state = _read(session, variable)
             if state.startswith(ENDED):
                 return state
             if all(map(is_reachable, chief.values())):
-                seen, is_waiting = time.time(), False
+                seen, is_waiting = time.monotonic(), False
             elif signals.received:
                 return state
-            elif time.time() - seen > seconds:
+            elif time.monotonic() - seen > seconds:
                 raise Unreachable(f"ps {cluster.task}: waited {seconds:.0f} s for {describe(chief)}, which can't be "
                                   "reached (train_config.cluster_timeout_secs); what was trained since the last "
                                   "checkpoint is lost")

@@ -14,6 +14,7 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_OF_A_LOOK = 2.0
 _SECONDS_BETWEEN_LINES = 30.0
 _SECONDS_OF_DOUBT = 1.0  # before a process that can't be reached counts as missing
+_SECONDS_BETWEEN_ANSWERS = 3.0  # at most, unless this process is stopped
 
 
 class Unreachable(TrainingStopped):
@@ -30,7 +31,7 @@ def is_reachable(address: str) -> bool:
     try:
         socket.create_connection((host.strip("[]"), int(port)), _SECONDS_OF_A_LOOK).close()
         return True
-    except OSError:
+    except (OSError, UnicodeError):  # UnicodeError: no name of a host
         return False
 
 
@@ -45,18 +46,18 @@ def wait_for(tasks: Mapping[str, str], seconds: float, *, stop: Callable[[], boo
     Raises:
       Unreachable: one of them can't be reached. The message names it.
     """
-    until, next_line = time.time() + seconds, 0.0
+    until, next_line = time.monotonic() + seconds, 0.0
     while not stop():
         missing = {name: address for name, address in tasks.items() if not is_reachable(address)}
         if not missing:
             return
-        if time.time() >= until:
+        if time.monotonic() >= until and not stop():
             raise Unreachable(f"waited {seconds:.0f} s for {describe(missing)}, which can't be reached; start it, or "
                               "correct its address in TF_CONFIG (train_config.cluster_timeout_secs says how long to "
                               "wait)")
-        if time.time() >= next_line:
-            _log.info("waiting for %s, for %.0f s at most", describe(missing), until - time.time())
-            next_line = time.time() + _SECONDS_BETWEEN_LINES
+        if time.monotonic() >= next_line:
+            _log.info("waiting for %s, for %.0f s at most", describe(missing), until - time.monotonic())
+            next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
@@ -73,27 +74,24 @@ class Watch:
         self._tasks = dict(tasks)
         self._since: Dict[str, float] = {}  # when it was first seen that a process can't be reached
         self._seen: Set[str] = set()
-        self._told: Set[str] = set()  # of the missing ones
+        self._missing: Set[str] = set()  # those that two looks or more could not reach, some time apart
         threading.Thread(target=self._look, daemon=True).start()
 
     def missing(self, names: Optional[Sequence[str]] = None) -> Dict[str, str]:
         """Returns {name: address} of the processes that could not be reached for a while, of those named or of all."""
-        doubtful = time.time() - _SECONDS_OF_DOUBT
-        return {name: self._tasks[name] for name, since in list(self._since.items())
-                if since < doubtful and (names is None or name in names)}
+        return {name: self._tasks[name] for name in list(self._missing) if names is None or name in names}
 
     def _look(self) -> None:
         while True:
             for name, address in self._tasks.items():
-                reachable = is_reachable(address)
-                if reachable:
+                if is_reachable(address):
                     self._since.pop(name, None)
                     self._seen.add(name)
-                    self._told.discard(name)
-                else:
-                    self._since.setdefault(name, time.time())
-                if name not in self._told and self.missing([name]):
-                    self._told.add(name)
+                    self._missing.discard(name)
+                    continue
+                since = self._since.setdefault(name, time.monotonic())
+                if name not in self._missing and time.monotonic() - since > _SECONDS_OF_DOUBT:
+                    self._missing.add(name)
                     _log.warning("%s at %s can't be reached %s", name, address,
                                  "any more" if name in self._seen else "yet")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
@@ -107,7 +105,7 @@ def call_patiently(call: Callable[[], Any], *, seconds: float = math.inf,
 
     Args:
       call: the function.
-      seconds: for how long it is waited for.
+      seconds: for how long it is waited for. The time in which this process is stopped (SIGSTOP) does not count.
       give_up: tells whether to wait no more.
 
     Returns:
@@ -127,12 +125,14 @@ def call_patiently(call: Callable[[], Any], *, seconds: float = math.inf,
             results.append((None, error))
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    until = time.time() + seconds
+    waited, looked_at = 0.0, time.monotonic()
     while thread.is_alive():
         thread.join(0.2)
+        now = time.monotonic()
+        waited, looked_at = waited + min(now - looked_at, _SECONDS_BETWEEN_ANSWERS), now
         if thread.is_alive() and give_up():
             raise GaveUp()
-        if thread.is_alive() and time.time() > until:
+        if thread.is_alive() and waited > seconds:
             raise tf.errors.DeadlineExceededError(None, None, f"no answer for {seconds:.0f} s")
     result, error = results[0]
     if error is not None:

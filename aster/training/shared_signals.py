@@ -1,5 +1,5 @@
 """Signals that end all workers of a cluster at the same step."""
-from typing import Any, Optional, Sequence
+from typing import Optional, Sequence
 
 from aster.training.signals import Signals, name_of
 
@@ -20,9 +20,8 @@ class SharedSignals(Signals):
         self.status_of_chief: Optional[int] = None
         super().__init__("telling the other workers; all end after the next step, and the chief saves")
 
-    def _receive(self, number: int, frame: Any) -> None:
-        super()._receive(number, frame)
-        self.flag, self.number, self.received = self.number, 0, None
+    def _note(self, number: int) -> None:
+        self.flag = number
 
     def agree(self, flags: Sequence[int], names: Sequence[str]) -> None:
         """Takes note of what all workers have said.

@@ -1,11 +1,13 @@
 """Signals that ask a training to stop."""
 import contextlib
 import logging
+import os
 import signal
 import time
 from typing import Any, Dict, Optional
 
 _log = logging.getLogger(__name__)
+_SECONDS_OF_ONE_SIGTERM = 1.0
 _NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP"}  # Windows lacks the last one
 
 
@@ -17,7 +19,8 @@ def name_of(number: int) -> str:
 class Signals:
     """Remembers the first of Ctrl-C, SIGTERM and SIGHUP, so that the current step is finished and saved.
 
-    A second signal acts at once.
+    A second signal acts at once. Several SIGTERMs within a second are one: Linux sends one for each thread of a parent
+    that is killed (`processes.end_with_parent`).
 
     Attributes:
       received: the signal's name, or None.
@@ -29,7 +32,7 @@ class Signals:
         self._what_follows = what_follows
         self.received: Optional[str] = None
         self.number = 0
-        self._received_at = 0.0
+        self._received_at: Optional[float] = None
         self._previous: Dict[int, Any] = {}
         for name in _NAMES:
             number = getattr(signal, name, None)
@@ -39,14 +42,24 @@ class Signals:
                 self._previous[number] = signal.signal(number, self._receive)
 
     def _receive(self, number: int, _: Any) -> None:
-        self.number, self._received_at = int(number), time.time()
-        self.received = name_of(number)
-        _log.info("%s: %s", self.received, self._what_follows)
+        if self._received_at is not None:
+            if self.is_late(_SECONDS_OF_ONE_SIGTERM):
+                self.restore()
+                os.kill(os.getpid(), number)
+            return
+        self._received_at = time.monotonic()
+        self._note(int(number))
+        _log.info("%s: %s", name_of(number), self._what_follows)
+        kept = {number: self._previous.pop(number)} if number == signal.SIGTERM else {}
         self.restore()
+        self._previous = kept
+
+    def _note(self, number: int) -> None:
+        self.received, self.number = name_of(number), number
 
     def is_late(self, seconds: float) -> bool:
         """Tells whether a signal came more than so many seconds ago."""
-        return self._received_at > 0 and time.time() - self._received_at > seconds
+        return self._received_at is not None and time.monotonic() - self._received_at > seconds
 
     def restore(self) -> None:
         """Stops to listen: signals do again what they did before."""

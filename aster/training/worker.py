@@ -7,9 +7,9 @@ from typing import Any, List, Optional
 from aster.compat import tf
 from aster.training import TrainingStopped
 from aster.training.clones import clone_devices
-from aster.training.cluster import Cluster
+from aster.training.cluster import Cluster, describe_difference
 from aster.training.distributed import LOST, describe_loss, session_options, worker_graph
-from aster.training.parameter_server import ENDED, RUNNING, STARTING, read_state, state_variable
+from aster.training.parameter_server import ENDED, RUNNING, STARTING, number_of, read_state, state_variable
 from aster.training.reach import GaveUp, PatientSession, Unreachable, Watch, describe, is_reachable, wait_for
 from aster.training.signals import Signals
 from aster.training.stepper import TrainingGraph, raise_if_not_finite
@@ -34,7 +34,7 @@ class Worker:
           devices: the device of each clone.
         """
         self._server, self._cluster, self._devices, self._exp_dir = server, cluster, devices, exp_dir
-        self._whole_config, self._config = config, config.train_config
+        self._whole_config, self._config, self._number = config, config.train_config, number_of(config)
         self._seconds = float(self._config.cluster_timeout_secs)
         self._chief, self._ps = cluster.tasks(cluster.chief), cluster.tasks("ps")
         self._watch = Watch({**self._chief, **self._ps})
@@ -66,12 +66,12 @@ class Worker:
     def _explain_loss(self, error: Optional[Exception]) -> None:
         """Returns if this worker may join again; otherwise raises TrainingStopped."""
         if self._signals.received:
-            raise TrainingStopped(f"stopped by {self._signals.received}; the cluster trains on without this worker",
-                                  128 + self._signals.number)
+            raise TrainingStopped(f"stopped by {self._signals.received}; to let this worker take part again, run the "
+                                  "same command again", 128 + self._signals.number)
         self._num_failures += 1
         is_lost = error and (isinstance(error, tf.errors.DeadlineExceededError) or self._num_failures > _MOST_FAILURES)
         if is_lost or not all(map(is_reachable, self._ps.values())):
-            raise describe_loss(error or GaveUp(), self._cluster, self._seconds) from error
+            raise describe_loss(error or GaveUp(), self._server, self._cluster, self._seconds) from error
         if error and all(map(is_reachable, self._chief.values())):
             _log.warning("the chief begins anew, or a connection was lost; joining again")
             _log.debug("%s", error)
@@ -82,13 +82,15 @@ class Worker:
         state = self._wait_for_state(STARTING, RUNNING, ENDED)
         if state[0] == ENDED:
             return self._end(state, 0)
-        with worker_graph(self._whole_config, self._exp_dir, self._cluster, self._devices, state[1]
+        if state[1] != self._number:
+            raise ValueError(describe_difference([f"worker {self._cluster.task}"]))
+        with worker_graph(self._whole_config, self._exp_dir, self._cluster, self._devices, state[2]
                           ) as (graph, synchronous):
             told = state_variable(0)
             running = self._wait_for_state(RUNNING, ENDED)
             if running[0] == ENDED:
                 return self._end(running, 0)
-            if running[1] != state[1]:
+            if running[1:] != state[1:]:
                 raise tf.errors.AbortedError(None, None, "the chief has begun anew")
             session = PatientSession(self._server.target, self._seconds,
                                      config=session_options(self._whole_config, self._cluster, len(self._devices)))
@@ -118,14 +120,14 @@ class Worker:
 
     def _wait_for_state(self, *kinds: str) -> List[str]:
         """-> the words of the training's state, as soon as the first one is one of these."""
-        until, is_waiting = time.time() + self._seconds, False
+        until, is_waiting = time.monotonic() + self._seconds, False
         while True:
             state = read_state(self._server, self._cluster, seconds=self._seconds)
             if state and state[0] in kinds:
                 return state
             if self._should_give_up():
                 raise GaveUp()
-            if time.time() > until:
+            if time.monotonic() > until:
                 raise Unreachable(f"waited {self._seconds:.0f} s for {describe(self._chief)}, which can be reached, "
                                   "but has not initialized the parameters (train_config.cluster_timeout_secs)")
             if not is_waiting:
