@@ -128,6 +128,7 @@ def clock(monkeypatch):
 
 def test_the_time_of_a_stopped_process_does_not_count(clock):
     def call():
+        time.sleep(0.3)
         clock.stopped = 100.0
         time.sleep(0.5)
         return 7
