@@ -25,7 +25,6 @@ from aster.training.synchronous import SynchronousUpdate, check_synchronous
 
 _log = logging.getLogger(__name__)
 _SECONDS_TO_FINISH = 5.0  # a step, after a signal
-_SECONDS_TO_ANSWER = 5.0
 # What TensorFlow raises where another process is gone or has begun anew.
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.FailedPreconditionError, tf.errors.NotFoundError,
         tf.errors.CancelledError, tf.errors.DeadlineExceededError, tf.errors.InternalError, tf.errors.UnknownError)
@@ -193,7 +192,7 @@ def describe_loss(error: Exception, server: Any, cluster: Cluster, seconds: floa
              "trained since then lost")
     if lost:
         return TrainingStopped(f"lost {describe(lost)}, which held parameters. {again}")
-    silent = find_silent(server, cluster, seconds=min(seconds, _SECONDS_TO_ANSWER))
+    silent = find_silent(server, cluster)
     if silent:
         return TrainingStopped(f"something listens for {describe(silent)}, but does not answer as a parameter server: "
                                "another program has the port, or the process is stopped; see to it, or correct the "

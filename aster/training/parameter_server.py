@@ -14,6 +14,7 @@ from aster.training.signals import Signals
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_TO_ANSWER = 5.0
 _SECONDS_TO_PART = 10.0  # in which the workers read how it ended
 STARTING, RUNNING, ENDED = "starting", "running", "ended"  # the first word of a state
 
@@ -115,13 +116,12 @@ def read_state(server: Any, cluster: Cluster, *, seconds: float) -> List[str]:
             return []
 
 
-def find_silent(server: Any, cluster: Cluster, *, seconds: float) -> Dict[str, str]:
+def find_silent(server: Any, cluster: Cluster) -> Dict[str, str]:
     """Finds the parameter servers that don't answer, though something listens at their addresses.
 
     Args:
       server: of this process.
       cluster: the Cluster.
-      seconds: how long each may take to answer.
 
     Returns:
       {name: address}.
@@ -129,7 +129,7 @@ def find_silent(server: Any, cluster: Cluster, *, seconds: float) -> Dict[str, s
     silent = {}
     for i, (name, address) in enumerate(cluster.tasks("ps").items()):
         try:
-            with _state_of(i, server, cluster, seconds) as (session, variable):
+            with _state_of(i, server, cluster, _SECONDS_TO_ANSWER) as (session, variable):
                 session.run(variable)
         except (tf.errors.DeadlineExceededError, tf.errors.UnavailableError) as error:
             _log.debug("%s does not answer: %s", name, error)

@@ -9,7 +9,7 @@ from aster.training import TrainingStopped
 from aster.training.clones import clone_devices
 from aster.training.cluster import Cluster, describe_difference
 from aster.training.distributed import LOST, describe_loss, session_options, worker_graph
-from aster.training.parameter_server import ENDED, RUNNING, STARTING, number_of, read_state, state_variable
+from aster.training.parameter_server import ENDED, RUNNING, STARTING, find_silent, number_of, read_state, state_variable
 from aster.training.reach import GaveUp, PatientSession, Unreachable, Watch, describe, is_reachable, wait_for
 from aster.training.signals import Signals
 from aster.training.stepper import TrainingGraph, raise_if_not_finite
@@ -70,7 +70,8 @@ class Worker:
                                   "same command again", 128 + self._signals.number)
         self._num_failures += 1
         is_lost = error and (isinstance(error, tf.errors.DeadlineExceededError) or self._num_failures > _MOST_FAILURES)
-        if is_lost or not all(map(is_reachable, self._ps.values())):
+        is_silent = isinstance(error, tf.errors.UnavailableError) and find_silent(self._server, self._cluster)
+        if is_lost or is_silent or not all(map(is_reachable, self._ps.values())):
             raise describe_loss(error or GaveUp(), self._server, self._cluster, self._seconds) from error
         if error and all(map(is_reachable, self._chief.values())):
             _log.warning("the chief begins anew, or a connection was lost; joining again")

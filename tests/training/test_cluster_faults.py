@@ -174,15 +174,30 @@ def silent():
         yield f"127.0.0.1:{opened.getsockname()[1]}"
 
 
+def make_worker(folder, address):
+    cluster = Cluster({"chief": [address], "ps": [address], "worker": ["127.0.0.1:1"]}, "worker", 0)
+    worker = Worker(None, read_config(make_experiment(folder)), str(folder), cluster, [])
+    worker._signals = types.SimpleNamespace(received=None, number=0)
+    return worker
+
+
 def test_a_parameter_server_that_does_not_answer_is_named(silent, monkeypatch):
     ps, chief = free_addresses(2)
     cluster = Cluster({"chief": [chief], "ps": [ps, silent]}, "chief", 0)
     parameter_server.start_server(cluster._replace(job="ps"))
     server = parameter_server.start_server(cluster)
-    monkeypatch.setattr(distributed, "_SECONDS_TO_ANSWER", 2.0)
+    monkeypatch.setattr(parameter_server, "_SECONDS_TO_ANSWER", 2.0)
     error = tf.errors.DeadlineExceededError(None, None, "no answer for 10 s")
     sentence = str(distributed.describe_loss(error, server, cluster, 10.0))
     assert f"something listens for ps 1 at {silent}, but does not answer as a parameter server" in sentence
+
+
+def test_a_worker_does_not_join_a_parameter_server_that_does_not_answer(tmp_path, silent, monkeypatch):
+    monkeypatch.setattr("aster.training.worker.find_silent", lambda *_: {"ps 0": silent})
+    monkeypatch.setattr(distributed, "find_silent", lambda *_: {"ps 0": silent})
+    worker = make_worker(tmp_path, silent)
+    with pytest.raises(TrainingStopped, match="^something listens for ps 0 at "):
+        worker._explain_loss(tf.errors.UnavailableError(None, None, "Failed parsing HTTP/2"))
 
 
 def test_a_worker_with_another_configuration_ends(tmp_path, silent):
@@ -200,8 +215,7 @@ def test_a_worker_with_another_configuration_ends(tmp_path, silent):
 
 
 def test_a_stopped_worker_says_nothing_of_the_others(tmp_path, silent):
-    worker = Worker(None, read_config(make_experiment(tmp_path)), str(tmp_path), Cluster(
-        {"chief": [silent], "ps": [silent], "worker": ["127.0.0.1:1"]}, "worker", 0), [])
+    worker = make_worker(tmp_path, silent)
     worker._signals = types.SimpleNamespace(received="SIGTERM", number=15)
     with pytest.raises(TrainingStopped, match="^stopped by SIGTERM; to let this worker take part again, run the same"):
         worker._explain_loss(None)
