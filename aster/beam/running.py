@@ -21,6 +21,8 @@ _WORKER_NOISE = (r"^INFO:(apache_beam|__main__)|^WARNING:__main__:No semi_persis
                  r"|^(Traceback |  File |    )|^[A-Za-z_.]+(Error|Empty)(:|$)|^KeyboardInterrupt"
                  r"|^Exception in thread|^(During handling of|The above exception)"
                  r"|^Failed to read inputs in the data plane|^Error closing worker_handler"
+                 r"|^Logging client failed|^grpc[.]_channel|^[[:space:]](status|details|debug_error_string) = "
+                 r"|^>([.]{3}|$)"
                  r"|^terminate called|^FATAL: exception not rethrown|^(Aborted|Killed|Terminated)( |$)")
 _SENTENCES = ("OSError|FileNotFoundError|FileExistsError|IsADirectoryError|NotADirectoryError|PermissionError"
               "|BeamIOError|ValueError|ConfigError|CheckpointError")

@@ -147,7 +147,7 @@ def twice(process, _):
     (lambda _, worker: os.kill(worker, signal.SIGKILL), 1, "error: a worker process ended before its work"),
     (twice, 130, "interrupted")])
 def test_what_stops_a_run_is_said_in_a_line(folder, stop, status, message):
-    words = "recognize --input images --output texts --direct_num_workers 2".split()
+    words = ["recognize", "--input", "images", "--output", "texts", "--direct_num_workers", "2"]
     process = subprocess.Popen([sys.executable, "-m", "aster.beam", *words], cwd=str(folder), stderr=subprocess.PIPE,
                                env=dict(os.environ, PYTHONPATH=ROOT), universal_newlines=True, start_new_session=True)
     try:
