@@ -1,33 +1,24 @@
 """Reads or converts many images: python -m aster.beam recognize|convert --input PATTERN ..."""
 import argparse
-import contextlib
 import glob
 import json
 import logging
 import os
-import re
-import signal
 import sys
 import zlib
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from aster import command
 from aster.beam import lists, quiet
 from aster.beam.installed import beam
 from aster.beam.recognize import Recognize, Text, experiment
 from aster.beam.records import WriteTFRecord
-from aster.beam.shards import WriteShards, delete, delete_abandoned, temporary_folder
-from aster.beam.words import NAMESPACE, Broken, ReadWords, check_pattern, folder_of
+from aster.beam.running import run
+from aster.beam.shards import WriteShards, delete_file
+from aster.beam.words import Broken, ReadWords, check_pattern, encodable, folder_of
 from aster.data.writing import shard_paths
 
 _log = logging.getLogger(__name__)
-# What Beam's local worker processes print to stderr, which they share with this one: the steps of their own life, and
-# tracebacks, which this process gets as the message of an exception, too.
-_WORKER_NOISE = (r"^INFO:(apache_beam|__main__)|^WARNING:__main__:No semi_persistent|^WARNING:root:apitools not found"
-                 r"|^Worker: severity: (WARN .*No semi_persistent|ERROR|CRITICAL)|^ERROR:apache_beam|^$"
-                 r"|^(Traceback |  File |    )|^[A-Za-z_.]+Error(:|$)|^KeyboardInterrupt"
-                 r"|^Exception in thread|^(During handling of|The above exception)")
-_SENTENCES = "OSError|BeamIOError|FileNotFoundError|PermissionError|ValueError|ConfigError|CheckpointError"
 _EPILOG = "All other options are Beam's, such as --runner and --direct_num_workers."
 
 
@@ -71,9 +62,11 @@ def _parse_arguments() -> Tuple[argparse.Namespace, Any]:
         "the TFRecord file to write; with several shards FILE-00000-of-0000N and so on"))
     convert.set_defaults(run=_convert)
     arguments, others = parser.parse_known_args()
-    for name in "num_shards", "batch_size", "num_threads":
-        if getattr(arguments, name, None) is not None and getattr(arguments, name) < 1:
+    for name, value in vars(arguments).items():
+        if name in ("num_shards", "batch_size", "num_threads") and value is not None and value < 1:
             parser.error(f"--{name} must be 1 or more")
+        if isinstance(value, str) and value != encodable(value):
+            parser.error(f"--{name} {encodable(value)} is not UTF-8, which Apache Beam needs; rename it")
     return arguments, _pipeline_options(parser, others)
 
 
@@ -85,6 +78,8 @@ def _pipeline_options(parser: argparse.ArgumentParser, others: Sequence[str]) ->
     runner = standard.runner or "DirectRunner"
     if runner in names.StandardOptions.LOCAL_RUNNERS:  # others may know more than Beam does
         _refuse_unknown(parser, others)
+        if (local.direct_num_workers or 0) < 0:
+            parser.error("--direct_num_workers must be 1 or more, or 0 for one a core")
     if runner == "DirectRunner":
         # where it can, this runner downloads another one, Prism, which starts no processes
         standard.runner = "FnApiRunner"
@@ -125,10 +120,13 @@ def _recognize(arguments: argparse.Namespace, options: Any) -> None:
         _ = (read.texts | "Lines" >> beam.Map(_text_line, arguments.num_shards)
              | "WriteTexts" >> WriteShards(paths, f"{temporary}/texts"))
         _write_broken(read.broken, broken_path, temporary)
-    counts = _run(build, options, arguments.output)
+    counts = run(build, options, arguments.output)
     _say_passed_over(counts, "files: names that end like no image that can be read here")
     if not counts["read"] + counts["broken"]:
         raise ValueError(f"{arguments.input}: no image there")
+    if not counts["read"]:  # WriteShards leaves old files where there are no new ones
+        for path in paths:
+            delete_file(path)
     command.say(f"{counts['read']} images read, {counts['broken']} broken{_where(counts, broken_path)}")
     if counts["broken"]:
         sys.exit(1)
@@ -145,6 +143,7 @@ def _convert(arguments: argparse.Namespace, options: Any) -> None:
     _check_outputs(paths, arguments.output_path)
     if "://" not in arguments.output_path:
         command.check_writable(os.path.dirname(os.path.abspath(arguments.output_path)), is_folder=True)
+        command.check_writable(broken_path)
     if "://" not in arguments.list and not os.path.isfile(arguments.list):
         raise ValueError(f"--list {arguments.list}: no such file")
 
@@ -154,7 +153,7 @@ def _convert(arguments: argparse.Namespace, options: Any) -> None:
                    | "WriteTFRecord" >> WriteTFRecord(arguments.output_path, arguments.num_shards,
                                                       f"{temporary}/records"))
         _write_broken(written.broken, broken_path, temporary)
-    counts = _run(build, options, arguments.output_path)
+    counts = run(build, options, arguments.output_path)
     _say_passed_over(counts, f"entries of {arguments.list}: names that --input does not match")
     where = _where(counts, broken_path)
     if not counts["written"]:
@@ -194,38 +193,6 @@ def _line(values: Dict[str, Any]) -> bytes:
     return (json.dumps(values, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
-def _run(build: Any, options: Any, output: str) -> Dict[str, int]:
-    """Builds a pipeline and runs it. -> its counters"""
-    delete_abandoned(output)
-    temporary = temporary_folder(output)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        with _errors_in_one_line(), command.start_up_noise_hidden(_WORKER_NOISE):
-            pipeline = beam.Pipeline(options=options)
-            build(pipeline, temporary)
-            result = pipeline.run()
-            result.wait_until_finish()
-            found = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(NAMESPACE))["counters"]
-    finally:
-        delete(temporary)
-    counts = dict.fromkeys(["read", "written", "broken", "passed_over"], 0)
-    for counter in found:
-        counts[counter.key.metric.name] += counter.result
-    return counts
-
-
-@contextlib.contextmanager
-def _errors_in_one_line() -> Iterator[None]:
-    """Makes an error of a worker, whose message is a traceback, a ValueError if its user can repair it."""
-    try:
-        yield
-    except Exception as error:
-        found = re.findall(rf"\b(?:{_SENTENCES}): (.*?)(?: \[while running .*)?$", str(error), re.MULTILINE)
-        if found:
-            raise ValueError(re.sub(r"^\[Errno \d+\] (.*): '(.*)'$", r"\2: \1", found[-1])) from error
-        raise
-
-
 def _say_passed_over(counts: Dict[str, int], what: str) -> None:
     if counts["passed_over"]:
         _log.warning("passed over %d of the %s", counts["passed_over"], what)
@@ -235,5 +202,5 @@ def _where(counts: Dict[str, int], path: str) -> str:
     """Where the broken images are named. What an earlier run has named is deleted if there are none now."""
     if counts["broken"]:
         return f": {path}"
-    delete(path)
+    delete_file(path)
     return ""

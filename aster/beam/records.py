@@ -22,13 +22,15 @@ class WriteTFRecord(beam.PTransform):
     `broken` count both. Images are copied as they are; only one whose EXIF orientation turns it is written anew,
     upright, as PNG.
 
-    The files appear together when all are complete, and replace those of an earlier run. The name of an image tells its
-    shard, so that another run makes the same shards, with the records in any order.
+    The files appear together when all are complete, and replace those of an earlier run. Where there is no record at
+    all, those stay. The name of an image tells its shard, so that another run makes the same shards, with the records
+    in any order.
 
     Args:
       path: the file, on any file system that Beam knows. With several shards they are PATH-00000-of-0000N and so on.
       num_shards: the number of files. One that would have no record is not written.
-      temporary: a folder for what is not complete, on the same file system (default: PATH.part- and a random name).
+      temporary: a folder on the same file system. A new folder in it has what is not complete, and is removed in the
+        end (default: a new folder PATH.part-...).
     """
 
     def __init__(self, path: str, num_shards: int = 1, temporary: str = "") -> None:
@@ -36,7 +38,7 @@ class WriteTFRecord(beam.PTransform):
         if num_shards < 1:
             raise ValueError(f"num_shards must be 1 or more, not {num_shards}")
         self._path, self._num_shards = path, num_shards
-        self._temporary = temporary or temporary_folder(path)
+        self._temporary = temporary_folder(f"{temporary}/records" if temporary else path)
 
     def expand(self, pcoll: Any) -> Any:  # Beam reads such hints, and knows no named tuple
         """Makes the records in all workers, and writes them."""
@@ -64,7 +66,7 @@ class _MakeRecords(beam.DoFn):
             yield beam.pvalue.TaggedOutput("broken", Broken(word.name, str(error)))
             return
         count("written")
-        yield zlib.crc32(word.name.encode("utf-8")) % self._num_shards, framed
+        yield zlib.crc32(word.name.encode("utf-8", "backslashreplace")) % self._num_shards, framed
 
 
 def _make_record(word: Word) -> bytes:

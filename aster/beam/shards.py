@@ -3,9 +3,12 @@
 A runner on one machine would keep in memory what it groups. So only names of files are grouped here: each bundle writes
 a file for each shard, these files are joined, and in the end all shards are renamed together.
 """
+import errno
 import glob
 import os
+import re
 import shutil
+import socket
 import uuid
 from typing import Any, Dict, Iterable, Iterator, List, Tuple
 
@@ -39,22 +42,41 @@ class WriteShards(beam.PTransform):
 
 
 def temporary_folder(path: str) -> str:
-    """Returns a new name for a folder beside an output, which tells the process that it is of."""
-    return f"{path}.part-{uuid.uuid4().hex[:12]}-{os.getpid()}"
+    """Returns a new name for a folder beside an output, which tells the machine and the process that it is of."""
+    return f"{path}.part-{uuid.uuid4().hex[:12]}-{socket.gethostname()}-{os.getpid()}"
 
 
 def delete_abandoned(path: str) -> None:
-    """Deletes what processes of this machine that were killed have left beside an output."""
-    for folder in glob.glob(glob.escape(path) + ".part-*-*"):
-        process = folder.rpartition("-")[2]
-        if process.isdecimal() and not os.path.exists("/proc/" + process) and os.path.exists("/proc/self"):
+    """Deletes what processes of this machine that were killed have left beside an output; nothing whose name
+    `temporary_folder` does not give, and no folder of another machine, which may run."""
+    ours = re.compile(re.escape(f"{path}.part-") + "[0-9a-f]{12}-" + re.escape(socket.gethostname()) + "-([0-9]+)")
+    for folder in glob.glob(glob.escape(path) + ".part-*"):
+        found = ours.fullmatch(folder)
+        if found and not os.path.exists("/proc/" + found.group(1)) and os.path.exists("/proc/self"):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def delete(path: str) -> None:
-    """Deletes a file or folder, if it is there."""
+def delete_file(path: str) -> None:
+    """Deletes a file, if it is there.
+
+    Raises:
+      OSError: it is a folder, which Beam would delete with all that is in it.
+    """
+    check_no_folder(path)
+    delete_folder(path)
+
+
+def delete_folder(path: str) -> None:
+    """Deletes a folder that `temporary_folder` has named, if it is there."""
     if _files().exists(path):
         _files().delete([path])
+
+
+def check_no_folder(path: str) -> None:
+    """Raises IsADirectoryError where a file is to be written or deleted, and a folder of this machine is there."""
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, and a file is to be written there; remove it, or name "
+                                "another output", path)
 
 
 def _files():
@@ -114,11 +136,13 @@ def _join(element: Tuple[int, Iterable[str]], temporary: str) -> Tuple[int, str]
 
 def _rename(joined: List[Tuple[int, str]], paths: List[str], temporary: str) -> Iterator[str]:
     """All shards take their places. It may run again after it has failed half-way."""
+    for path in paths:
+        check_no_folder(path)
     for shard, path in sorted(joined):
         if _files().exists(path):
             _files().rename([path], [paths[shard]])
         yield paths[shard]
     if joined:
         for shard in set(range(len(paths))) - {shard for shard, _ in joined}:
-            delete(paths[shard])
-    delete(temporary)
+            delete_file(paths[shard])
+    delete_folder(temporary)

@@ -1,7 +1,10 @@
 """Files -> images of words, with their texts where a list has them."""
+import glob
+import itertools
 import os
+import pickle
 import re
-from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Iterable, Iterator, NamedTuple, Optional, Sequence
 
 from aster.beam import lists
 from aster.beam.installed import beam
@@ -16,7 +19,8 @@ class Word(NamedTuple):
     """An image of a word.
 
     Attributes:
-      name: the path of the image, or its name in the list.
+      name: the path of the image, or its name in the list. Bytes of it that are no UTF-8, as which Beam encodes all
+        texts, are escapes such as \\udcff.
       image: the bytes of the image file.
       text: what the list says of it; None without a list.
       lexicon: words that the text is one of, where the list has them.
@@ -92,26 +96,46 @@ def check_pattern(pattern: str) -> str:
     """
     if os.path.isdir(pattern):
         pattern = os.path.join(pattern, "*")
+    if pattern.endswith("/"):
+        pattern += "*"
     if not folder_of(pattern):  # Beam would look nowhere
         pattern = os.path.join(os.curdir, pattern)
-    match, = beam.io.filesystems.FileSystems.match([pattern], limits=[1])
-    if not match.metadata_list:
+    if next(_match(pattern, 1), None) is None:
         raise ValueError(f"{pattern}: no file matches")
     return pattern
 
 
-def _find_files(pattern: str) -> Iterator[List[tuple]]:
+def encodable(text: str) -> str:
+    """Returns a text whose characters that UTF-8 lacks, such as the bytes of a file name in another encoding, are
+    escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _match(pattern: str, limit: Optional[int] = None) -> Iterator[str]:
+    """Yields the paths that match a pattern. Beam passes over what it can't ask for a size, such as symbolic links
+    to nothing. These follow, to be broken images."""
+    match, = beam.io.filesystems.FileSystems.match([pattern], limits=[limit])
+    yield from (file.path for file in match.metadata_list)
+    if "://" not in pattern and glob.has_magic(pattern):
+        paths = (os.path.join(parent, name) for parent, _, names in os.walk(folder_of(pattern)) for name in names)
+        matches = _matcher(pattern)
+        yield from (path for path in paths if not os.path.exists(path) and matches(path))
+
+
+def _matcher(pattern):
+    return re.compile(beam.io.filesystems.FileSystems.get_filesystem(pattern).translate_pattern(pattern)).match
+
+
+def _find_files(pattern: str) -> Iterator[bytes]:
     """Yields groups of (folder, *fields of a Word), with no image yet."""
-    match, = beam.io.filesystems.FileSystems.match([check_pattern(pattern)])
-    yield from _in_groups((None, *Word(file.path)) for file in match.metadata_list
-                          if _is_wanted(has_image_name(file.path)))
+    yield from _in_groups((None, *Word(path)) for path in _match(check_pattern(pattern))
+                          if _is_wanted(has_image_name(path)))
 
 
-def _find_listed(pattern: str, list_path: str, encoding: Optional[str]) -> Iterator[List[tuple]]:
+def _find_listed(pattern: str, list_path: str, encoding: Optional[str]) -> Iterator[bytes]:
     """Does what _find_files does, for the images of a list."""
     pattern = check_pattern(pattern)
-    folder = folder_of(pattern)
-    matches = re.compile(beam.io.filesystems.FileSystems.get_filesystem(pattern).translate_pattern(pattern)).match
+    folder, matches = folder_of(pattern), _matcher(pattern)
     yield from _in_groups((folder, *Word(entry.name, b"", entry.text, entry.lexicon, entry.error))
                           for entry in lists.read_list(list_path, encoding) if _is_wanted(
                               entry.error or matches(folder + os.path.normpath(entry.name.replace("\\", "/")))))
@@ -123,28 +147,37 @@ def _is_wanted(answer):
     return bool(answer)
 
 
-def _in_groups(items: Iterable[tuple]) -> Iterator[List[tuple]]:
-    """Yields lists of items. These are plain tuples, which Beam encodes in fewer bytes than named ones."""
-    group: List[tuple] = []
-    for item in items:
-        group.append(item)
-        if len(group) == _TOGETHER:
-            yield group
-            group = []
-    if group:
-        yield group
+def _in_groups(items: Iterable[tuple]) -> Iterator[bytes]:
+    """Yields lists of items. They are pickled, since Beam can't encode a name that is no UTF-8."""
+    items = iter(items)
+    while True:
+        group = list(itertools.islice(items, _TOGETHER))
+        if not group:
+            return
+        yield pickle.dumps(group)
 
 
-def _read_files(group: List[tuple]) -> Iterator[Word]:
-    for folder, *fields in group:
+def _read_files(group: bytes) -> Iterator[Word]:
+    for folder, *fields in pickle.loads(group):
         word = Word(*fields)
-        if word.error:
-            yield word
-            continue
         try:
-            yield word._replace(image=_read_file(word.name if folder is None else lists.find(folder, word.name)))
+            if not word.error:
+                _check_texts(word)
+                word = word._replace(image=_read_file(
+                    word.name if folder is None else lists.find(folder, word.name)))
         except (OSError, ValueError) as error:
-            yield word._replace(error=getattr(error, "strerror", None) or str(error))
+            word = word._replace(error=getattr(error, "strerror", None) or str(error))
+        yield Word(encodable(word.name), word.image, word.text and encodable(word.text),
+                   tuple(map(encodable, word.lexicon)), word.error and encodable(word.error))
+
+
+def _check_texts(word):
+    try:
+        os.fsencode(word.name)
+    except UnicodeEncodeError as error:
+        raise ValueError("no file can have this name") from error
+    if any(text != encodable(text) for text in [word.text or "", *word.lexicon]):
+        raise ValueError("its text has half a character (a surrogate), which UTF-8 lacks")
 
 
 def _read_file(path: str) -> bytes:

@@ -1,8 +1,12 @@
 """python -m aster.beam recognize and convert, as processes."""
+import contextlib
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from beam_helpers import SAMPLES, put, sample
@@ -54,7 +58,7 @@ def test_several_processes_read(folder):
 
 def test_another_run_replaces_the_files(folder):
     arguments = ("recognize", "--input", "images", "--output", "texts", *IN_PROCESS)
-    put(folder, f"texts.part-0123-{2 ** 22 + 1}/left", "by a process that was killed")
+    put(folder, f"texts.part-0123456789ab-{socket.gethostname()}-{2 ** 22 + 1}/left", "by a process that was killed")
     put(folder, "texts.broken.jsonl", "{}\n")
     put(folder, "texts-00000-of-00001.jsonl", "{}\n")
     os.remove(str(folder / "images" / "cut.jpg"))
@@ -87,6 +91,9 @@ def test_several_processes_convert(folder):
     ("recognize --input images/a.jpg images/b.jpg --output texts", 2, "Put the pattern of --input in quotes"),
     ("recognize --input images --output texts --batch_size 0", 2, "--batch_size must be 1 or more"),
     ("recognize --input  --output texts", 2, "--input is empty"),
+    ("recognize --input images --output texts --direct_num_workers -1", 2, "--direct_num_workers must be 1 or more"),
+    ("recognize --input images --output texts --runner PortableRunner", 1, "error: Apache Beam: You must"),
+    ("recognize --input images/\udcff.jpg --output texts", 2, "--input images/\\udcff.jpg is not UTF-8"),
     ("convert --input images --list none.tsv --output_path words", 1, "error: --list none.tsv: no such file"),
     ("convert --input images --list labels.tsv --output_path labels.tsv", 1, "is no TFRecord file"),
     ("convert --input images --list labels.tsv --output_path words", 1, "no entry of labels.tsv gave a word")])
@@ -106,3 +113,59 @@ def test_an_error_of_a_worker_is_a_line(folder):
                     status=1, cwd=folder)
     assert error.startswith("error: ") and "words.tfrecord" in error and len(error.splitlines()) == 1
     assert sorted(os.listdir(str(folder))) == ["images", "labels.tsv", "words.tfrecord"]
+
+
+def test_folders_of_the_user_stay(folder):
+    dead, host = 2 ** 22 + 1, socket.gethostname()
+    names = [f"w.part-2024-{dead}", f"w.part-0123-{host}-{dead}", f"w.part-0123456789ab-{dead}",
+             f"w.part-0123456789ab-other-{dead}", f"w.part-0123456789ab-{host}-{os.getpid()}", "w.broken.jsonl"]
+    for name in names:
+        put(folder, name + "/mine", "")
+    put(folder, "labels.tsv", "1_exit.jpg\texit\n")
+    arguments = ("convert", "--input", "images/*", "--list", "labels.tsv", "--output_path", "w", *IN_PROCESS)
+    _, error = call(*arguments, status=1, cwd=folder)
+    assert error.startswith("error: w.broken.jsonl: can't be written: it is a folder")
+    os.rename(str(folder / "w.broken.jsonl"), str(folder / "moved"))
+    call(*arguments, cwd=folder)
+    assert all(os.path.isfile(str(folder / name / "mine")) for name in [*names[:-1], "moved"])
+
+
+def test_texts_of_another_run_go_where_all_images_are_broken(folder):
+    put(folder, "texts-00000-of-00001.jsonl", "{}\n")
+    out, _ = call("recognize", "--input", "images/cut.jpg", "--output", "texts", *IN_PROCESS, status=1, cwd=folder)
+    assert out == "0 images read, 1 broken: texts.broken.jsonl\n"
+    assert sorted(os.listdir(str(folder))) == ["images", "texts.broken.jsonl"]
+
+
+def twice(process, _):
+    for _ in range(2):
+        os.killpg(process, signal.SIGINT)
+        time.sleep(0.3)
+
+
+@pytest.mark.parametrize("stop, status, message", [
+    (lambda _, worker: os.kill(worker, signal.SIGKILL), 1, "error: a worker process ended before its work"),
+    (twice, 130, "interrupted")])
+def test_what_stops_a_run_is_said_in_a_line(folder, stop, status, message):
+    words = ["recognize", "--input", "images", "--output", "texts", "--direct_num_workers", "2"]
+    process = subprocess.Popen([sys.executable, "-m", "aster.beam", *words], cwd=str(folder), stderr=subprocess.PIPE,
+                               env=dict(os.environ, PYTHONPATH=ROOT), universal_newlines=True, start_new_session=True)
+    try:
+        stop(process.pid, worker_at_work(process))
+        error = process.communicate(timeout=60)[1]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == status and error.startswith(message) and len(error.splitlines()) == 1, error
+    assert not [name for name in os.listdir(str(folder)) if name.startswith("texts-")]
+
+
+def worker_at_work(process):
+    """Waits until a worker process loads TensorFlow. -> its process ID"""
+    while process.poll() is None:
+        for name in filter(str.isdecimal, os.listdir("/proc")):
+            with contextlib.suppress(OSError), open(f"/proc/{name}/maps") as stream:
+                if os.getsid(int(name)) == process.pid != int(name) and "libtensorflow" in stream.read():
+                    return int(name)
+        time.sleep(0.1)
+    raise AssertionError(process.communicate()[1])

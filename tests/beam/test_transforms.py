@@ -185,6 +185,45 @@ def test_words_without_text_are_no_records(folder):
     assert not [name for name in os.listdir(str(folder)) if name.startswith("words")]
 
 
+def test_names_that_are_no_utf8_and_links_to_nothing(folder):
+    put(folder, "images/\udcff.jpg", sample("1_exit.jpg"))
+    os.symlink("nowhere", str(folder / "images" / "gone.jpg"))
+    os.symlink("loop.jpg", str(folder / "images" / "loop.jpg"))
+    gone, loop = (("gone.jpg", "No such file or directory"), ("loop.jpg", "Too many levels of symbolic links"))
+    made = pipeline()
+    with made as p:
+        read = p | beam.Create([str(folder / "images" / "[!ce]*")]) | ReadWords() | Recognize()
+        assert_that(read.texts | beam.Map(lambda text: (os.path.basename(text.name), text.text)),
+                    equal_to([("\\udcff.jpg", "exit"), ("market.jpg", "market")]))
+        broken = read.broken | beam.Map(lambda image: (os.path.basename(image.name), image.reason))
+        assert_that(broken, equal_to([gone, loop]), label="broken")
+    assert counts(made) == {"read": 2, "broken": 2, "passed_over": 1}
+    labels = put(folder, "labels.json",
+                 '{"\\udcff.jpg": "x", "\\ud800.jpg": "x", "exit.jpg": "\\udcff", "loop.jpg": "x"}')
+    with pipeline() as p:
+        words = p | beam.Create([str(folder / "images" / "*")]) | ReadWords(labels)
+        written = words | WriteTFRecord(str(folder / "words.tfrecord"))
+        assert_that(written.broken, equal_to([
+            Broken("\\ud800.jpg", "no file can have this name"), Broken(*loop),
+            Broken("exit.jpg", "its text has half a character (a surrogate), which UTF-8 lacks")]))
+    assert list(records(folder / "words.tfrecord")) == ["\\udcff.jpg"]
+
+
+def test_folders_of_the_user_are_never_deleted(folder):
+    put(folder, "work/mine", "")
+    for number in range(3):
+        put(folder, f"words-0000{number}-of-00004/mine", "")
+    pattern, labels = listed(folder, ["exit.jpg\tone"])
+    with pytest.raises(Exception, match="it is a folder.*words-00000-of-00004"), pipeline() as p:
+        _ = p | beam.Create([pattern]) | ReadWords(labels) | WriteTFRecord(
+            str(folder / "words"), 4, temporary=str(folder / "work"))
+    assert all(os.path.isfile(str(folder / f"words-0000{number}-of-00004" / "mine")) for number in range(3))
+    with pipeline() as p:
+        _ = p | beam.Create([pattern]) | ReadWords(labels) | WriteTFRecord(
+            str(folder / "words.tfrecord"), temporary=str(folder / "work"))
+    assert os.path.isfile(str(folder / "work" / "mine")) and len(records(folder / "words.tfrecord")) == 1
+
+
 @pytest.mark.parametrize("pattern", ["*.gif", "nowhere/*", "none.jpg"])
 def test_a_pattern_that_matches_nothing_is_an_error(folder, pattern):
     with pytest.raises(Exception, match="no file matches"), pipeline() as p:
