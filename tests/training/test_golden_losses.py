@@ -9,7 +9,7 @@ from aster.training import loop
 STEPS = (1, 2, 5, 10, 20, 30, 40, 50)
 # By whether it is TensorFlow 1.4, recorded on an AMD EPYC. Initial parameters and the order of the data differ between
 # the two stacks.
-LOSSES = {True: [13.6834, 14.5597, 14.5238, 13.5923, 13.4078, 14.1118, 13.072, 12.9344],
+LOSSES = {True: [13.6018, 14.5144, 14.4932, 13.5272, 13.4673, 14.1441, 13.1063, 12.9052],
           False: [13.6645, 14.5116, 14.567, 13.5977, 13.4626, 14.1834, 13.0973, 12.9601]}
 TOLERANCE = 0.003  # other processors round otherwise, and fifty steps carry that on
 
