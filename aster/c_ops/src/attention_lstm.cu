@@ -43,7 +43,7 @@ OneTask MakeTask(const T* from, int64_t row_stride, const T* matrix, int size, i
   return task;
 }
 
-// The gates and queries of a step, before the glimpse; without attention, also its cells.
+// The gates and queries of a step with attention, before the glimpse.
 template <typename T>
 struct Projection : Task<T> {
   Step<T> step;

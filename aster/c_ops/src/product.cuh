@@ -8,43 +8,7 @@
 namespace aster {
 namespace gpu {
 
-// The sums of a tile, kRows x kColumns of them for each thread. Threads of one group (a warp) have the same rows.
-template <typename T, int kRows, int kColumns>
-struct Accumulator {
-  T sums[kRows][kColumns];
-
-  __device__ Accumulator() : sums() {}
-
-  // Adds rows [.., kDepth] times matrix [kDepth, ..], both in shared memory.
-  template <int kDepth, int kRowStride, int kMatrixStride>
-  __device__ void Add(const T (*rows)[kRowStride], const T (*matrix)[kMatrixStride]) {
-#pragma unroll 4
-    for (int k = 0; k < kDepth; k += 4) {
-      Four<T> row[kRows];
-#pragma unroll
-      for (int r = 0; r < kRows; ++r)
-        row[r] = *reinterpret_cast<const Four<T>*>(&rows[Thread() / kLanes * kRows + r][k]);
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-#pragma unroll
-        for (int c = 0; c < kColumns; ++c) {
-          const T weight = matrix[k + i][Thread() % kLanes + c * kLanes];
-#pragma unroll
-          for (int r = 0; r < kRows; ++r) sums[r][c] += row[r].of[i] * weight;
-        }
-    }
-  }
-
-  template <int kStride>
-  __device__ void Put(T (*out)[kStride]) const {
-#pragma unroll
-    for (int r = 0; r < kRows; ++r)
-#pragma unroll
-      for (int c = 0; c < kColumns; ++c)
-        out[Thread() / kLanes * kRows + r][Thread() % kLanes + c * kLanes] = sums[r][c];
-  }
-};
-
+// A tile of kRows x kColumns sums for each thread. Threads of one group (a warp) have the same rows.
 template <typename T, int kRows, int kColumns>
 struct Tile {
   static const int kTileRows = kRows * kGroups, kTileColumns = kColumns * kLanes;
@@ -66,16 +30,19 @@ struct Tile {
   template <typename OneTask>
   __device__ static void Multiply(const OneTask& task, int64_t first, int tile, Shared* shared) {
     const int begin = task.template Begin<kTileColumns>(tile), end = task.template End<kTileColumns>(tile);
-    T row_values[kRowLoads], matrix_values[kMatrixLoads];
-    Accumulator<T, kRows, kColumns> sums;
+    T sums[kRows][kColumns] = {}, row_values[kRowLoads], matrix_values[kMatrixLoads];
     for (int next = begin; next < end + kDepth; next += kDepth) {  // it reads one ahead of what it multiplies
       if (next < end) Load(task, first, tile, next, end, row_values, matrix_values);
-      if (next > begin) sums.template Add<kDepth>(shared->in.rows, shared->in.matrix);
+      if (next > begin) Add(*shared, sums);
       __syncthreads();
       if (next < end) Store(row_values, matrix_values, shared);
       __syncthreads();
     }
-    sums.Put(shared->sums);
+#pragma unroll
+    for (int r = 0; r < kRows; ++r)
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c)
+        shared->sums[Thread() / kLanes * kRows + r][Thread() % kLanes + c * kLanes] = sums[r][c];
     __syncthreads();
   }
 
@@ -110,6 +77,24 @@ struct Tile {
     for (int i = 0; i < kMatrixLoads; ++i) {
       const int at = Thread() + i * kThreads;
       shared->in.matrix[at / kTileColumns][at % kTileColumns] = matrix_values[i];
+    }
+  }
+
+  __device__ static void Add(const Shared& shared, T (*sums)[kColumns]) {
+#pragma unroll 4
+    for (int k = 0; k < kDepth; k += 4) {
+      Four<T> row[kRows];
+#pragma unroll
+      for (int r = 0; r < kRows; ++r)
+        row[r] = *reinterpret_cast<const Four<T>*>(&shared.in.rows[Thread() / kLanes * kRows + r][k]);
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+#pragma unroll
+        for (int c = 0; c < kColumns; ++c) {
+          const T weight = shared.in.matrix[k + i][Thread() % kLanes + c * kLanes];
+#pragma unroll
+          for (int r = 0; r < kRows; ++r) sums[r][c] += row[r].of[i] * weight;
+        }
     }
   }
 };
