@@ -23,15 +23,6 @@ def counts(made):
     return {counter.key.metric.name: counter.result for counter in found}
 
 
-def put(folder, name, content):
-    """Writes a file -> its path."""
-    path = os.path.join(str(folder), name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as stream:
-        stream.write(content if isinstance(content, bytes) else content.encode("utf-8"))
-    return path
-
-
 def sample(name):
     """The bytes of a sample image."""
     with open(os.path.join(SAMPLES, name), "rb") as stream:

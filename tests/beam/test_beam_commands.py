@@ -9,7 +9,8 @@ import sys
 import time
 
 import pytest
-from beam_helpers import SAMPLES, put, sample
+from beam_helpers import SAMPLES, sample
+from writing import put
 
 from aster import demo
 from aster.data import example

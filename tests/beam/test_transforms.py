@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from beam_helpers import SAMPLES, beam, counts, pipeline, put, sample
+from beam_helpers import SAMPLES, beam, counts, pipeline, sample
 from PIL import Image
+from writing import put
 
 from apache_beam.testing.util import assert_that, equal_to  # isort: skip
 

@@ -21,13 +21,5 @@ def encoded(width=40, height=16, kind="PNG", seed=0, **options):
     return stream.getvalue()
 
 
-def put(folder, name, content):
-    path = os.path.join(str(folder), name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as stream:
-        stream.write(content if isinstance(content, bytes) else content.encode("utf-8"))
-    return path
-
-
 def read(path):
     return [example.parse(record) for record in tf.python_io.tf_record_iterator(path)]

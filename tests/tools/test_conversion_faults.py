@@ -8,7 +8,8 @@ import sys
 import time
 
 import pytest
-from conversion_helpers import REPORTS, TOOLS, encoded, put, read
+from conversion_helpers import REPORTS, TOOLS, encoded, read
+from writing import put
 
 from aster.data.records import find_record_files
 

@@ -13,8 +13,9 @@ import time
 
 import numpy as np
 import pytest
-from conversion_helpers import TOOLS, encoded, put, read
+from conversion_helpers import TOOLS, encoded, read
 from PIL import Image
+from writing import put
 
 FORMATS = os.path.join(TOOLS, "..", "..", "shared", "data", "formats")
 needs_formats = pytest.mark.skipif(not os.path.isdir(FORMATS), reason="no ../shared/data/formats")

@@ -2,7 +2,8 @@
 import os
 
 import pytest
-from conversion_helpers import REPORTS, encoded, put
+from conversion_helpers import REPORTS, encoded
+from writing import put
 
 TEXTS = ["Tel", "Jinglei, Extensive", "$1,200", '7" disc', '"quoted"', "plain", "a,b,c"]
 

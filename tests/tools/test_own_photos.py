@@ -3,9 +3,10 @@ import os
 
 import numpy as np
 import pytest
-from conversion_helpers import REPORTS, encoded, put
+from conversion_helpers import REPORTS, encoded
 from inspect_tfrecord import inspect
 from PIL import Image
+from writing import put
 
 from aster.data.image import decode_image, load_image
 
