@@ -20,6 +20,7 @@ _WORKER_NOISE = (r"^INFO:(apache_beam|__main__)|^WARNING:__main__:No semi_persis
                  r"|^ERROR:apache_beam|^CRITICAL:__main__|^$"
                  r"|^(Traceback |  File |    )|^[A-Za-z_.]+(Error|Empty)(:|$)|^KeyboardInterrupt"
                  r"|^Exception in thread|^(During handling of|The above exception)"
+                 r"|^[A-Za-z0-9_-]+( [(][A-Za-z_]+[)])?:$"  # a thread's name, cut off by what another thread prints
                  r"|^Failed to read inputs in the data plane|^Error closing worker_handler"
                  r"|^Logging client failed|^grpc[.]_channel|^[[:space:]](status|details|debug_error_string) = "
                  r"|^>([.]{3}|$)"
