@@ -49,6 +49,8 @@ def run(build: Callable[[Any, str], None], options: Any, output: str) -> Dict[st
     temporary = temporary_folder(output)
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, _interrupt)
+    previous_hook = threading.excepthook
+    threading.excepthook = lambda _: None  # of a lost worker; several threads at once would cut each other's lines
     try:
         with _errors_in_one_line(), command.start_up_noise_hidden(_WORKER_NOISE), _lost_workers_end_it():
             pipeline = beam.Pipeline(options=options)
@@ -57,6 +59,7 @@ def run(build: Callable[[Any, str], None], options: Any, output: str) -> Dict[st
             result.wait_until_finish()
             found = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(NAMESPACE))["counters"]
     finally:
+        threading.excepthook = previous_hook
         delete_folder(temporary)
     counts = dict.fromkeys(["read", "written", "broken", "passed_over"], 0)
     for counter in found:
