@@ -91,6 +91,18 @@ def num_gpus() -> int:
         return sum(device.device_type == "GPU" for device in session.list_devices())
 
 
+@functools.lru_cache(maxsize=None)
+def is_tensor_core_gpu() -> bool:
+    """Whether the first GPU multiplies float32 by tensor cores (TF32: compute capability 8.0, the A100, or newer). Its
+    convolutions are fastest on images [B, H, W, C], and those of older ones on [B, C, H, W]."""
+    if IS_TF1:
+        return False
+    config = _tensorflow.config
+    gpus = config.list_physical_devices("GPU")
+    return any(config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) >= (8, 0)
+               for gpu in gpus[:1])
+
+
 def num_threads() -> int:
     """Counts the threads that compute: one a core, unless TensorFlow's variable TF_NUM_INTRAOP_THREADS says another
     number."""
@@ -235,6 +247,8 @@ def session_config(num_cpus: int = 1, reading: bool = False, mixed_precision: bo
         return config
     from tensorflow.core.protobuf import rewriter_config_pb2
     rewrite = config.graph_options.rewrite_options
+    if is_tensor_core_gpu():
+        rewrite.layout_optimizer = rewriter_config_pb2.RewriterConfig.OFF
     if mixed_precision:
         rewrite.auto_mixed_precision_onednn_bfloat16 = rewriter_config_pb2.RewriterConfig.ON
     if reading:

@@ -104,3 +104,17 @@ def numeric_gradient(function, array, step=1e-6):
         gradient[index] = (above - function(array)) / (2 * step)
         array[index] = value
     return gradient
+
+
+def batch_norm(x, scale, offset, d_y, *, epsilon, relu):
+    """x [R, C] -> (y, mean, variance with R - 1, inverse deviation), and for the gradient d_y of y those of x, scale
+    and offset."""
+    x, d_y = x.astype(np.float64), d_y.astype(np.float64)
+    mean, variance = x.mean(0), x.var(0)
+    inverse = (variance + epsilon) ** -0.5
+    normalized = (x - mean) * inverse
+    y = normalized * scale + offset
+    d = np.where(y > 0, d_y, 0.0) if relu else d_y
+    d_x = scale * inverse * (d - d.mean(0) - normalized * (d * normalized).mean(0))
+    results = np.maximum(y, 0) if relu else y, mean, variance * len(x) / max(len(x) - 1, 1), inverse
+    return results, (d_x, (d * normalized).sum(0), d.sum(0))

@@ -29,7 +29,8 @@ _functions.aster_masked_crc32c.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 _functions.aster_masked_crc32c.restype = ctypes.c_uint32
 _functions.aster_divide_curve.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
 _functions.aster_divide_curve.restype = None
-# Whether the library has GPU kernels: of attention_lstm, beam_search and bilinear_sample. The other ops run on CPUs.
+# Whether the library has GPU kernels: of attention_lstm, batch_norm, beam_search and bilinear_sample. The other ops run
+# on CPUs.
 HAS_GPU_KERNELS = bool(_functions.aster_has_gpu_kernels())
 
 tf.NotDifferentiable("AsterBeamSearch")
@@ -83,6 +84,34 @@ def _bilinear_sample_gradient(op, d_samples):
     images, grid = op.inputs
     return (_ops.aster_bilinear_sample_image_grad(images, grid, d_samples),
             _ops.aster_bilinear_sample_grid_grad(images, grid, d_samples))
+
+
+def batch_norm(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, *, epsilon: float, relu: bool,
+               name: Optional[str] = None) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Normalizes the last axis by the mean and variance over all others (Ioffe & Szegedy 2015), then may apply a ReLU.
+
+    It is differentiable in all three. On GPUs it is faster than TensorFlow's own, on CPUs slower.
+
+    Args:
+      x: float32 or bfloat16 [..., C].
+      scale: float32 [C], gamma of the paper.
+      offset: float32 [C], beta of the paper.
+      epsilon: is added to the variance.
+      relu: whether negative results become 0.
+      name: the name of the operation.
+
+    Returns:
+      The result, in the type and shape of x; the mean, float32 [C]; and the variance, float32 [C], divided by one less
+      than the number of values, as a moving average wants it.
+    """
+    return tuple(_ops.aster_batch_norm(x, scale, offset, epsilon=epsilon, relu=relu, name=name)[:3])
+
+
+@tf.RegisterGradient("AsterBatchNorm")
+def _batch_norm_gradient(op, d_y, *_):
+    x, scale, offset = op.inputs
+    _, mean, _, inverse_deviation = op.outputs
+    return _ops.aster_batch_norm_grad(d_y, x, scale, offset, mean, inverse_deviation, relu=op.get_attr("relu"))
 
 
 def attention_lstm(inputs: tf.Tensor, state_kernel: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, v: tf.Tensor, *,

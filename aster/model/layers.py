@@ -3,12 +3,14 @@
 While reading images, `tf.get_variable` gives numpy arrays (see `checkpoint.constants`). `matmul`, `split` and `concat`
 take those as well as tensors.
 """
+import functools
 import math
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from aster import clone_means
+from aster.c_ops import ops
 from aster.compat import runs_at_once, tf
 
 
@@ -20,12 +22,14 @@ class BatchNorm(NamedTuple):
     scale: whether there is a learned factor (gamma).
     epsilon: is added to the variance.
     train: False: training too normalizes by the moving averages, and leaves them as they are.
+    fused: whether ASTER's op normalizes by the statistics of the batch. It is for GPUs.
     """
     decay: float = 0.999
     center: bool = True
     scale: bool = False
     epsilon: float = 0.001
     train: bool = True
+    fused: bool = False
 
 
 class LayerStyle(NamedTuple):
@@ -131,6 +135,8 @@ def fully_connected(inputs: tf.Tensor, units: int, style: LayerStyle, is_trainin
 def _finish(outputs, style, is_training, activate=True):
     """Batch normalization or biases, then the activation."""
     if style.batch_norm:
+        if activate and style.activation is tf.nn.relu and _by_op(style.batch_norm, is_training):
+            return batch_norm(outputs, style.batch_norm, is_training, relu=True)
         outputs = batch_norm(outputs, style.batch_norm, is_training)
     else:
         bias = tf.get_variable("biases", [static_size(outputs, -1)], initializer=tf.zeros_initializer())
@@ -160,7 +166,12 @@ def _norm_variables(size, hyperparams):
         return beta, gamma, variable("moving_mean", 0.0, False), variable("moving_variance", 1.0, False)
 
 
-def batch_norm(inputs: tf.Tensor, hyperparams: BatchNorm, is_training: bool) -> tf.Tensor:
+def _by_op(hyperparams, is_training):
+    """Whether ASTER's op normalizes."""
+    return hyperparams.fused and hyperparams.train and is_training and not clone_means.syncs_batch_norm()
+
+
+def batch_norm(inputs: tf.Tensor, hyperparams: BatchNorm, is_training: bool, *, relu: bool = False) -> tf.Tensor:
     """Normalizes the last axis over the batch (Ioffe & Szegedy 2015).
 
     In training it adds the updates of the moving averages to tf.GraphKeys.UPDATE_OPS; outside of graphs they have run.
@@ -169,6 +180,7 @@ def batch_norm(inputs: tf.Tensor, hyperparams: BatchNorm, is_training: bool) -> 
       inputs: [B, C] or [B, H, W, C].
       hyperparams: the settings of batch normalization.
       is_training: whether mean and variance are those of the batch; otherwise they are the moving averages.
+      relu: whether ASTER's op, if it is what normalizes, makes a ReLU too.
 
     Returns:
       The shape of the inputs.
@@ -178,6 +190,8 @@ def batch_norm(inputs: tf.Tensor, hyperparams: BatchNorm, is_training: bool) -> 
     beta, gamma, mean, variance = _norm_variables(size, hyperparams)
     if is_training and hyperparams.train:
         normalize = clone_means.batch_norm_of_all_clones if clone_means.syncs_batch_norm() else tf.nn.fused_batch_norm
+        if _by_op(hyperparams, is_training):
+            normalize = functools.partial(ops.batch_norm, relu=relu)
         outputs, batch_mean, batch_variance = normalize(images, gamma, beta, epsilon=hyperparams.epsilon)
         for average, value in ((mean, batch_mean), (variance, batch_variance)):
             update = tf.assign_sub(average, (1.0 - hyperparams.decay) * (average - value))

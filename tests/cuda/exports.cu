@@ -1,5 +1,6 @@
 // The GPU's kernels and what a test needs of CUDA, for ctypes. All kernels in one library, without TensorFlow.
 #include "../../aster/c_ops/src/attention_lstm.cu"
+#include "../../aster/c_ops/src/batch_norm.cu"
 #include "../../aster/c_ops/src/beam_search.cu"
 #include "../../aster/c_ops/src/bilinear_sample.cu"
 
@@ -59,6 +60,21 @@ size_t GradientScratch(const AttentionShape* shape) { return AttentionLstmGradie
   }
 EXPORT(float, float32)
 EXPORT(double, float64)
+
+#define EXPORT_NORM(T, suffix)                                                                                       \
+  int Norm_##suffix(const NormShape* shape, const T* x, const float* scale, const float* offset, T* y, float* mean,  \
+                    float* variance, float* inverse, float* scratch) {                                               \
+    return BatchNorm<T>(nullptr, *shape, x, scale, offset, y, mean, variance, inverse, scratch);                     \
+  }                                                                                                                  \
+  int NormGradient_##suffix(const NormShape* shape, const T* d_y, const T* x, const float* scale,                    \
+                            const float* offset, const float* mean, const float* inverse, T* d_x, float* d_scale,    \
+                            float* d_offset, float* scratch) {                                                       \
+    return BatchNormGradient<T>(nullptr, *shape, d_y, x, scale, offset, mean, inverse, d_x, d_scale, d_offset,       \
+                                scratch);                                                                            \
+  }
+EXPORT_NORM(float, float32)
+EXPORT_NORM(Bfloat16, uint16)
+size_t NormScratch(const NormShape* shape) { return BatchNormScratch(*shape); }
 
 int Longest(const int32_t* lengths, int batch, int* longest) { return LongestText(nullptr, lengths, batch, longest); }
 

@@ -45,6 +45,11 @@ class SearchShape(ctypes.Structure):
         (name, ctypes.c_int) for name in ("beam_width", "num_labels", "start_label", "end_label")]
 
 
+class NormShape(ctypes.Structure):
+    _fields_ = [("rows", ctypes.c_int64), ("channels", ctypes.c_int), ("epsilon", ctypes.c_float),
+                ("relu", ctypes.c_bool)]
+
+
 def attention_shape(steps, batch, units, attention_units, lengths, forget_bias=1.0, attend_first=True,
                     reverse=False):
     return AttentionShape(steps, batch, units, attention_units, len(lengths), (ctypes.c_int * 8)(*lengths),
@@ -58,7 +63,7 @@ class Kernels:
         self._library = ctypes.CDLL(library)
         self._library.Allocate.restype = ctypes.c_void_p
         self._library.Explain.restype = ctypes.c_char_p
-        for name in ("GradientScratch", "SearchScratch_float32", "SearchScratch_float64"):
+        for name in ("GradientScratch", "NormScratch", "SearchScratch_float32", "SearchScratch_float64"):
             getattr(self._library, name).restype = ctypes.c_size_t
 
     def check(self, error):
@@ -106,14 +111,16 @@ class Kernels:
         self.check(self._library.Copy(to, source, ctypes.c_size_t(size)))
 
 
-def run(kernels, function, dtype, shape, arrays, results, scratch=()):
-    """Calls `function` with the shape, then the arrays, results (of given shapes) and scratch (bytes) -> results."""
+def run(kernels, function, dtype, shape, arrays, results, scratch=(), types=None):
+    """Calls `function` with the shape, then the arrays, results (of given shapes) and scratch (bytes) -> results.
+    They have the type `dtype`, or one each of `types`."""
+    types = types or [dtype] * len(results)
     inputs = [kernels.upload(array) for array in arrays]
-    sizes = [int(np.prod(size)) * np.dtype(dtype).itemsize for size in results]
+    sizes = [int(np.prod(size)) * np.dtype(kind).itemsize for size, kind in zip(results, types)]
     outputs = [kernels.allocate(size) for size in sizes]
     rest = [kernels.allocate(size) for size in scratch]
     kernels.call(f"{function}_{np.dtype(dtype).name}", shape, *(inputs + outputs + rest))
-    arrays = [kernels.download(pointer, size, dtype) for pointer, size in zip(outputs, results)]
+    arrays = [kernels.download(pointer, size, kind) for pointer, size, kind in zip(outputs, results, types)]
     kernels.free(inputs + outputs + rest)
     return arrays
 
@@ -128,6 +135,20 @@ def bilinear_sample_gradients(kernels, images, grid, d_samples):
     shape, dtype = SampleShape(*(images.shape + grid.shape[1:2])), images.dtype
     return (run(kernels, "SampleImageGradient", dtype, shape, [grid, d_samples], [images.shape])[0],
             run(kernels, "SampleGridGradient", dtype, shape, [images, grid, d_samples], [grid.shape])[0])
+
+
+def batch_norm(kernels, shape, x, scale, offset):
+    """x [R, C], float32, or bfloat16 as uint16 -> y, mean, variance, inverse deviation."""
+    own, others = x.shape, scale.shape
+    return run(kernels, "Norm", x.dtype, shape, [x, scale, offset], [own, others, others, others],
+               [4 * kernels.size("NormScratch", shape)], [x.dtype] + 3 * [np.float32])
+
+
+def batch_norm_gradient(kernels, shape, d_y, x, *vectors):
+    """vectors: scale, offset, mean, inverse deviation -> d_x, d_scale, d_offset."""
+    others = vectors[0].shape
+    return run(kernels, "NormGradient", x.dtype, shape, [d_y, x] + list(vectors), [x.shape, others, others],
+               [4 * kernels.size("NormScratch", shape)], [x.dtype] + 2 * [np.float32])
 
 
 def attention_lstm(kernels, shape, arrays):

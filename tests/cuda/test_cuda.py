@@ -70,6 +70,43 @@ def test_points_that_are_not_numbers(kernels):
     assert np.isnan(samples[0, :, 0]).tolist() == [True, False, False, True, False]
 
 
+def to_bfloat16(array):
+    """float32 -> the nearest bfloat16, as uint16."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7fff + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+
+def from_bfloat16(array):
+    return (array.astype(np.uint32) << 16).view(np.float32)
+
+
+@pytest.mark.parametrize("in_bfloat16", [False, True])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("rows, channels", [(1, 1), (700, 8), (3, 1100), (1000, 48), (31, 5), (9000, 4)])
+def test_batch_norm(kernels, rows, channels, relu, in_bfloat16):
+    random = np.random.RandomState(rows)
+    x = random.normal(random.uniform(-30, 30, channels), random.uniform(0.5, 2, channels), (rows, channels))
+    scale, offset = (random.normal(1, 1, channels).astype(np.float32) for _ in range(2))
+    d_y = random.normal(size=x.shape)
+    stored = [to_bfloat16(array) if in_bfloat16 else array.astype(np.float32) for array in (x, d_y)]
+    x, d_y = (from_bfloat16(array) if in_bfloat16 else array for array in stored)
+    shape = cuda.NormShape(rows, channels, 1e-3, relu)
+    results = cuda.batch_norm(kernels, shape, stored[0], scale, offset)
+    gradients = cuda.batch_norm_gradient(kernels, shape, stored[1], stored[0], scale, offset, results[1], results[3])
+    expected, expected_gradients = reference.batch_norm(x, scale, offset, d_y, epsilon=1e-3, relu=relu)
+    for array, wanted in zip(list(results) + list(gradients), list(expected) + list(expected_gradients)):
+        rounded = array.dtype == np.uint16
+        np.testing.assert_allclose(from_bfloat16(array) if rounded else array, wanted, rtol=1e-2 if rounded else 1e-4,
+                                   atol=2e-2 if rounded else 2e-4 * max(1.0, np.abs(wanted).max()))
+
+
+def test_batch_norm_of_what_is_no_number(kernels):
+    x = np.float32([[np.nan, 1], [0, 2]])
+    ones = np.ones(2, np.float32)
+    for array in cuda.batch_norm(kernels, cuda.NormShape(2, 2, 1e-3, True), x, ones, ones):
+        assert np.isnan(array[..., 0]).all() and np.isfinite(array[..., 1]).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("batch, units, attention_units, lengths, attend_first, reverse", [
     (5, 7, 5, (4, 2), True, False), (2, 7, 5, (4, 2), False, True), (1, 65, 33, (11,), True, False),

@@ -28,6 +28,28 @@ template <typename T>
 int BilinearSampleImageGradient(Stream stream, const SampleShape& shape, const T* grid, const T* d_samples,
                                 T* d_images);
 
+// The upper half of a float's bits.
+struct Bfloat16 { uint16_t bits; };
+
+// x [R, C]; C is at least 1, R too.
+struct NormShape {
+  int64_t rows;
+  int channels;
+  float epsilon;
+  bool relu;
+};
+// y = (x - mean) * inverse * scale + offset, then a ReLU where there is one. Of each channel: the mean, the variance
+// with R - 1 for R, and inverse = 1 / sqrt(variance with R + epsilon). T is float or Bfloat16.
+template <typename T>
+int BatchNorm(Stream stream, const NormShape& shape, const T* x, const float* scale, const float* offset, T* y,
+              float* mean, float* variance, float* inverse, float* scratch);
+template <typename T>
+int BatchNormGradient(Stream stream, const NormShape& shape, const T* d_y, const T* x, const float* scale,
+                      const float* offset, const float* mean, const float* inverse, T* d_x, float* d_scale,
+                      float* d_offset, float* scratch);
+// Floats in the `scratch` of both.
+int64_t BatchNormScratch(const NormShape& shape);
+
 // Like aster::Sizes, of a kind that a kernel can take.
 struct AttentionShape {
   static const int kMostMemories = 8;
