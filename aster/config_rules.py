@@ -184,6 +184,14 @@ def _keeping_aspect(config: Any) -> Problems:
         yield "target_widths", f"is {widths}, expected one or more ascending widths of 1 or more"
 
 
+def _together(switch: str, size: str) -> Rule:
+    """Two fields that mean nothing without each other; 0 is the value of `switch` that turns both off."""
+    def rule(message: Any) -> Problems:
+        if bool(getattr(message, switch)) != message.HasField(size):
+            yield size, f"and {switch} need each other: set both or none"
+    return rule
+
+
 def _normalize(config: Any) -> Problems:
     for low, high in ("original_minval", "original_maxval"), ("target_minval", "target_maxval"):
         if abs(getattr(config, low) - getattr(config, high)) < 1e-6:  # the range is divided by
@@ -321,7 +329,8 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "OneCycleLearningRate": (_one_cycle,),
     "CosineDecayLearningRate": (_cosine_decay,),
     "PreprocessingStep": (_one_of("preprocessing_step"),),
-    "ResizeImage": (pixels("target_height", "target_width"),),
+    "ResizeImage": (pixels("target_height", "target_width"), pixels("target_height", "wide_target_width"),
+                    _together("wide_aspect", "wide_target_width")),
     "ResizeImageRandomMethod": (pixels("target_height", "target_width"),),
     "ResizeImageKeepingAspect": (_keeping_aspect, pixels("target_height", "target_widths")),
     "NormalizeImage": (_normalize,),
@@ -334,6 +343,7 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "MultiPredictorsRecognitionModel": (_model,),
     "WordList": (_word_list,),
     "SpatialTransformer": (_spatial_transformer, pixels("localization_h", "localization_w"),
+                           _together("wide_input_w", "wide_output_w"),
                            _word(init_bias_pattern=("identity", "slope", "sine"), activation=("none", "sigmoid"))),
     "FeatureExtractor": (_feature_extractor,),
     "ResNet": (_resnet, _sizes(num_units=5, num_channels=6)),

@@ -29,11 +29,13 @@ def pixels(height: str, width: str) -> Callable[[Any], Problems]:
 
 def spline_terms(transformer: Any) -> Problems:
     """What a SpatialTransformer message needs in memory, which is more than its single fields tell."""
-    terms = transformer.output_h * transformer.output_w * transformer.num_control_points
-    if terms > _MAX_SPLINE_TERMS:
-        yield "num_control_points", (
-            f"is {transformer.num_control_points}, which times output_h {transformer.output_h} times output_w "
-            f"{transformer.output_w} is {terms}, expected {_MAX_SPLINE_TERMS} or less")
+    for field in "output_w", "wide_output_w":
+        width = getattr(transformer, field)
+        terms = transformer.output_h * width * transformer.num_control_points
+        if terms > _MAX_SPLINE_TERMS:
+            yield "num_control_points", (
+                f"is {transformer.num_control_points}, which times output_h {transformer.output_h} times {field} "
+                f"{width} is {terms}, expected {_MAX_SPLINE_TERMS} or less")
 
 
 def beam(predictor: Any) -> Problems:

@@ -15,16 +15,24 @@ def custom_step(config: Any, image: StepImage, base_dir: Optional[str]) -> StepI
     return image._replace(pixels=tf.cast(pixels, tf.float32))
 
 
-def _resize(config, image, method):
-    height, width = config.target_height, config.target_width
-    if height < 1 or width < 1:
-        raise ValueError(f"target_height is {height} and target_width is {width}, expected 1 or more for each")
-    return image._replace(pixels=tf.image.resize_images(image.pixels, [height, width], method))
+def _resize(config, image, method, width=None):
+    height = config.target_height
+    if height < 1 or config.target_width < 1:
+        raise ValueError(f"target_height is {height} and target_width is {config.target_width}, expected 1 or more for "
+                         "each")
+    size = [height, config.target_width] if width is None else tf.stack([height, width])
+    return image._replace(pixels=tf.image.resize_images(image.pixels, size, method))
 
 
 def _resize_image(config, image):
     method = getattr(tf.image.ResizeMethod, config.Method.Name(config.method))
-    return _resize(config, image, method)
+    if not config.wide_aspect:
+        return _resize(config, image, method)
+    size = tf.cast(tf.shape(image.pixels)[:2], tf.float32)
+    width = tf.where(size[1] >= config.wide_aspect * size[0], config.wide_target_width, config.target_width)
+    image = _resize(config, image, method, width)
+    image.pixels.set_shape([config.target_height, None, None])
+    return image
 
 
 def _resize_image_random_method(config, image):

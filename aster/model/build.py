@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional
 
 from aster import custom
 from aster.c_ops import ops
-from aster.compat import num_gpus, tf
+from aster.compat import is_tensor_core_gpu, num_gpus, tf
 from aster.data.charset import Charset
 from aster.model import convnets, layers, rnn
 from aster.model.ctc import CtcDecoder
@@ -40,13 +40,15 @@ def build_model(config: model_pb2.Model, base_dir: Optional[str] = None, *, on_g
       ValueError: a file or a custom component is missing or broken. The message names it.
     """
     fused = fused and can_fuse(on_gpu)
+    fused_norm = fused and _runs_on_gpu(on_gpu) and is_tensor_core_gpu()
     config = config.multi_predictors_recognition_model
     rectifier = None
     if config.HasField("spatial_transformer"):
-        rectifier = build_rectifier(config.spatial_transformer, base_dir, fused)
+        rectifier = build_rectifier(config.spatial_transformer, base_dir, fused, fused_norm)
     predictors = [_predictor(predictor, base_dir, fused) for predictor in config.predictor]
     keypoint_weight = config.regression_loss.l2_regression_loss.weight if config.keypoint_supervision else None
-    encoder = _encoder(config.feature_extractor, base_dir, fused, in_bfloat16=mixed_precision and _runs_on_gpu(on_gpu))
+    encoder = _encoder(config.feature_extractor, base_dir, fused, fused_norm,
+                       in_bfloat16=mixed_precision and _runs_on_gpu(on_gpu))
     return RecognitionModel(rectifier, encoder, predictors, keypoint_weight)
 
 
@@ -67,24 +69,34 @@ def _runs_on_gpu(on_gpu):
 
 
 def build_rectifier(config: spatial_transformer_pb2.SpatialTransformer, base_dir: Optional[str] = None,
-                    fused: bool = True) -> Rectifier:
-    """Builds a rectifier alone; the arguments are those of `build_model`."""
+                    fused: bool = True, fused_norm: bool = False) -> Rectifier:
+    """Builds a rectifier alone.
+
+    Args:
+      config: its configuration.
+      base_dir, fused: as in `build_model`.
+      fused_norm: whether ASTER's op makes batch normalization in training.
+
+    Returns:
+      The Rectifier.
+    """
     margins = (config.margin_x, config.margin_y)
     localization_net = LocalizationNet(
         # not folded: the last bit of a control point shows in the rectified image (see model/tps.py)
-        _convnet(config.convnet, base_dir, fold=False), _layer_style(config.fc_hyperparams),
+        _convnet(config.convnet, base_dir, fused_norm, fold=False), _layer_style(config.fc_hyperparams, fused_norm),
         input_size=(config.localization_h, config.localization_w), num_control_points=config.num_control_points,
         init_bias_pattern=config.init_bias_pattern, margins=margins, activation=config.activation,
         max_distance=config.max_control_point_distance)
     return Rectifier(localization_net, (config.output_h, config.output_w),
-                     num_control_points=config.num_control_points, margins=margins, fused=fused)
+                     num_control_points=config.num_control_points, margins=margins, fused=fused,
+                     wide=(config.wide_input_w, config.wide_output_w) if config.wide_input_w else None)
 
 
-def _encoder(config, base_dir, fused, in_bfloat16):
+def _encoder(config, base_dir, fused, fused_norm, in_bfloat16):
     if config.HasField("custom"):
         return custom.build_network(config.custom, base_dir, rank=3, description="feature sequences [B, T, C]")
     rnns = [_bidirectional_rnn(layer, fused) for layer in config.bidirectional_rnn]
-    convnet = _convnet(config.convnet, base_dir)
+    convnet = _convnet(config.convnet, base_dir, fused_norm)
     if in_bfloat16 and config.convnet.WhichOneof("convnet_oneof") != "custom":
         convnet = _in_bfloat16(convnet)
     return Encoder(convnet, rnns)
@@ -97,12 +109,12 @@ def _in_bfloat16(convnet):
     return network
 
 
-def _convnet(config, base_dir, fold=True):
+def _convnet(config, base_dir, fused_norm, fold=True):
     kind = config.WhichOneof("convnet_oneof")
     if kind == "custom":
         return custom.build_network(config.custom, base_dir, rank=4, description="feature maps [B, H, W, C]")
     net = getattr(config, kind)
-    return _CONVNETS[kind](net, _layer_style(net.conv_hyperparams)._replace(fold=fold))
+    return _CONVNETS[kind](net, _layer_style(net.conv_hyperparams, fused_norm)._replace(fold=fold))
 
 
 def _crnn_net(config, style):
@@ -203,12 +215,12 @@ def _custom_decoder(config, name, num_labels, base_dir):
     return types.SimpleNamespace(**members)
 
 
-def _layer_style(config):
+def _layer_style(config, fused_norm=False):
     batch_norm = None
     if config.HasField("batch_norm"):
         norm = config.batch_norm
         batch_norm = layers.BatchNorm(decay=norm.decay, center=norm.center, scale=norm.scale, epsilon=norm.epsilon,
-                                      train=norm.train)
+                                      train=norm.train, fused=fused_norm)
     return layers.LayerStyle(_initializer(config.initializer) or layers.variance_scaling(),
                              _regularizer(config.regularizer), _ACTIVATIONS[config.activation], batch_norm)
 
