@@ -44,8 +44,7 @@ class Rectifier:
         control_points = self._localization_net(images, is_training)
         height, width = self._output_size
         if self._wide:
-            width_of_images = images.shape.as_list()[2] or tf.shape(images)[2]
-            grid, width = self._grid_of_either_width(control_points, width_of_images >= self._wide[0])
+            grid, width = self._grid_of_either_width(control_points, images, *self._wide)
         else:
             grid = self._grid(control_points, width)
         channels = layers.static_size(images, 3)
@@ -56,11 +55,13 @@ class Rectifier:
         spline = tps.make_spline(self._target_points, self._output_size[0], width)
         return tps.sampling_grid(control_points, spline, fused=self._fused_grid)
 
-    def _grid_of_either_width(self, control_points, are_wide):
-        """(sampling grid, width of the rectified images); `are_wide` is a bool, or a tensor."""
-        widths = self._wide[1], self._output_size[1]
-        if isinstance(are_wide, bool):
-            width = widths[not are_wide]
+    def _grid_of_either_width(self, control_points, images, wide_from, wide_width):
+        """(sampling grid, width of the rectified images)"""
+        width_of_images, narrow_width = images.shape.as_list()[2], self._output_size[1]
+        if width_of_images:
+            width = wide_width if width_of_images >= wide_from else narrow_width
             return self._grid(control_points, width), width
-        wide, narrow = (lambda width=width: self._grid(control_points, width) for width in widths)
-        return tf.cond(are_wide, wide, narrow), tf.where(are_wide, *widths)
+        are_wide = tf.shape(images)[2] >= wide_from
+        grid = tf.cond(are_wide, lambda: self._grid(control_points, wide_width),
+                       lambda: self._grid(control_points, narrow_width))
+        return grid, tf.where(are_wide, wide_width, narrow_width)
