@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from writing import put
 from aster import demo
 from aster.data import example
 from aster.data.records import find_record_files, read_records
+from aster.pretrained import ENGLISH
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 IN_PROCESS = "--direct_running_mode", "in_memory"  # starts faster
@@ -70,6 +72,15 @@ def test_another_run_replaces_the_files(folder):
         arguments = (*arguments[:4], place, "--num_shards", "2", *IN_PROCESS)
         _, error = call(*arguments, status=1, cwd=folder)
         assert error.startswith(f"error: {place}-00000-of-00001.jsonl: it exists, and is of a run with another --num")
+
+
+@pytest.mark.parametrize("option, model", [("--exp_dir", "mine"), ("--model", "mine"), ("--model", "english")])
+def test_a_name_or_a_folder(folder, option, model):
+    """--model took folders before there was --exp_dir."""
+    shutil.copytree(ENGLISH, str(folder / "mine"))
+    out, _ = call("recognize", "--input", "images/1_exit.jpg", "--output", "texts", option, model, *IN_PROCESS,
+                  cwd=folder)
+    assert out == "1 images read, 0 broken\n" and lines_of(folder / "texts-00000-of-00001.jsonl")[0]["text"] == "exit"
 
 
 def test_several_processes_convert(folder):
