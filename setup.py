@@ -256,7 +256,8 @@ setup(
     license="MIT",
     keywords="ocr scene-text-recognition spatial-transformer attention ctc tensorflow",
     packages=find_packages(include=["aster", "aster.*"]),
-    package_data={"aster": ["py.typed", "serve.html"], "aster.pretrained": ["english/*", "english/*/*", "samples/*"]},
+    # of aster.pretrained the samples and every model, and no __pycache__
+    package_data={"aster": ["py.typed", "serve.html"], "aster.pretrained": ["[!_]*/*", "[!_]*/*/*"]},
     ext_modules=[Extension("aster.c_ops.libaster_ops", sorted(glob.glob("aster/c_ops/src/*.cc")),
                            depends=["setup.py"] + glob.glob("aster/c_ops/src/*.h") +
                            glob.glob("aster/c_ops/src/*.cu*"))],

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from typing import Any, Callable, Iterable, Iterator, NoReturn, Optional, Sequence, TextIO
 
+from aster import pretrained
 from aster.errors import PrintableFormatter, cause, describe, printable, safe_for_terminal
 from aster.files import errors_name, written_whole
 from aster.training import TrainingStopped
@@ -44,13 +45,35 @@ class ArgumentParser(argparse.ArgumentParser):
         parsed, others = super().parse_known_args(args, namespace)
         for name, value in vars(parsed).items():
             if name not in _MAY_BE_EMPTY and (value == "" or isinstance(value, list) and "" in value):
-                option = f"--{name}" if f"--{name} " in self.format_usage() else name
+                usage = " ".join(self.format_usage().split())  # in one line
+                option = f"--{name}" if f"--{name} " in usage else name
                 self.error(f"{option} is empty; name a file or folder")
         return parsed, others
 
     def error(self, message: str) -> NoReturn:
         """Ends the command with the usage, a message and status 2."""
         super().error(printable(message))
+
+
+def add_exp_dir(parser: argparse.ArgumentParser, default: Optional[str] = None) -> None:
+    """Adds `--exp_dir FOLDER` and `--model NAME`. One of them may be given; either sets `exp_dir` to a folder.
+
+    Args:
+      parser: the parser.
+      default: the name of the pretrained model that is used if neither is given; None: exp_dir is None then.
+    """
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--exp_dir", default=default and os.path.join(pretrained.FOLDER, default), help=(
+        f"experiment folder (default: the pretrained model {default})" if default else "experiment folder"))
+    group.add_argument("--model", dest="exp_dir", type=_pretrained_folder, metavar="NAME", help=(
+        f"a pretrained model, in place of --exp_dir. There are: {', '.join(pretrained.list())}"))
+
+
+def _pretrained_folder(name: str) -> str:
+    try:
+        return pretrained.path(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}. An experiment folder is named by --exp_dir") from error
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:

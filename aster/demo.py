@@ -1,4 +1,5 @@
-"""Recognizes images: python -m aster.demo --input_image PATH... [--exp_dir E] [--output_dir D] [--json F] [--csv F]
+"""Recognizes images: python -m aster.demo --input_image PATH... [--exp_dir E | --model NAME]
+[--output_dir D] [--json F] [--csv F]
 or in a browser: python -m aster.demo --serve"""
 import argparse
 import csv
@@ -11,7 +12,7 @@ from typing import Any, Dict, Iterator, List, Sequence, TextIO, Tuple
 from aster import command
 from aster.errors import describe
 from aster.files import written_whole
-from aster.pretrained import ENGLISH
+from aster.pretrained import DEFAULT
 from aster.serve import PORT, serve
 
 _log = logging.getLogger(__name__)
@@ -83,8 +84,8 @@ def _cut_out_words(paths: Sequence[str]) -> Tuple[List[Tuple[str, Any, Any]], in
 
 def _parse_arguments() -> argparse.Namespace:
     parser = command.ArgumentParser(prog="python -m aster.demo", description=(
-        "Recognize the word in each image. The model is the pretrained one, or the latest checkpoint of EXP_DIR/log."))
-    parser.add_argument("--exp_dir", default=ENGLISH, help="experiment folder (default: the pretrained English model)")
+        "Recognize the word in each image, with a pretrained model or the latest checkpoint of EXP_DIR/log."))
+    command.add_exp_dir(parser, DEFAULT)
     command.add_checkpoint(parser)
     command.add_overrides(parser)
     command.add_trust(parser)

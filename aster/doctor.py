@@ -166,12 +166,14 @@ def check_disk() -> Iterator[Finding]:
 
 
 def check_model() -> Iterator[Finding]:
-    """Checks that the pretrained model is there."""
-    from aster.pretrained import ENGLISH
-    if os.path.exists(os.path.join(ENGLISH, "log", "checkpoint")):
-        yield Finding("ok", f"pretrained model in {ENGLISH}")
-    else:
-        yield Finding("note", f"the pretrained model is not in {ENGLISH}", "git checkout aster/pretrained")
+    """Lists the pretrained models, and checks that the default one is there."""
+    from aster import pretrained
+    names = pretrained.list()
+    if names:
+        yield Finding("ok", f"pretrained models in {pretrained.FOLDER}: {', '.join(names)}")
+    if pretrained.DEFAULT not in names:
+        yield Finding("note", f"the pretrained model {pretrained.DEFAULT} is not in {pretrained.FOLDER}",
+                      "git checkout aster/pretrained")
 
 
 CHECKS = (check_python, check_packages, check_optional_packages, check_tensorflow, check_ops, check_gpus,

@@ -21,7 +21,7 @@ def main() -> None:
         "Evaluate each new checkpoint of EXP_DIR/log on the eval_input_reader of EXP_DIR/config/trainval.prototxt "
         "(TensorBoard summaries go to EXP_DIR/log/eval). Or evaluate the latest checkpoint on the test sets of "
         "--datasets."))
-    parser.add_argument("--exp_dir", help="experiment folder; needed unless --compare is given")
+    command.add_exp_dir(parser)
     command.add_checkpoint(parser)
     command.add_overrides(parser)
     command.add_trust(parser)
@@ -38,14 +38,14 @@ def main() -> None:
                              "character, case ignored; exact: every character")
     arguments = parser.parse_args()
     if not arguments.exp_dir and not arguments.compare:
-        parser.error("name an experiment folder with --exp_dir")
+        parser.error("name an experiment folder with --exp_dir, or a pretrained model with --model")
     if bool(arguments.datasets) != bool(arguments.report) or arguments.compare and not arguments.datasets:
         parser.error("--datasets and --report go together: the test sets, and a folder for the report; --compare adds "
                      "experiments to it")
     if arguments.datasets and arguments.json:
         parser.error("--report writes a report.json of its own; leave out --json")
     if arguments.checkpoint and not arguments.exp_dir:
-        parser.error("--checkpoint is of --exp_dir, which is missing")
+        parser.error("--checkpoint is of --exp_dir or --model, which is missing")
     if arguments.datasets:
         _report(arguments)
     else:
@@ -96,7 +96,8 @@ def _follow(arguments: argparse.Namespace) -> None:
     if arguments.json:
         command.check_writable(arguments.json)
     if not config.eval_input_reader:
-        raise ValueError(f"{arguments.exp_dir}: the configuration has no eval_input_reader")
+        raise ValueError(f"{arguments.exp_dir}: the configuration has no eval_input_reader; add one, or "
+                         "name test sets with --datasets and --report")
     command.start_tensorflow()
     from aster.checkpoint import DamagedCheckpoint
     from aster.config import CONFIG_IN_EXP_DIR

@@ -1,8 +1,9 @@
-"""Exports a model as a SavedModel or ONNX file: python -m aster.export --exp_dir E --output D|F.onnx"""
+"""Exports a model as a SavedModel or ONNX file:
+python -m aster.export [--exp_dir E | --model NAME] --output D|F.onnx"""
 import os
 
 from aster import command
-from aster.pretrained import ENGLISH
+from aster.pretrained import DEFAULT
 
 
 def main() -> None:
@@ -11,7 +12,7 @@ def main() -> None:
         "Write a SavedModel that takes the bytes of image files and returns texts and scores, and needs nothing of "
         "ASTER: for TensorFlow Serving, or tf.saved_model.load. Or an ONNX file that takes images of one size and "
         "returns labels and scores."))
-    parser.add_argument("--exp_dir", default=ENGLISH, help="experiment folder (default: the pretrained model)")
+    command.add_exp_dir(parser, DEFAULT)
     parser.add_argument("--output", required=True, metavar="PATH", help="a folder to make for a SavedModel (TensorFlow "
                         "Serving wants a number as its name: models/aster/1), or a file to write, FILE.onnx")
     parser.add_argument("--greedy", action="store_true", help="no beam search: faster, and a little less accurate")

@@ -10,9 +10,8 @@ import shlex
 import shutil
 from typing import Any, Dict, List
 
-from aster import command
+from aster import command, pretrained
 from aster.files import shipped_folder, written_whole
-from aster.pretrained import ENGLISH
 
 _log = logging.getLogger(__name__)
 _OWN_IMAGES, _OTHER_IMAGES = 16, 48  # in a batch
@@ -32,7 +31,7 @@ def main() -> None:
     from aster.config import CONFIG_IN_EXP_DIR
     from aster.short_prototxt import short_prototxt
     command.start_tensorflow()
-    source = ENGLISH if arguments.source == "english" else arguments.source
+    source = pretrained.find(arguments.source)
     start = os.path.abspath(command.find_checkpoint(source, arguments.checkpoint))
     config = command.read_experiment(source, trust=arguments.trust)
     predictors = _check_characters(config, source, start)
@@ -65,8 +64,9 @@ def _parse_arguments() -> argparse.Namespace:
         "Make an experiment folder that goes on from a trained model with your own words. Training evaluates the model "
         "before the first step and on the way, and keeps the best checkpoint."))
     parser.add_argument("exp_dir", help="the folder to make")
-    parser.add_argument("--from", dest="source", metavar="english|EXP_DIR",
-                        help="the pretrained model, or a trained experiment (default: english)")
+    parser.add_argument("--from", dest="source", metavar="NAME|EXP_DIR", help=(
+        f"a pretrained model, or the folder of a trained experiment (default: {pretrained.DEFAULT}). The pretrained "
+        f"models: {', '.join(pretrained.list())}"))
     command.add_checkpoint(parser)
     command.add_trust(parser)
     parser.add_argument("--template", choices=_templates(), help=(
@@ -84,7 +84,7 @@ def _parse_arguments() -> argparse.Namespace:
         if others:
             parser.error(f"--template copies a configuration as it is, and takes no {', '.join(others)}; leave them "
                          "out, and name your records in the copy's config/trainval.prototxt; or leave out --template")
-    arguments.source = arguments.source or "english"
+    arguments.source = arguments.source or pretrained.DEFAULT
     if not arguments.template and not (arguments.records and arguments.test_records):
         parser.error("name your words with --records and --test_records, or a --template")
     if bool(arguments.other_records) != bool(arguments.other_test_records):
@@ -109,7 +109,7 @@ def _copy_template(name: str, exp_dir: str) -> None:
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
         with open(path, "w", encoding="utf-8") as stream:  # relative to the experiment, this file is elsewhere now
-            stream.write(text.replace("../../aster/pretrained/english", ENGLISH))
+            stream.write(text.replace("../../aster/pretrained", pretrained.FOLDER))
     command.say(f"wrote {exp_dir}. Change its config/trainval.prototxt, and run:\n"
                 f"  python -m aster.train --exp_dir {shlex.quote(exp_dir)}")
 

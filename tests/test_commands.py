@@ -248,7 +248,8 @@ def test_a_command_starts_without_a_line_of_tensorflows(tmp_path):
 
 
 @pytest.mark.parametrize("module, arguments", [
-    (export, ["--output", ""]), (eval_command, ["--exp_dir", "x", "--json", ""]), (train_command, ["--exp_dir", ""]),
+    (export, ["--output", ""]), (demo, ["--input_image", "x", "--exp_dir", ""]),
+    (eval_command, ["--exp_dir", "x", "--json", ""]), (train_command, ["--exp_dir", ""]),
     (eval_command, ["--exp_dir", "x", "--report", "x", "--datasets", "x", ""]),
     (demo, ["--input_image", "x", "--output_dir", ""])])
 def test_an_empty_name_is_refused(module, arguments, capsys):

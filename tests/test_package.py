@@ -8,6 +8,7 @@ import sysconfig
 import zipfile
 
 import pytest
+from writing import put
 
 from aster.pretrained import SAMPLES
 
@@ -35,6 +36,9 @@ def wheel(tmp_path_factory):
         target = os.path.join(copy, os.path.relpath(built, ROOT))
         os.makedirs(os.path.dirname(target), exist_ok=True)
         shutil.copy(built, target)
+    for name in "config/trainval.prototxt", "log/model.ckpt-1.index", "letters.txt":  # a second model
+        put(copy, "aster/pretrained/other/" + name, "")
+    put(copy, "aster/pretrained/__pycache__/old.pyc", "")
     call(sys.executable, "setup.py", "-q", "bdist_wheel", cwd=copy, env=dict(os.environ, ASTER_CUDA="0"))
     path, = glob.glob(os.path.join(copy, "dist", "*.whl"))
     return path
@@ -45,6 +49,7 @@ def test_what_a_wheel_holds(wheel):
     for name in ("aster/serve.html", "aster/py.typed", "aster/protos/pipeline_pb2.py",
                  "aster/beam/__main__.py", "aster/keras_layers/__init__.py", "aster/keras_layers/rectifier.py",
                  "aster/pretrained/english/words.txt", "aster/pretrained/samples/1_exit.jpg",
+                 "aster/pretrained/other/config/trainval.prototxt", "aster/pretrained/other/letters.txt",
                  "aster/tools/scripts/create_folder_tfrecord.py",
                  "aster/tools/scripts/conversion/lists.py", "aster/tools/scripts/synthetic/sign_words.txt",
                  "aster/experiments/quickstart/config/trainval.prototxt", "aster/experiments/custom_encoder/parts.py"):
@@ -67,6 +72,8 @@ def test_it_reads_in_an_environment_of_its_own(wheel, tmp_path):
     os.makedirs(folder)
     options = dict(cwd=folder, env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"})
     assert own in call(python, "-c", "import aster; print(aster.__file__)", **options)
+    names = call(python, "-c", "import aster; print(*aster.pretrained.list())", **options).split()
+    assert names[0] == "english" and "other" in names
     output = call(os.path.join(environment, "bin", "aster-demo"), "--input_image", SAMPLES, **options)
     assert "HARBOUR" in output and "exit" in output
     assert "create_synthetic_tfrecord" in call(python, "-m", "aster.tools", **options)

@@ -8,10 +8,10 @@ import sys
 import zlib
 from typing import Any, Dict, List, Sequence, Tuple
 
-from aster import command
+from aster import command, pretrained
 from aster.beam import lists, quiet
 from aster.beam.installed import beam
-from aster.beam.recognize import Recognize, Text, experiment
+from aster.beam.recognize import Recognize, Text
 from aster.beam.records import WriteTFRecord
 from aster.beam.running import run
 from aster.beam.shards import WriteShards, delete_file
@@ -44,8 +44,10 @@ def _parse_arguments() -> Tuple[argparse.Namespace, Any]:
         "write the texts of images"))
     recognize.add_argument("--output", required=True, metavar="PREFIX", help=(
         "write PREFIX-00000-of-0000N.jsonl and so on, and PREFIX.broken.jsonl for images that can't be read"))
-    recognize.add_argument("--model", default="english", metavar="NAME|EXP_DIR", help=(
-        "the pretrained model, or an experiment folder (default: english)"))
+    models = recognize.add_mutually_exclusive_group()
+    models.add_argument("--exp_dir", help=f"experiment folder (default: the pretrained model {pretrained.DEFAULT})")
+    models.add_argument("--model", default=pretrained.DEFAULT, metavar="NAME", help=(
+        f"a pretrained model, in place of --exp_dir. There are: {', '.join(pretrained.list())}"))
     recognize.add_argument("--batch_size", type=int, default=32, metavar="N", help=(
         "images that are read together (default: 32)"))
     recognize.add_argument("--num_threads", type=int, metavar="N", help=(
@@ -103,7 +105,9 @@ def _refuse_unknown(parser: argparse.ArgumentParser, others: Sequence[str]) -> N
 
 
 def _recognize(arguments: argparse.Namespace, options: Any) -> None:
-    exp_dir = experiment(arguments.model)
+    # --model has taken folders, too, before there was --exp_dir
+    model = os.path.abspath(arguments.exp_dir) if arguments.exp_dir else arguments.model
+    exp_dir = arguments.exp_dir or pretrained.find(model)
     command.read_experiment(exp_dir, trust=arguments.trust)
     quiet.import_tensorflow()
     command.find_checkpoint(exp_dir)
@@ -116,7 +120,7 @@ def _recognize(arguments: argparse.Namespace, options: Any) -> None:
 
     def build(pipeline, temporary):
         read = (pipeline | beam.Create([arguments.input]) | "ReadWords" >> ReadWords()
-                | "Recognize" >> Recognize(arguments.model, arguments.batch_size, arguments.num_threads))
+                | "Recognize" >> Recognize(model, arguments.batch_size, arguments.num_threads))
         _ = (read.texts | "Lines" >> beam.Map(_text_line, arguments.num_shards)
              | "WriteTexts" >> WriteShards(paths, f"{temporary}/texts"))
         _write_broken(read.broken, broken_path, temporary)

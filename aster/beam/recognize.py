@@ -2,10 +2,10 @@
 import os
 from typing import Any, Iterator, List, NamedTuple, Optional
 
+from aster import pretrained
 from aster.beam import quiet
 from aster.beam.installed import beam
 from aster.beam.words import Broken, Word, count
-from aster.pretrained import ENGLISH
 
 _BATCH_SIZE = 32  # that of the Recognizer, whose module needs TensorFlow
 
@@ -25,32 +25,28 @@ class Recognize(beam.PTransform):
     The counters `read` and `broken` count both. A worker process loads the model once, and its threads share it.
 
     Args:
-      model: "english", the pretrained model, or an experiment folder, whose latest checkpoint is used. The folder must
-        be there on each worker.
+      model: the name of a pretrained model, or an experiment folder, whose latest checkpoint is used. Each worker looks
+        up the name in its own library; a folder must be there on each worker.
       batch_size: the number of images that are read together.
       num_threads: the number of threads by which a worker process computes. By default, local worker processes share
         the cores, and a process of a cluster has one thread, since runners start a process for each core.
     """
 
-    def __init__(self, model: str = "english", batch_size: int = _BATCH_SIZE, num_threads: Optional[int] = None
+    def __init__(self, model: str = pretrained.DEFAULT, batch_size: int = _BATCH_SIZE, num_threads: Optional[int] = None
                  ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, not {batch_size}")
-        self._exp_dir, self._batch_size, self._num_threads = experiment(model), batch_size, num_threads
+        self._model = model if model in pretrained.list() else os.path.abspath(model)
+        self._batch_size, self._num_threads = batch_size, num_threads
 
     def expand(self, pcoll: Any) -> Any:
         """Collects batches and reads them."""
         num_threads = self._num_threads or _threads_per_process(pcoll.pipeline.options)
-        read = _Read(self._exp_dir, num_threads, beam.utils.shared.Shared())
+        read = _Read(self._model, num_threads, beam.utils.shared.Shared())
         return (pcoll
                 | "Batch" >> beam.BatchElements(min_batch_size=self._batch_size, max_batch_size=self._batch_size)
                 | "Read" >> beam.ParDo(read).with_outputs("broken", main="texts"))
-
-
-def experiment(model: str) -> str:
-    """Returns the experiment folder of a model: "english", or a folder itself."""
-    return ENGLISH if model == "english" else os.path.abspath(model)
 
 
 def _threads_per_process(options: Any) -> Optional[int]:
@@ -68,8 +64,8 @@ def _threads_per_process(options: Any) -> Optional[int]:
 
 class _Read(beam.DoFn):
 
-    def __init__(self, exp_dir: str, num_threads: Optional[int], shared: Any) -> None:
-        self._exp_dir, self._num_threads, self._shared = exp_dir, num_threads, shared
+    def __init__(self, model: str, num_threads: Optional[int], shared: Any) -> None:
+        self._model, self._num_threads, self._shared = model, num_threads, shared
 
     def setup(self) -> None:
         self._recognizer = self._shared.acquire(self._load)
@@ -77,7 +73,7 @@ class _Read(beam.DoFn):
     def _load(self):
         quiet.start_tensorflow(self._num_threads)
         from aster.reading.recognizer import Recognizer
-        return Recognizer.from_experiment(self._exp_dir)
+        return Recognizer.from_experiment(pretrained.find(self._model))
 
     def process(self, batch: List[Word]) -> Iterator[Any]:
         whole = [word for word in batch if not word.error]

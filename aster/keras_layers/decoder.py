@@ -62,7 +62,8 @@ class AttentionDecoder(ConfiguredLayer):
         """Makes a decoder of a trained model, with its weights. The features must be of the size that it knows.
 
         Args:
-          exp_dir: the experiment folder, whose latest checkpoint counts. By default the pretrained model.
+          exp_dir: the experiment folder, whose latest checkpoint counts. By default the pretrained model
+            english; `aster.pretrained.path(name)` is the folder of another one.
           predictor: the name of the predictor; None: the first.
           **options: arguments of AttentionDecoder.
 

@@ -56,7 +56,8 @@ class Rectifier(ConfiguredLayer):
         """Makes the rectifier of a trained model, with its weights.
 
         Args:
-          exp_dir: the experiment folder, whose latest checkpoint counts. By default the pretrained model.
+          exp_dir: the experiment folder, whose latest checkpoint counts. By default the pretrained model
+            english; `aster.pretrained.path(name)` is the folder of another one.
           **options: arguments of Rectifier. freeze_batch_norm is True by default: the averages of another set of images
             take hundreds of steps to settle.
 

@@ -6,12 +6,11 @@ from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from aster import checkpoint
+from aster import checkpoint, pretrained
 from aster.compat import check_not_forked, was_forked
 from aster.config import read_config
 from aster.data.charset import Charset
 from aster.data.image import find_images, load_image
-from aster.pretrained import ENGLISH
 from aster.reading import policy
 from aster.reading.batches import BatchSplitter
 from aster.reading.inference import BATCH_SIZE, Inference, Reading
@@ -54,13 +53,14 @@ class Recognizer:
         self._closed = False
 
     @classmethod
-    def from_experiment(cls, exp_dir: str = ENGLISH, lexicon: Union[None, str, os.PathLike, Iterable[str]] = None,
+    def from_experiment(cls, exp_dir: str = pretrained.ENGLISH,
+                        lexicon: Union[None, str, os.PathLike, Iterable[str]] = None,
                         overrides: Sequence[str] = ()) -> "Recognizer":
         """Makes a Recognizer of an experiment folder.
 
         Args:
-          exp_dir: a folder with config/trainval.prototxt and a checkpoint in log/. By default the pretrained model,
-            which aster/pretrained/english/README.md describes.
+          exp_dir: a folder with config/trainval.prototxt and a checkpoint in log/. By default the pretrained model
+            english; `from_pretrained` names another one.
           lexicon: as in the constructor.
           overrides: texts that are merged into the configuration, like `--set` of the commands.
 
@@ -72,6 +72,25 @@ class Recognizer:
         """
         config = read_config(exp_dir, overrides)
         return cls(config, checkpoint.find_checkpoint(os.path.join(exp_dir, "log")), exp_dir, lexicon)
+
+    @classmethod
+    def from_pretrained(cls, name: str = pretrained.DEFAULT,
+                        lexicon: Union[None, str, os.PathLike, Iterable[str]] = None,
+                        overrides: Sequence[str] = ()) -> "Recognizer":
+        """Makes a Recognizer of a model that comes with the library.
+
+        Args:
+          name: its name, one of `aster.pretrained.list()`.
+          lexicon: as in the constructor.
+          overrides: as in `from_experiment`.
+
+        Returns:
+          A Recognizer.
+
+        Raises:
+          ValueError: there is no such model. The message names those that there are.
+        """
+        return cls.from_experiment(pretrained.path(name), lexicon, overrides)
 
     @property
     def charsets(self) -> List[Charset]:

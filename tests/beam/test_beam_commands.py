@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from writing import put
 from aster import demo
 from aster.data import example
 from aster.data.records import find_record_files, read_records
+from aster.pretrained import ENGLISH
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 IN_PROCESS = "--direct_running_mode", "in_memory"  # starts faster
@@ -72,6 +74,15 @@ def test_another_run_replaces_the_files(folder):
         assert error.startswith(f"error: {place}-00000-of-00001.jsonl: it exists, and is of a run with another --num")
 
 
+@pytest.mark.parametrize("option, model", [("--exp_dir", "mine"), ("--model", "mine"), ("--model", "english")])
+def test_a_name_or_a_folder(folder, option, model):
+    """--model took folders before there was --exp_dir."""
+    shutil.copytree(ENGLISH, str(folder / "mine"))
+    out, _ = call("recognize", "--input", "images/1_exit.jpg", "--output", "texts", option, model, *IN_PROCESS,
+                  cwd=folder)
+    assert out == "1 images read, 0 broken\n" and lines_of(folder / "texts-00000-of-00001.jsonl")[0]["text"] == "exit"
+
+
 def test_several_processes_convert(folder):
     put(folder, "labels.csv", "filename,text\n1_exit.jpg,exit\n2_Market.jpg,Market\ncut.jpg,cut\nother/x.jpg,x\n")
     out, error = call("convert", "--input", "images/*", "--list", "labels.csv", "--output_path", "data/words.tfrecord",
@@ -88,6 +99,9 @@ def test_several_processes_convert(folder):
     ("recognize --input images/*.gif --output texts", 1, "error: images/*.gif: no file matches"),
     ("recognize --input lab*.tsv --output texts", 1, "error: lab*.tsv: no image there"),
     ("recognize --input images --output texts --model nowhere", 1, "nowhere: no such experiment folder"),
+    ("recognize --input images --output texts --exp_dir nowhere", 1, "nowhere: no such experiment folder"),
+    ("recognize --input images --output texts --model englsh", 1, "(did you mean english?); there are: english"),
+    ("recognize --input images --output texts --model english --exp_dir images", 2, "not allowed with argument"),
     ("recognize --input images --output texts --batch_sise 3", 2, "has the option --batch_sise"),
     ("recognize --input images/a.jpg images/b.jpg --output texts", 2, "Put the pattern of --input in quotes"),
     ("recognize --input images --output texts --batch_size 0", 2, "--batch_size must be 1 or more"),

@@ -12,8 +12,9 @@ from writing import put
 
 from apache_beam.testing.util import assert_that, equal_to  # isort: skip
 
+from aster import pretrained
 from aster.beam import Broken, ReadWords, Recognize, Text, Word, WriteTFRecord
-from aster.beam.recognize import _threads_per_process
+from aster.beam.recognize import _Read, _threads_per_process
 from aster.data import example
 from aster.data.records import find_record_files, read_records
 from aster.reading.recognizer import Recognizer
@@ -74,6 +75,14 @@ def test_words_of_your_own():
         read = p | beam.Create([word, word._replace(name="gone", error="lost")]) | Recognize()
         assert_that(read.texts | beam.Map(lambda text: (text.name, text.text)), equal_to([("mine", "exit")]))
         assert_that(read.broken, equal_to([Broken("gone", "lost")]), label="broken")
+
+
+def test_each_worker_looks_up_a_name_in_its_own_library(monkeypatch, folder):
+    named, of_folder = Recognize("english"), Recognize(os.path.relpath(str(folder)))
+    monkeypatch.setattr(pretrained, "FOLDER", str(folder))  # there the library is elsewhere
+    assert named._model == "english" and of_folder._model == str(folder)
+    with pytest.raises(ValueError, match="no pretrained model is named 'english'; there are: none"):
+        _Read("english", None, None)._load()
 
 
 def test_a_process_loads_the_model_once(monkeypatch):
