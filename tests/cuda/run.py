@@ -90,22 +90,19 @@ def measure_sampling(kernels, copy, batch=512):
     kernels.free(places + gradients)
 
 
-def measure_batch_norm(kernels, copy, batch=512):
-    """The convolutions of 32 x 100 and of 4 x 25 pixels of the full model."""
-    for rows, channels in (batch * 3200, 32), (batch * 100, 256):
-        shape, size = cuda.NormShape(rows, channels, 1e-3, True), 4 * rows * channels
-        places = [kernels.allocate(size)] + [kernels.allocate(4 * channels) for _ in range(5)]
-        results = [kernels.allocate(size) for _ in range(2)]
-        results.append(kernels.allocate(4 * kernels.size("NormScratch", shape)))
-        x, scale, offset, mean, variance, inverse = places
-        y, d_x, scratch = results
-        name = f"batch normalization and ReLU, {rows} x {channels}"
-        report(name, milliseconds(kernels, lambda: kernels.call(  # x is read twice
-            "Norm_float32", shape, x, scale, offset, y, mean, variance, inverse, scratch)), 3e-9 * size, card=copy)
-        report(name + ", gradient", milliseconds(kernels, lambda: kernels.call(
-            "NormGradient_float32", shape, y, x, scale, offset, mean, inverse, d_x, variance, variance, scratch)),
-            5e-9 * size, card=copy)
-        kernels.free(places + results)
+def measure_batch_norm(kernels, copy, rows, channels):
+    shape, size = cuda.NormShape(rows, channels, 1e-3, True), 4 * rows * channels
+    x, y, d_x = (kernels.allocate(size) for _ in range(3))
+    vectors = [kernels.allocate(4 * channels) for _ in range(5)]
+    scale, offset, mean, variance, inverse = vectors
+    scratch = kernels.allocate(4 * kernels.size("NormScratch", shape))
+    name = f"batch normalization and ReLU, {rows} x {channels}"
+    report(name, milliseconds(kernels, lambda: kernels.call(  # it reads x twice
+        "Norm_float32", shape, x, scale, offset, y, mean, variance, inverse, scratch)), 3e-9 * size, card=copy)
+    report(name + ", gradient", milliseconds(kernels, lambda: kernels.call(
+        "NormGradient_float32", shape, y, x, scale, offset, mean, inverse, d_x, variance, variance, scratch)),
+        5e-9 * size, card=copy)
+    kernels.free([x, y, d_x, scratch] + vectors)
 
 
 def measure_lstm(kernels, product, name, batch, steps, units, attention_units, lengths):
@@ -162,7 +159,8 @@ def main():
     copy, product = copy_rate(kernels), product_rate()
     print(json.dumps({"copy_GB_per_s": round(copy, 1), "product_GFLOP_per_s": product and round(product, 1)}))
     measure_sampling(kernels, copy)
-    measure_batch_norm(kernels, copy)
+    for rows, channels in (512 * 3200, 32), (512 * 100, 256):  # images of 32 x 100 and of 4 x 25 pixels
+        measure_batch_norm(kernels, copy, rows, channels)
     for batch in 64, 512:
         measure_lstm(kernels, product, f"LSTM of 25 steps, 256 units, batch {batch}", batch, 25, 256, 1, [])
         measure_lstm(kernels, product, f"attention LSTM of 12 steps, batch {batch}", batch, 12, 256, 256, [25])
