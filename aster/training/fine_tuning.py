@@ -16,8 +16,9 @@ _log = logging.getLogger(__name__)
 def start_from(session: Any, path: str, model: RecognitionModel) -> None:
     """Restores what a checkpoint has of a model's variables, and logs what starts anew.
 
-    Where a predictor's character set is another one there, what belongs to a character is carried to its new label, and
-    only the new characters start anew. A checkpoint without character sets gives the variables of the same shape only.
+    Where a predictor's character set is another one there, what belongs to a character is carried to its new label. A
+    new letter starts from the same letter in the other case, other new characters start anew. A checkpoint without
+    character sets gives the variables of the same shape only.
 
     Args:
       session: a session of the model's graph, whose variables are initialized.
@@ -32,7 +33,8 @@ def start_from(session: Any, path: str, model: RecognitionModel) -> None:
     if differences:
         is_new = any(set(here) - set((stored or {}).get(name, here)) for name, here in model.characters.items())
         _log.info("the character set of %s is another one: %s. %s the model knows of the common ones is kept", path,
-                  differences, "New characters start anew, and what" if is_new else "What")
+                  differences, "A new letter starts from the same letter in the other case if the model knows that, "
+                  "other new characters start anew, and what" if is_new else "What")
     carried: List[Tuple[Any, np.ndarray]] = []
     anew: List[Any] = []
     for predictor in model.predictors:
@@ -94,7 +96,8 @@ def carry(stored: np.ndarray, initial: np.ndarray, axis: int, *, there: str, her
       here: those of the configuration.
 
     Returns:
-      The value to start from; None if the shapes differ by more than the numbers of labels.
+      The value to start from, a new letter's from the same letter in the other case; None if the shapes differ by more
+      than the numbers of labels.
     """
     source, target = np.moveaxis(stored, axis, 0), np.moveaxis(initial.copy(), axis, 0)
     num_there, num_here = NUM_SPECIAL_LABELS + len(there), NUM_SPECIAL_LABELS + len(here)
@@ -104,7 +107,8 @@ def carry(stored: np.ndarray, initial: np.ndarray, axis: int, *, there: str, her
     label_there = {character: label for label, character in enumerate(there, NUM_SPECIAL_LABELS)}
     target[:NUM_SPECIAL_LABELS] = source[:NUM_SPECIAL_LABELS]
     for label, character in enumerate(here, NUM_SPECIAL_LABELS):
-        if character in label_there:
-            target[label] = source[label_there[character]]
+        known = character if character in label_there else character.swapcase()
+        if known in label_there:
+            target[label] = source[label_there[known]]
     target[num_here:] = source[num_there:]
     return np.moveaxis(target, 0, axis)

@@ -32,6 +32,12 @@ def test_carry(axis, shape, rest):
     assert (here[ADDED] == 7).all() and (initial == 7).all()
 
 
+def test_a_new_capital_starts_from_its_small_letter():
+    stored = np.arange(4.0)
+    assert carry(stored, np.full(6, 7.0), 0, there="a\u00df", here="aBA\u00df").tolist() == [0, 1, 2, 7, 2, 3]
+    assert carry(stored, np.full(5, 7.0), 0, there="AB", here="abA").tolist() == [0, 1, 2, 3, 2]
+
+
 @pytest.mark.parametrize("shape", [[8, 3], [7, 4], [6, 3]])
 def test_other_shapes_are_not_carried(shape):
     assert carry(np.zeros([6, 3]), np.zeros(shape), 0, there=OLD, here=NEW) is None
@@ -123,7 +129,7 @@ def test_a_training_goes_on_with_the_new_characters(tmp_path, caplog):
     train(read_config(first), first, clone_on_cpu=True)
     second = experiment(tmp_path / "second", NEW, train=f'fine_tune_checkpoint: "{first}/log"')
     assert train(read_config(second), second, clone_on_cpu=True) == 3
-    assert "New characters start anew" in caplog.text
+    assert "other new characters start anew" in caplog.text
     path = checkpoint.find_checkpoint(os.path.join(second, "log"))
     assert character_sets.read(path) == {"Forward": NEW}
 
