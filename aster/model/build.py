@@ -30,7 +30,7 @@ def build_model(config: model_pb2.Model, base_dir: Optional[str] = None, *, on_g
       on_gpu: whether the model will run on GPUs; None: where there are any.
       fused: True: by ASTER's fused ops where they have kernels for the model's devices, otherwise by standard
         operations, which are slower. False: by standard operations only.
-      mixed_precision: whether the encoder's convnet computes in bfloat16 on GPUs. On CPUs the session does that, see
+      mixed_precision: whether the convnets compute in bfloat16 on GPUs. On CPUs the session does that, see
         `compat.session_config`.
 
     Returns:
@@ -41,14 +41,15 @@ def build_model(config: model_pb2.Model, base_dir: Optional[str] = None, *, on_g
     """
     fused = fused and can_fuse(on_gpu)
     fused_norm = fused and _runs_on_gpu(on_gpu) and is_tensor_core_gpu()
+    in_bfloat16 = mixed_precision and _runs_on_gpu(on_gpu)
     config = config.multi_predictors_recognition_model
     rectifier = None
     if config.HasField("spatial_transformer"):
-        rectifier = build_rectifier(config.spatial_transformer, base_dir, fused, fused_norm)
+        rectifier = build_rectifier(config.spatial_transformer, base_dir, fused, fused_norm=fused_norm,
+                                    in_bfloat16=in_bfloat16)
     predictors = [_predictor(predictor, base_dir, fused) for predictor in config.predictor]
     keypoint_weight = config.regression_loss.l2_regression_loss.weight if config.keypoint_supervision else None
-    encoder = _encoder(config.feature_extractor, base_dir, fused, fused_norm,
-                       in_bfloat16=mixed_precision and _runs_on_gpu(on_gpu))
+    encoder = _encoder(config.feature_extractor, base_dir, fused, fused_norm, in_bfloat16)
     return RecognitionModel(rectifier, encoder, predictors, keypoint_weight)
 
 
@@ -69,13 +70,14 @@ def _runs_on_gpu(on_gpu):
 
 
 def build_rectifier(config: spatial_transformer_pb2.SpatialTransformer, base_dir: Optional[str] = None,
-                    fused: bool = True, fused_norm: bool = False) -> Rectifier:
+                    fused: bool = True, *, fused_norm: bool = False, in_bfloat16: bool = False) -> Rectifier:
     """Builds a rectifier alone.
 
     Args:
       config: its configuration.
       base_dir, fused: as in `build_model`.
       fused_norm: whether ASTER's op makes batch normalization in training.
+      in_bfloat16: whether the convnet computes in bfloat16. What follows it never does: it finds coordinates.
 
     Returns:
       The Rectifier.
@@ -83,7 +85,8 @@ def build_rectifier(config: spatial_transformer_pb2.SpatialTransformer, base_dir
     margins = (config.margin_x, config.margin_y)
     localization_net = LocalizationNet(
         # not folded: the last bit of a control point shows in the rectified image (see model/tps.py)
-        _convnet(config.convnet, base_dir, fused_norm, fold=False), _layer_style(config.fc_hyperparams, fused_norm),
+        _convnet(config.convnet, base_dir, fused_norm, in_bfloat16, fold=False),
+        _layer_style(config.fc_hyperparams, fused_norm),
         input_size=(config.localization_h, config.localization_w), num_control_points=config.num_control_points,
         init_bias_pattern=config.init_bias_pattern, margins=margins, activation=config.activation,
         max_distance=config.max_control_point_distance)
@@ -96,10 +99,7 @@ def _encoder(config, base_dir, fused, fused_norm, in_bfloat16):
     if config.HasField("custom"):
         return custom.build_network(config.custom, base_dir, rank=3, description="feature sequences [B, T, C]")
     rnns = [_bidirectional_rnn(layer, fused) for layer in config.bidirectional_rnn]
-    convnet = _convnet(config.convnet, base_dir, fused_norm)
-    if in_bfloat16 and config.convnet.WhichOneof("convnet_oneof") != "custom":
-        convnet = _in_bfloat16(convnet)
-    return Encoder(convnet, rnns)
+    return Encoder(_convnet(config.convnet, base_dir, fused_norm, in_bfloat16), rnns)
 
 
 def _in_bfloat16(convnet):
@@ -109,12 +109,13 @@ def _in_bfloat16(convnet):
     return network
 
 
-def _convnet(config, base_dir, fused_norm, fold=True):
+def _convnet(config, base_dir, fused_norm, in_bfloat16, fold=True):
     kind = config.WhichOneof("convnet_oneof")
     if kind == "custom":
         return custom.build_network(config.custom, base_dir, rank=4, description="feature maps [B, H, W, C]")
     net = getattr(config, kind)
-    return _CONVNETS[kind](net, _layer_style(net.conv_hyperparams, fused_norm)._replace(fold=fold))
+    convnet = _CONVNETS[kind](net, _layer_style(net.conv_hyperparams, fused_norm)._replace(fold=fold))
+    return _in_bfloat16(convnet) if in_bfloat16 else convnet
 
 
 def _crnn_net(config, style):
