@@ -23,6 +23,7 @@ VERSION: str = _tensorflow.__version__
 IS_TF1 = VERSION.startswith("1.")
 CAN_EXPORT_ONNX = not IS_TF1
 HAS_ALL_REDUCE = not IS_TF1
+CAN_COMPILE = not IS_TF1
 GPU_REMEDY = ("TensorFlow 1.4 needs tensorflow-gpu==1.4.0, with libcudart.so.8.0 and libcudnn.so.6 on LD_LIBRARY_PATH"
               if IS_TF1 else 'pip install "tensorflow[and-cuda]"')
 tf: Any = _tensorflow if IS_TF1 else _tensorflow.compat.v1
@@ -180,6 +181,34 @@ def is_compiled() -> bool:
     """Tells whether what is built now is for XLA, which has no kernels of ASTER's ops. Only TensorFlow 2 knows."""
     from tensorflow.python.ops import control_flow_util  # no public name tells
     return control_flow_util.GraphOrParentsInXlaContext(tf.get_default_graph())
+
+
+def compiled(function: Callable, *arguments: Any) -> Any:
+    """Calls a function of tensors in such a way that the graph gets one operation, which XLA compiles when it first
+    runs. Only TensorFlow 2 can.
+
+    Args:
+      function: it takes tensors and lists of tensors, and returns a tensor. What it does to a variable happens in the
+        order in which it is written. It must not make a variable.
+      *arguments: of the function.
+
+    Returns:
+      The tensor.
+    """
+    return _tensorflow.function(function, autograph=False, jit_compile=True)(*arguments)
+
+
+@functools.lru_cache(maxsize=None)
+def compile_problem(device: str) -> str:
+    """Says why TensorFlow 2 can't compile functions for a device, such as "/gpu:0". It tries; "" means that it can."""
+    with tf.Graph().as_default() as graph, tf.device(device):
+        power = compiled(lambda base: base ** base, tf.random_uniform([2]))  # needs libdevice, as optimizers do
+        with contextlib.closing(tf.Session(graph=graph, config=session_config())) as session:
+            try:
+                session.run(power)
+            except tf.errors.OpError as error:
+                return error.message.partition("\n")[0]
+    return ""
 
 
 def make_deterministic() -> None:

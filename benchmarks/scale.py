@@ -36,6 +36,7 @@ from aster.training.cluster import ALL_REDUCE, PS, Cluster
 from aster.training.collectives import Collectives
 from aster.training.distributed import session_options
 from aster.training.parameter_server import start_server
+from aster.training.update import train_op
 
 WARM_UP = 3  # steps
 
@@ -56,7 +57,7 @@ class Stamps:
         else:
             parts = [gradients]
         self.own, self.mean = [stamp(part) for part in parts], stamp(gradients)
-        return loop.train_op(clones, config, global_step)
+        return train_op(clones, config, global_step)
 
 
 def stamp(tensors):

@@ -21,7 +21,7 @@ from common import (
 from aster.compat import session_config
 from aster.data.dataset import Batch
 from aster.training.clones import build_clones, clone_devices
-from aster.training.loop import train_op
+from aster.training.update import device_to_compile_for, train_op
 
 
 def main(batch: int, precision: str = "fp32", seconds: float = 60) -> None:
@@ -55,7 +55,8 @@ def training_step(config, batch: int, precision: str = "fp32", *, fused: bool = 
         model = build_model(config.model, on_gpu=devices[0].startswith("/gpu"), fused=fused,
                             mixed_precision=precision == "bf16")
         clones = build_clones(model, [data], devices)
-        step, _ = train_op(clones, config.train_config, tf.train.get_or_create_global_step())
+        step, _ = train_op(clones, config.train_config, tf.train.get_or_create_global_step(),
+                           compile_for=device_to_compile_for(devices))
         return start(precision).make_callable(step)
 
 

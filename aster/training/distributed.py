@@ -22,6 +22,7 @@ from aster.training.reach import GaveUp, PatientSession, Watch, describe, is_rea
 from aster.training.signals import Signals
 from aster.training.stepper import Stepper, TrainingGraph
 from aster.training.synchronous import SynchronousUpdate, check_synchronous
+from aster.training.update import train_op
 
 _log = logging.getLogger(__name__)
 _SECONDS_TO_FINISH = 5.0  # a step, after a signal
@@ -164,7 +165,7 @@ def worker_graph(config: Any, exp_dir: str, cluster: Cluster, devices: List[str]
     with tf.Graph().as_default():
         with tf.device(place), tf.container(container):
             graph = loop.build(config, exp_dir, devices, part=(cluster.part, cluster.num_workers),
-                               make_update=synchronous.make if synchronous else loop.train_op)
+                               make_update=synchronous.make if synchronous else train_op)
         yield graph._replace(batch_size=graph.batch_size * batches_per_step), synchronous
 
 

@@ -2,7 +2,7 @@
 import logging
 import os
 import tempfile
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from aster import checkpoint, losses
 from aster.compat import make_deterministic, session_config, tf
@@ -16,8 +16,8 @@ from aster.training.collectives import Collectives
 from aster.training.divergence import share_far_outside
 from aster.training.fine_tuning import start_from
 from aster.training.lock import only_training
-from aster.training.optimizer import apply_gradients, transform_gradients
 from aster.training.stepper import Stepper, TrainingGraph
+from aster.training.update import device_to_compile_for, train_op
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def finished(exp_dir: str, num_steps: int, step: int) -> str:
 
 def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int, int] = (0, 1),
           make_update: Optional[Callable[..., Tuple[Any, Any]]] = None,
-          collectives: Optional[Collectives] = None) -> TrainingGraph:
+          collectives: Optional[Collectives] = None, compile_for: Optional[str] = None) -> TrainingGraph:
     """Builds what is trained, in the current graph.
 
     Args:
@@ -104,6 +104,7 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
       make_update: for a process that shares its parameters with others, `train_op` or a function like it. None: its
         parameters are its own.
       collectives: joins the steps of several processes that have parameters of their own. None: there is one.
+      compile_for: for `train_op`. None: what `device_to_compile_for` chooses, where one process trains alone.
 
     Returns:
       The TrainingGraph.
@@ -135,7 +136,11 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
     clones = build_clones(model, shares, devices, freeze=train_config.freeze_variables,
                           sync_batch_norm=train_config.sync_batch_norm, shared_variables=make_update is not None,
                           collectives=collectives)
-    update, learning_rate = (make_update or train_op)(clones, train_config, global_step)
+    if make_update:
+        update, learning_rate = make_update(clones, train_config, global_step)
+    else:
+        device = compile_for or (None if collectives else device_to_compile_for(devices))
+        update, learning_rate = train_op(clones, train_config, global_step, compile_for=device)
     added = _added_losses(clones)
     rectification = clones.first.rectification
     far = share_far_outside(rectification.control_points) if rectification else tf.constant(0.0)
@@ -157,77 +162,6 @@ def _added_losses(clones: Clones) -> Dict[str, Any]:
     """The losses of parts, such as CTC, by name; none where there is no other, since the total says it then."""
     names = [name for name, _ in losses.added()] if len(clones.losses) > 1 else []
     return {name: clones.losses[name] for name in names}
-
-
-def train_op(clones: Clones, config: Any, global_step: Any) -> Tuple[Any, Any]:
-    """Builds one step of training.
-
-    Args:
-      clones: what `build_clones` made.
-      config: a TrainConfig message.
-      global_step: the variable that counts steps.
-
-    Returns:
-      The op of one step, and its learning rate, scalar. The op fails and changes no variable if the loss or a gradient
-      is not finite.
-    """
-    gradients = transformed(clones.gradients, config)
-    with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE):
-        # of the gradients before clipping, which would make all of them wrong and hide the name
-        with tf.control_dependencies([check_finite(clones.total_loss, clones.gradients)]):
-            update, rate = apply_gradients(gradients, config, global_step)
-            updates = [update] + clones.update_ops
-        updates += update_averages(gradients, updates, config, global_step)
-    return tf.group(*updates), rate
-
-
-def transformed(gradients: Sequence[Tuple[Any, Any]], config: Any) -> List[Tuple[Any, Any]]:
-    """Returns gradients, [(gradient, variable)], clipped and multiplied as a TrainConfig message says."""
-    return transform_gradients(gradients, clip_norm=config.gradient_clipping_by_norm,
-                               bias_multiplier=config.bias_grad_multiplier,
-                               global_norm=config.gradient_clipping_by_global_norm)
-
-
-def update_averages(gradients: Sequence[Tuple[Any, Any]], updates: Sequence[Any], config: Any, global_step: Any
-                    ) -> List[Any]:
-    """Lets the moving averages follow the parameters.
-
-    Args:
-      gradients: [(gradient, variable)] of the parameters.
-      updates: the ops that change them, which come first.
-      config: a TrainConfig message.
-      global_step: the variable that counts steps.
-
-    Returns:
-      The op; none where the configuration wants no averages.
-    """
-    if not config.optimizer.use_moving_average:
-        return []
-    # with the number of updates, the averages of a short run forget the initial values
-    averages = tf.train.ExponentialMovingAverage(config.optimizer.moving_average_decay, global_step)
-    with tf.control_dependencies(updates):
-        return [averages.apply([variable for _, variable in gradients])]
-
-
-def check_finite(loss: Any, gradients: Sequence[Tuple[Any, Any]]) -> Any:
-    """Makes an op that fails if a number is not finite, with the name of its gradient.
-
-    Args:
-      loss: scalar.
-      gradients: [(gradient, variable)].
-
-    Returns:
-      The op.
-    """
-    # The sum of all squares is finite only if every number is. It takes less time than a check of each gradient, which
-    # therefore runs only to find the name.
-    def name_it() -> Any:
-        checks = [tf.check_numerics(loss, "the loss")]
-        checks += [tf.check_numerics(gradient, "the gradient of " + variable.op.name)
-                   for gradient, variable in gradients]
-        return tf.group(*checks)
-    total = tf.add_n([loss] + [tf.nn.l2_loss(gradient) for gradient, _ in gradients])
-    return tf.cond(tf.is_finite(total), tf.no_op, name_it)
 
 
 def _summary(clones: Clones, learning_rate: Any, batch: Any) -> Any:

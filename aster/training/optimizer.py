@@ -1,7 +1,7 @@
 """Learning-rate schedules and optimizers (protos/optimizer.proto)."""
 import math
 import re
-from typing import Any, List, Sequence, Tuple
+from typing import Any, Callable, List, Sequence, Tuple
 
 from aster.compat import tf
 
@@ -129,32 +129,35 @@ class NadamOptimizer(tf.train.Optimizer):
     _resource_apply_dense = _apply_dense
 
 
-def apply_gradients(gradients: Sequence[Tuple[Any, Any]], config: Any, global_step: Any) -> Tuple[Any, Any]:
-    """Updates variables by the optimizer of a configuration, and those of the localization network at their own rate.
+def make_update(config: Any, global_step: Any) -> Tuple[Callable[[Sequence[Tuple[Any, Any]]], Any], Any]:
+    """Makes the optimizers of a configuration: one of the localization network at its own rate, one of the rest.
 
     Args:
-      gradients: [(gradient, variable)].
       config: a TrainConfig message.
-      global_step: the variable that counts steps, which becomes one more.
+      global_step: the variable that counts steps.
 
     Returns:
-      The op of the update, and the learning rate of all but the localization network, scalar.
+      A function of [(gradient, variable)] that makes the op of an update, in which the global step becomes one more;
+      and the learning rate of all but the localization network, scalar. The function's first call makes the
+      optimizers' variables, and each later call uses them.
     """
-    optimizer, rate = make_optimizer(config.optimizer, global_step, warmup_steps=config.learning_rate_warmup_steps)
-    factor = config.localization_learning_rate_factor
-    localization: List[Tuple[Any, Any]] = []
-    others: List[Tuple[Any, Any]] = []
-    for pair in gradients:
-        is_localization = factor != 1.0 and _LOCALIZATION.search(pair[1].op.name)
-        (localization if is_localization else others).append(pair)
-    if not localization:
-        return optimizer.apply_gradients(gradients, global_step=global_step), rate
-    own, _ = make_optimizer(config.optimizer, global_step, warmup_steps=config.learning_rate_warmup_steps,
-                            factor=factor)
-    if not others:
-        return own.apply_gradients(localization, global_step=global_step), rate
-    with tf.control_dependencies([own.apply_gradients(localization)]):  # its rate is that of the step before
-        return optimizer.apply_gradients(others, global_step=global_step), rate
+    factor, warmup_steps = config.localization_learning_rate_factor, config.learning_rate_warmup_steps
+    optimizer, rate = make_optimizer(config.optimizer, global_step, warmup_steps=warmup_steps)
+    own, _ = make_optimizer(config.optimizer, global_step, warmup_steps=warmup_steps, factor=factor)
+
+    def update(gradients: Sequence[Tuple[Any, Any]]) -> Any:
+        localization: List[Tuple[Any, Any]] = []
+        others: List[Tuple[Any, Any]] = []
+        for pair in gradients:
+            is_localization = factor != 1.0 and _LOCALIZATION.search(pair[1].op.name)
+            (localization if is_localization else others).append(pair)
+        if not localization:
+            return optimizer.apply_gradients(gradients, global_step=global_step)
+        if not others:
+            return own.apply_gradients(localization, global_step=global_step)
+        with tf.control_dependencies([own.apply_gradients(localization)]):  # its rate is that of the step before
+            return optimizer.apply_gradients(others, global_step=global_step)
+    return update, rate
 
 
 def transform_gradients(gradients: Sequence[Tuple[Any, Any]], *, clip_norm: float = 0.0, bias_multiplier: float = 0.0,

@@ -5,10 +5,10 @@ from typing import Any, Optional, Sequence, Tuple
 
 from aster import checkpoint
 from aster.compat import tf
-from aster.training import loop
 from aster.training.clones import Clones
 from aster.training.cluster import Cluster
-from aster.training.optimizer import apply_gradients
+from aster.training.optimizer import make_update
+from aster.training.update import check_finite, make_averages, transformed, update_averages
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +49,8 @@ class SynchronousUpdate:
         self._init_tokens: Any = None
 
     def make(self, clones: Clones, _: Any, global_step: Any) -> Tuple[Any, Any]:
-        """Builds a worker's step, as `loop.train_op` does."""
-        with tf.control_dependencies([loop.check_finite(clones.total_loss, clones.gradients)]):
+        """Builds a worker's step, as `update.train_op` does."""
+        with tf.control_dependencies([check_finite(clones.total_loss, clones.gradients)]):
             gradients = [(tf.identity(gradient), variable) for gradient, variable in clones.gradients]
         self._optimizer = tf.train.SyncReplicasOptimizer(
             self._update, replicas_to_aggregate=self._config.replicas_to_aggregate,
@@ -97,6 +97,7 @@ class _Update:
     def apply_gradients(self, pairs: Sequence[Tuple[Any, Any]], global_step: Any, _: Optional[str] = None) -> Any:
         # SyncReplicasOptimizer leaves all name scopes, but some optimizers name variables by them
         with tf.name_scope(checkpoint.MOVING_AVERAGE_SCOPE + "/"):
-            gradients = loop.transformed(list(pairs), self._config)
-            update, self.rate = apply_gradients(gradients, self._config, global_step)
-            return tf.group(update, *loop.update_averages(gradients, [update], self._config, global_step))
+            make, self.rate = make_update(self._config, global_step)
+            update = make(transformed(list(pairs), self._config))
+            averages = make_averages(self._config, global_step)
+            return tf.group(update, *update_averages(averages, [variable for _, variable in pairs], [update]))

@@ -26,8 +26,8 @@ from aster.training.all_reduce import all_reduce_options  # noqa: E402
 from aster.training.clones import build_clones, clone_devices  # noqa: E402
 from aster.training.cluster import Cluster  # noqa: E402
 from aster.training.collectives import Collectives  # noqa: E402
-from aster.training.loop import train_op  # noqa: E402
 from aster.training.parameter_server import start_server  # noqa: E402
+from aster.training.update import train_op  # noqa: E402
 
 
 def make_config(case):

@@ -8,7 +8,7 @@ from aster.config import read_config
 from aster.data.dataset import Batch, deal, make_dataset
 from aster.model.build import build_model
 from aster.training.clones import build_clones, clone_devices
-from aster.training.loop import train_op
+from aster.training.update import train_op
 
 POINTS = np.random.RandomState(2).uniform(0, 1, [8, 6, 2]).astype(np.float32)
 PENALTY = "regularizer { l2_regularizer { weight: 0.01 } }"

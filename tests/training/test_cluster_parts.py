@@ -15,9 +15,9 @@ from aster.training import reach
 from aster.training.clones import Clones
 from aster.training.cluster import Cluster, read_cluster
 from aster.training.distributed import check_cluster
-from aster.training.loop import train_op
 from aster.training.parameter_server import start_server
 from aster.training.synchronous import SynchronousUpdate
+from aster.training.update import train_op
 
 ADDRESSES = {"chief": ["a:1"], "worker": ["b:1", "b:2"], "ps": ["c:1"]}
 

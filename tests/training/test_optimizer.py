@@ -5,7 +5,7 @@ from google.protobuf import text_format
 
 from aster.compat import tf
 from aster.protos import optimizer_pb2, train_pb2
-from aster.training.optimizer import apply_gradients, learning_rate, make_optimizer, transform_gradients
+from aster.training.optimizer import learning_rate, make_optimizer, make_update, transform_gradients
 
 RATE = "learning_rate { constant_learning_rate { learning_rate: 0.1 } }"
 GRADIENTS = [np.array(g, np.float64) for g in ([1.0, -2.0], [0.5, 0.25], [-3.0, 0.0], [0.1, 0.1])]
@@ -146,8 +146,8 @@ def test_the_localization_network_at_a_rate_of_its_own(optimizer):
             variables = [tf.get_variable(name, initializer=[1.0, 2.0]) for name in (
                 "LocalizationNet/conv1/weights", "Predictor/LocalizationNetwork/weights")]
             step = tf.train.get_or_create_global_step()
-            update, rate = apply_gradients([(tf.constant(GRADIENTS[0], tf.float32), v) for v in variables], config,
-                                           step)
+            make, rate = make_update(config, step)
+            update = make([(tf.constant(GRADIENTS[0], tf.float32), v) for v in variables])
             session.run(tf.global_variables_initializer())
             before = session.run(variables)
             for _ in range(3):

@@ -1,0 +1,135 @@
+"""The end of a training step: the check of the gradients, the optimizer, and the moving averages."""
+import logging
+from typing import Any, List, Optional, Sequence, Tuple
+
+from aster import checkpoint
+from aster.compat import CAN_COMPILE, GPU_REMEDY, compile_problem, compiled, tf
+from aster.model.layers import AVERAGE_UPDATES
+from aster.training.clones import Clones
+from aster.training.optimizer import make_update, transform_gradients
+
+_log = logging.getLogger(__name__)
+
+
+def train_op(clones: Clones, config: Any, global_step: Any, *, compile_for: Optional[str] = None) -> Tuple[Any, Any]:
+    """Builds one step of training.
+
+    Args:
+      clones: what `build_clones` made.
+      config: a TrainConfig message.
+      global_step: the variable that counts steps.
+      compile_for: the device of the only clone, for which XLA compiles all that follows the gradients; see
+        `device_to_compile_for`. None: it runs as some thousand operations, whose starts take most of a GPU's step.
+
+    Returns:
+      The op of one step, and its learning rate, scalar. The op fails and changes no parameter if the loss or a
+      gradient is not finite.
+    """
+    gradients, variables = zip(*clones.gradients)
+    statistics = tf.get_collection(AVERAGE_UPDATES) if compile_for else []
+    with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE):
+        update_parameters, rate = make_update(config, global_step)
+        averages = make_averages(config, global_step)
+
+        def update(gradients: Sequence[Any], values: Sequence[Any]) -> Any:
+            pairs = transformed(list(zip(gradients, variables)), config)
+            updates = [update_parameters(pairs)]
+            updates += update_averages(averages, variables, updates)
+            updates += [tf.assign_sub(kept.average, (1.0 - kept.decay) * (kept.average - value))
+                        for kept, value in zip(statistics, values)]
+            with tf.control_dependencies(updates):
+                return tf.constant(True)
+        # the check is of the gradients before clipping, which would make all of them wrong and hide the name
+        with tf.control_dependencies([check_finite(clones.total_loss, clones.gradients, compile_for)]):
+            updated = update(gradients, [])
+            if compile_for:
+                with tf.device(compile_for):  # what is above never runs then, but made the variables, as this can't
+                    updated = compiled(update, list(gradients), [kept.value for kept in statistics])
+    replaced = {id(kept.op) for kept in statistics}
+    return tf.group(updated, *[op for op in clones.update_ops if id(op) not in replaced]), rate
+
+
+def device_to_compile_for(devices: Sequence[str]) -> Optional[str]:
+    """Chooses whether `train_op` is compiled.
+
+    Args:
+      devices: the device of each clone.
+
+    Returns:
+      The device of the only clone, if it is a GPU for which TensorFlow can compile; otherwise None. A GPU for which it
+      can't is logged.
+    """
+    if not CAN_COMPILE or len(devices) > 1 or not devices[0].startswith("/gpu"):
+        return None
+    problem = compile_problem(devices[0])
+    if problem:
+        _log.warning("TensorFlow can't compile for %s, so steps take longer (%s); to install what it lacks: %s",
+                     devices[0], problem, GPU_REMEDY)
+    return None if problem else devices[0]
+
+
+def transformed(gradients: Sequence[Tuple[Any, Any]], config: Any) -> List[Tuple[Any, Any]]:
+    """Returns gradients, [(gradient, variable)], clipped and multiplied as a TrainConfig message says."""
+    return transform_gradients(gradients, clip_norm=config.gradient_clipping_by_norm,
+                               bias_multiplier=config.bias_grad_multiplier,
+                               global_norm=config.gradient_clipping_by_global_norm)
+
+
+def make_averages(config: Any, global_step: Any) -> Optional[Any]:
+    """Makes the moving averages of the parameters.
+
+    Args:
+      config: a TrainConfig message.
+      global_step: the variable that counts steps.
+
+    Returns:
+      A tf.train.ExponentialMovingAverage, or None where the configuration wants no averages.
+    """
+    if not config.optimizer.use_moving_average:
+        return None
+    # with the number of updates, the averages of a short run forget the initial values
+    return tf.train.ExponentialMovingAverage(config.optimizer.moving_average_decay, global_step)
+
+
+def update_averages(averages: Optional[Any], variables: Sequence[Any], updates: Sequence[Any]) -> List[Any]:
+    """Lets the moving averages follow the parameters.
+
+    Args:
+      averages: what `make_averages` made.
+      variables: the parameters.
+      updates: the ops that change them, which come first.
+
+    Returns:
+      The op; none where there are no averages.
+    """
+    if averages is None:
+        return []
+    with tf.control_dependencies(updates):
+        return [averages.apply(list(variables))]
+
+
+def check_finite(loss: Any, gradients: Sequence[Tuple[Any, Any]], compile_for: Optional[str] = None) -> Any:
+    """Makes an op that fails if a number is not finite, with the name of its gradient.
+
+    Args:
+      loss: scalar.
+      gradients: [(gradient, variable)].
+      compile_for: the device for which XLA compiles the check; None: it does not.
+
+    Returns:
+      The op.
+    """
+    values = [loss] + [gradient for gradient, _ in gradients]
+    names = ["the loss"] + ["the gradient of " + variable.op.name for _, variable in gradients]
+
+    def name_it(values: Sequence[Any]) -> Any:
+        return tf.group(*[tf.check_numerics(value, name) for value, name in zip(values, names)])
+    # A check of each gradient takes longer, and therefore runs only to find the name.
+    if compile_for:
+        with tf.device(compile_for):
+            finite = compiled(lambda values: tf.stack([tf.reduce_all(tf.is_finite(value)) for value in values]), values)
+        return tf.cond(tf.reduce_all(finite), tf.no_op, lambda: name_it(
+            tf.unstack(tf.where(finite, tf.zeros([len(names)]), tf.fill([len(names)], float("nan"))))))
+    # the sum of all squares is finite only if every number is
+    total = tf.add_n([loss] + [tf.nn.l2_loss(gradient) for gradient, _ in gradients])
+    return tf.cond(tf.is_finite(total), tf.no_op, lambda: name_it(values))
