@@ -73,7 +73,7 @@ EXPORT(double, float64)
                                 scratch);                                                                            \
   }
 EXPORT_NORM(float, float32)
-EXPORT_NORM(Bfloat16, uint16)
+EXPORT_NORM(aster::Bfloat16, uint16)
 size_t NormScratch(const NormShape* shape) { return BatchNormScratch(*shape); }
 
 int Longest(const int32_t* lengths, int batch, int* longest) { return LongestText(nullptr, lengths, batch, longest); }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "bfloat16.h"
 #include "gpu_op.h"
 #include "op.h"
 
@@ -69,10 +70,43 @@ tf::Status ShapeOf(tf::OpKernelContext* context, int x, int first, Shape* shape)
   return tf::Status();
 }
 
+// How the kernels see values of TensorFlow's type T.
 template <typename T>
-class BatchNormOnCpu : public Op {
+struct Stored { typedef T Type; };
+template <>
+struct Stored<tf::bfloat16> { typedef Bfloat16 Type; };
+
+template <typename T>
+const typename Stored<T>::Type* Values(const tf::Tensor& tensor) {
+  return reinterpret_cast<const typename Stored<T>::Type*>(Data<T>(tensor));
+}
+template <typename T>
+typename Stored<T>::Type* Values(tf::Tensor* tensor) {
+  return reinterpret_cast<typename Stored<T>::Type*>(Data<T>(tensor));
+}
+
+// The inputs and outputs as the kernels see them; T is the stored type.
+template <typename T>
+struct ForwardArrays {
+  const T* x;
+  const float *scale, *offset;
+  T* y;
+  float *mean, *variance, *inverse;
+};
+template <typename T>
+struct BackwardArrays {
+  const T *d_y, *x;
+  const float *scale, *offset, *mean, *inverse;
+  T* d_x;
+  float *d_scale, *d_offset;
+};
+
+template <typename T>
+class BatchNormOp : public Op {
  public:
-  explicit BatchNormOnCpu(tf::OpKernelConstruction* context) : Op(context) {
+  typedef typename Stored<T>::Type Value;
+
+  explicit BatchNormOp(tf::OpKernelConstruction* context) : Op(context) {
     OP_REQUIRES_OK(context, context->GetAttr("epsilon", &epsilon_));
     OP_REQUIRES_OK(context, context->GetAttr("relu", &relu_));
   }
@@ -84,36 +118,23 @@ class BatchNormOnCpu : public Op {
     tf::Tensor* outputs[4];
     for (int i = 0; i < 4; ++i)
       OP_REQUIRES_OK(context, context->allocate_output(i, context->input(i > 0).shape(), &outputs[i]));
-    const T* x = Data<T>(context->input(0));
-    const float *scale = Data<float>(context->input(1)), *offset = Data<float>(context->input(2));
-    for (int64_t c = 0; c < shape.channels; ++c) {
-      double sum = 0, squares = 0;
-      for (int64_t i = c; i < shape.rows * shape.channels; i += shape.channels) sum += static_cast<float>(x[i]);
-      const double mean = sum / shape.rows;
-      for (int64_t i = c; i < shape.rows * shape.channels; i += shape.channels) {
-        const double centered = static_cast<float>(x[i]) - mean;
-        squares += centered * centered;
-      }
-      const double inverse = 1 / std::sqrt(squares / shape.rows + epsilon_);
-      Data<float>(outputs[1])[c] = mean;
-      Data<float>(outputs[2])[c] = squares / std::max<int64_t>(shape.rows - 1, 1);
-      Data<float>(outputs[3])[c] = inverse;
-      for (int64_t i = c; i < shape.rows * shape.channels; i += shape.channels) {
-        const float value = (static_cast<float>(x[i]) - mean) * inverse * scale[c] + offset[c];
-        Data<T>(outputs[0])[i] = static_cast<T>(relu_ && value < 0 ? 0.0f : value);
-      }
-    }
+    Run(context, shape, {Values<T>(context->input(0)), Data<float>(context->input(1)), Data<float>(context->input(2)),
+                         Values<T>(outputs[0]), Data<float>(outputs[1]), Data<float>(outputs[2]),
+                         Data<float>(outputs[3])});
   }
 
- private:
+  virtual void Run(tf::OpKernelContext* context, const Shape& shape, const ForwardArrays<Value>& arrays) = 0;
+
   float epsilon_;
   bool relu_;
 };
 
 template <typename T>
-class BatchNormGradOnCpu : public Op {
+class BatchNormGradOp : public Op {
  public:
-  explicit BatchNormGradOnCpu(tf::OpKernelConstruction* context) : Op(context) {
+  typedef typename Stored<T>::Type Value;
+
+  explicit BatchNormGradOp(tf::OpKernelConstruction* context) : Op(context) {
     OP_REQUIRES_OK(context, context->GetAttr("relu", &relu_));
   }
 
@@ -124,29 +145,67 @@ class BatchNormGradOnCpu : public Op {
     tf::Tensor* outputs[3];
     for (int i = 0; i < 3; ++i)
       OP_REQUIRES_OK(context, context->allocate_output(i, context->input(i ? 2 : 1).shape(), &outputs[i]));
-    const T *d_y = Data<T>(context->input(0)), *x = Data<T>(context->input(1));
-    const float *scale = Data<float>(context->input(2)), *offset = Data<float>(context->input(3));
-    const float *mean = Data<float>(context->input(4)), *inverse = Data<float>(context->input(5));
+    Run(context, shape, {Values<T>(context->input(0)), Values<T>(context->input(1)), Data<float>(context->input(2)),
+                         Data<float>(context->input(3)), Data<float>(context->input(4)),
+                         Data<float>(context->input(5)), Values<T>(outputs[0]), Data<float>(outputs[1]),
+                         Data<float>(outputs[2])});
+  }
+
+  virtual void Run(tf::OpKernelContext* context, const Shape& shape, const BackwardArrays<Value>& arrays) = 0;
+
+  bool relu_;
+};
+
+template <typename T>
+class BatchNormOnCpu : public BatchNormOp<T> {
+ public:
+  using BatchNormOp<T>::BatchNormOp;
+
+ protected:
+  void Run(tf::OpKernelContext*, const Shape& shape, const ForwardArrays<typename Stored<T>::Type>& at) override {
+    const int64_t size = shape.rows * shape.channels;
     for (int64_t c = 0; c < shape.channels; ++c) {
-      const auto normalized = [&](int64_t i) { return (static_cast<float>(x[i]) - mean[c]) * inverse[c]; };
+      double sum = 0, squares = 0;
+      for (int64_t i = c; i < size; i += shape.channels) sum += ToFloat(at.x[i]);
+      const double mean = sum / shape.rows;
+      for (int64_t i = c; i < size; i += shape.channels) squares += (ToFloat(at.x[i]) - mean) * (ToFloat(at.x[i]) - mean);
+      const double inverse = 1 / std::sqrt(squares / shape.rows + this->epsilon_);
+      at.mean[c] = mean;
+      at.variance[c] = squares / std::max<int64_t>(shape.rows - 1, 1);
+      at.inverse[c] = inverse;
+      for (int64_t i = c; i < size; i += shape.channels) {
+        const float value = (ToFloat(at.x[i]) - mean) * inverse * at.scale[c] + at.offset[c];
+        FromFloat(this->relu_ && value < 0 ? 0.0f : value, &at.y[i]);
+      }
+    }
+  }
+};
+
+template <typename T>
+class BatchNormGradOnCpu : public BatchNormGradOp<T> {
+ public:
+  using BatchNormGradOp<T>::BatchNormGradOp;
+
+ protected:
+  void Run(tf::OpKernelContext*, const Shape& shape, const BackwardArrays<typename Stored<T>::Type>& at) override {
+    const int64_t size = shape.rows * shape.channels;
+    for (int64_t c = 0; c < shape.channels; ++c) {
+      const auto normalized = [&](int64_t i) { return (ToFloat(at.x[i]) - at.mean[c]) * at.inverse[c]; };
       const auto d = [&](int64_t i) {
-        return relu_ && !(normalized(i) * scale[c] + offset[c] > 0) ? 0.0f : static_cast<float>(d_y[i]);
+        return this->relu_ && !(normalized(i) * at.scale[c] + at.offset[c] > 0) ? 0.0f : ToFloat(at.d_y[i]);
       };
       double sum = 0, product = 0;
-      for (int64_t i = c; i < shape.rows * shape.channels; i += shape.channels) {
+      for (int64_t i = c; i < size; i += shape.channels) {
         sum += d(i);
         product += d(i) * normalized(i);
       }
-      Data<float>(outputs[1])[c] = product;
-      Data<float>(outputs[2])[c] = sum;
-      for (int64_t i = c; i < shape.rows * shape.channels; i += shape.channels)
-        Data<T>(outputs[0])[i] = static_cast<T>(static_cast<float>(
-            scale[c] * inverse[c] * (d(i) - sum / shape.rows - normalized(i) * product / shape.rows)));
+      at.d_scale[c] = product;
+      at.d_offset[c] = sum;
+      for (int64_t i = c; i < size; i += shape.channels)
+        FromFloat(at.scale[c] * at.inverse[c] * (d(i) - sum / shape.rows - normalized(i) * product / shape.rows),
+                  &at.d_x[i]);
     }
   }
-
- private:
-  bool relu_;
 };
 
 #define REGISTER_ON(device, Forward, Backward, T)                                                      \
@@ -157,74 +216,38 @@ REGISTER_ON(tf::DEVICE_CPU, BatchNormOnCpu, BatchNormGradOnCpu, tf::bfloat16);
 
 #ifdef ASTER_CUDA
 template <typename T>
-struct OnGpu { typedef T Type; };
-template <>
-struct OnGpu<tf::bfloat16> { typedef gpu::Bfloat16 Type; };
-
-template <typename T>
-const typename OnGpu<T>::Type* GpuData(const tf::Tensor& tensor) {
-  return reinterpret_cast<const typename OnGpu<T>::Type*>(Data<T>(tensor));
-}
-template <typename T>
-typename OnGpu<T>::Type* GpuData(tf::Tensor* tensor) {
-  return reinterpret_cast<typename OnGpu<T>::Type*>(Data<T>(tensor));
-}
-
-template <typename T>
-class BatchNormOnGpu : public Op {
+class BatchNormOnGpu : public BatchNormOp<T> {
  public:
-  explicit BatchNormOnGpu(tf::OpKernelConstruction* context) : Op(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("epsilon", &epsilon_));
-    OP_REQUIRES_OK(context, context->GetAttr("relu", &relu_));
-  }
+  using BatchNormOp<T>::BatchNormOp;
 
  protected:
-  void ComputeOrThrow(tf::OpKernelContext* context) override {
-    Shape sizes;
-    OP_REQUIRES_OK(context, ShapeOf(context, 0, 1, &sizes));
-    const gpu::NormShape shape{sizes.rows, static_cast<int>(sizes.channels), epsilon_, relu_};
-    tf::Tensor *outputs[4], memory;
-    for (int i = 0; i < 4; ++i)
-      OP_REQUIRES_OK(context, context->allocate_output(i, context->input(i > 0).shape(), &outputs[i]));
+  void Run(tf::OpKernelContext* context, const Shape& sizes,
+           const ForwardArrays<typename Stored<T>::Type>& at) override {
+    const gpu::NormShape shape{sizes.rows, static_cast<int>(sizes.channels), this->epsilon_, this->relu_};
+    tf::Tensor memory;
     float* scratch;
     OP_REQUIRES_OK(context, Allocate(context, gpu::BatchNormScratch(shape), &memory, &scratch));
-    OP_REQUIRES_OK(context, GpuStatus(gpu::BatchNorm(
-        StreamOf(context), shape, GpuData<T>(context->input(0)), Data<float>(context->input(1)),
-        Data<float>(context->input(2)), GpuData<T>(outputs[0]), Data<float>(outputs[1]), Data<float>(outputs[2]),
-        Data<float>(outputs[3]), scratch)));
+    OP_REQUIRES_OK(context, GpuStatus(gpu::BatchNorm(StreamOf(context), shape, at.x, at.scale, at.offset, at.y, at.mean,
+                                                     at.variance, at.inverse, scratch)));
   }
-
- private:
-  float epsilon_;
-  bool relu_;
 };
 
 template <typename T>
-class BatchNormGradOnGpu : public Op {
+class BatchNormGradOnGpu : public BatchNormGradOp<T> {
  public:
-  explicit BatchNormGradOnGpu(tf::OpKernelConstruction* context) : Op(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("relu", &relu_));
-  }
+  using BatchNormGradOp<T>::BatchNormGradOp;
 
  protected:
-  void ComputeOrThrow(tf::OpKernelContext* context) override {
-    Shape sizes;
-    OP_REQUIRES_OK(context, ShapeOf(context, 1, 2, &sizes));
-    const gpu::NormShape shape{sizes.rows, static_cast<int>(sizes.channels), 0, relu_};
-    tf::Tensor *outputs[3], memory;
-    for (int i = 0; i < 3; ++i)
-      OP_REQUIRES_OK(context, context->allocate_output(i, context->input(i ? 2 : 1).shape(), &outputs[i]));
+  void Run(tf::OpKernelContext* context, const Shape& sizes,
+           const BackwardArrays<typename Stored<T>::Type>& at) override {
+    const gpu::NormShape shape{sizes.rows, static_cast<int>(sizes.channels), 0, this->relu_};
+    tf::Tensor memory;
     float* scratch;
     OP_REQUIRES_OK(context, Allocate(context, gpu::BatchNormScratch(shape), &memory, &scratch));
     OP_REQUIRES_OK(context, GpuStatus(gpu::BatchNormGradient(
-        StreamOf(context), shape, GpuData<T>(context->input(0)), GpuData<T>(context->input(1)),
-        Data<float>(context->input(2)), Data<float>(context->input(3)), Data<float>(context->input(4)),
-        Data<float>(context->input(5)), GpuData<T>(outputs[0]), Data<float>(outputs[1]), Data<float>(outputs[2]),
-        scratch)));
+        StreamOf(context), shape, at.d_y, at.x, at.scale, at.offset, at.mean, at.inverse, at.d_x, at.d_scale,
+        at.d_offset, scratch)));
   }
-
- private:
-  bool relu_;
 };
 
 REGISTER_ON(tf::DEVICE_GPU, BatchNormOnGpu, BatchNormGradOnGpu, float);

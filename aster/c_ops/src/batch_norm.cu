@@ -11,20 +11,6 @@ const int kRowsInFlight = 4;          // whose loads come before their arithmeti
 const int64_t kValuesOfBlock = 16384;
 const int64_t kMostBlocks = 1024;
 
-__device__ inline float ToFloat(float x) { return x; }
-__device__ inline float ToFloat(Bfloat16 x) {
-  union { uint32_t bits; float value; } wide;
-  wide.bits = static_cast<uint32_t>(x.bits) << 16;
-  return wide.value;
-}
-__device__ inline void FromFloat(float x, float* to) { *to = x; }
-__device__ inline void FromFloat(float x, Bfloat16* to) {
-  union { float value; uint32_t bits; } wide;
-  wide.value = x;
-  const uint32_t to_even = 0x7fff + ((wide.bits >> 16) & 1);
-  to->bits = x != x ? 0x7fc0 : (wide.bits + to_even) >> 16;
-}
-
 // Values that are loaded at once.
 template <typename T, int kWidth>
 struct alignas(kWidth * sizeof(T)) Pack { T of[kWidth]; };

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "bfloat16.h"
+
 struct CUstream_st;
 
 namespace aster {
@@ -27,9 +29,6 @@ int BilinearSampleGridGradient(Stream stream, const SampleShape& shape, const T*
 template <typename T>
 int BilinearSampleImageGradient(Stream stream, const SampleShape& shape, const T* grid, const T* d_samples,
                                 T* d_images);
-
-// The upper half of a float's bits.
-struct Bfloat16 { uint16_t bits; };
 
 // x [R, C]; C is at least 1, R too.
 struct NormShape {
