@@ -17,6 +17,7 @@ from aster.training.clones import Clones
 from aster.training.update import device_to_compile_for, train_op
 
 needs_compiler = pytest.mark.skipif(not CAN_COMPILE, reason="TensorFlow 1.4 can't compile")
+DEVICE = "/cpu:1"  # as of a GPU, its variables are out of reach for operations on /cpu:0
 RATE = "learning_rate { constant_learning_rate { learning_rate: 0.01 } }"
 
 
@@ -27,22 +28,27 @@ class Steps:
         inputs = np.random.RandomState(0).normal(size=[8, 3]).astype(np.float32)
         with tf.Graph().as_default():
             tf.set_random_seed(1)
-            self.factor = tf.placeholder_with_default(1.0, [])
-            style = LayerStyle(variance_scaling(), activation=tf.tanh)
-            normalized = style._replace(batch_norm=BatchNorm(0.9, scale=True))
-            hidden = fully_connected(tf.constant(inputs), 4, normalized, True, "LocalizationNet/fc")
-            loss = tf.reduce_mean(tf.square(fully_connected(hidden, 2, style, True, "out") - 1.0))
-            self.counter = tf.get_variable("counter", initializer=0.0, trainable=False)
-            tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, tf.assign_add(self.counter, 1.0))  # a part's own
-            variables = tf.trainable_variables()
-            gradients = [(gradient * self.factor if variable.op.name == "out/weights" else gradient, variable)
-                         for gradient, variable in zip(tf.gradients(loss, variables), variables)]
-            clones = Clones(loss, {}, gradients, tf.get_collection(tf.GraphKeys.UPDATE_OPS), None)
+            with tf.device(DEVICE):
+                clones = self.clones(inputs)
+                global_step = tf.train.get_or_create_global_step()
             config = text_format.Parse(config, train_pb2.TrainConfig())
-            self.op, self.rate = train_op(clones, config, tf.train.get_or_create_global_step(), compile_for=compile_for)
-            self.session = tf.Session(config=session_config())
+            self.op, self.rate = train_op(clones, config, global_step, compile_for=compile_for)
+            self.session = tf.Session(config=session_config(2))
             self.session.run(tf.global_variables_initializer())
             self.variables = {variable.op.name: variable for variable in tf.global_variables()}
+
+    def clones(self, inputs):
+        self.factor = tf.placeholder_with_default(1.0, [])
+        style = LayerStyle(variance_scaling(), activation=tf.tanh)
+        normalized = style._replace(batch_norm=BatchNorm(0.9, scale=True))
+        hidden = fully_connected(tf.constant(inputs), 4, normalized, True, "LocalizationNet/fc")
+        loss = tf.reduce_mean(tf.square(fully_connected(hidden, 2, style, True, "out") - 1.0))
+        counter = tf.get_variable("counter", initializer=0.0, trainable=False)
+        tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, tf.assign_add(counter, 1.0))  # a part's own
+        variables = tf.trainable_variables()
+        gradients = [(gradient * self.factor if variable.op.name == "out/weights" else gradient, variable)
+                     for gradient, variable in zip(tf.gradients(loss, variables), variables)]
+        return Clones(loss, {}, gradients, tf.get_collection(tf.GraphKeys.UPDATE_OPS), None)
 
     def run(self, count, factor=1.0):
         """Makes steps, with the gradient of one parameter multiplied. Returns the values of all variables."""
@@ -68,7 +74,7 @@ def test_compiled_steps_are_the_others(optimizer, averages):
     config = f"""optimizer {{ {optimizer} use_moving_average: {str(averages).lower()} }} learning_rate_warmup_steps: 3
         localization_learning_rate_factor: 0.5 gradient_clipping_by_norm: 0.5 gradient_clipping_by_global_norm: 0.6
         bias_grad_multiplier: 2"""
-    single, compiled = Steps(config), Steps(config, "/cpu:0")
+    single, compiled = Steps(config), Steps(config, DEVICE)
     assert list(compiled.variables) == list(single.variables)
     assert sum(name.endswith("/ExponentialMovingAverage") for name in single.variables) == 5 * averages
     expected, found = single.run(5), compiled.run(5)
@@ -81,13 +87,13 @@ def test_compiled_steps_are_the_others(optimizer, averages):
 @needs_compiler
 def test_compiled_steps_are_few_operations():
     config = f"optimizer {{ adam_optimizer {{ {RATE} }} }}"
-    single, compiled = (Steps(config, device).operations() for device in (None, "/cpu:0"))
+    single, compiled = (Steps(config, device).operations() for device in (None, DEVICE))
     for name in "ResourceApplyAdam", "AssignSubVariableOp":
         assert name in single and name not in compiled
     assert compiled.count("StatefulPartitionedCall") == 1
 
 
-@pytest.mark.parametrize("device", [None, pytest.param("/cpu:0", marks=needs_compiler)])
+@pytest.mark.parametrize("device", [None, pytest.param(DEVICE, marks=needs_compiler)])
 def test_a_step_that_is_not_finite_changes_no_parameter(device):
     steps = Steps(f"optimizer {{ adam_optimizer {{ {RATE} }} }} gradient_clipping_by_global_norm: 1", device)
     before = steps.run(2)
@@ -114,7 +120,7 @@ def train_to(folder, num_steps):
 def test_checkpoints_are_the_same(tmp_path, monkeypatch, caplog):
     """Compiled steps go on from the checkpoint of the others, and these from theirs; a seed repeats them."""
     single = train_to(tmp_path / "parts", 1)
-    monkeypatch.setattr(loop, "device_to_compile_for", lambda devices: devices[0])
+    monkeypatch.setattr(loop, "device_to_compile_for", lambda devices, _: devices[0])
     whole = train_to(tmp_path / "whole", 2)
     assert set(whole) == set(single)
     shutil.copytree(str(tmp_path / "parts"), str(tmp_path / "again"))
@@ -129,12 +135,18 @@ def test_checkpoints_are_the_same(tmp_path, monkeypatch, caplog):
 
 
 def test_what_is_compiled(monkeypatch, caplog):
-    assert device_to_compile_for(["/cpu:0"]) is None and device_to_compile_for(["/gpu:0", "/gpu:1"]) is None
+    def choose(devices, place="/gpu:0"):
+        with tf.Graph().as_default(), tf.device(place):
+            return device_to_compile_for(devices, Clones(None, {}, [(None, tf.get_variable("own", [2]))], [], None))
+    assert choose(["/cpu:0"]) is None and choose(["/gpu:0", "/gpu:1"]) is None
     monkeypatch.setattr(update, "compile_problem", lambda device: "")
-    assert device_to_compile_for(["/gpu:0"]) == ("/gpu:0" if CAN_COMPILE else None)
+    assert choose(["/gpu:0"]) == ("/gpu:0" if CAN_COMPILE else None)
+    assert not caplog.text and choose(["/gpu:0"], "/cpu:0") is None
     monkeypatch.setattr(update, "compile_problem", lambda device: "libdevice not found")
-    assert device_to_compile_for(["/gpu:0"]) is None
-    assert not CAN_COMPILE or "can't compile for /gpu:0, so steps take longer (libdevice not found); " in caplog.text
+    assert choose(["/gpu:0"]) is None
+    if CAN_COMPILE:
+        assert "so steps take longer: the variable own is not on /gpu:0" in caplog.text
+        assert "can't compile for /gpu:0 (libdevice not found); to install what it lacks: pip install" in caplog.text
 
 
 @needs_compiler
