@@ -56,7 +56,7 @@ def training_step(config, batch: int, precision: str = "fp32", *, fused: bool = 
                             mixed_precision=precision == "bf16")
         clones = build_clones(model, [data], devices)
         step, _ = train_op(clones, config.train_config, tf.train.get_or_create_global_step(),
-                           compile_for=device_to_compile_for(devices))
+                           compile_for=device_to_compile_for(devices, clones))
         return start(precision).make_callable(step)
 
 

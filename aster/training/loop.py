@@ -139,7 +139,7 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
     if make_update:
         update, learning_rate = make_update(clones, train_config, global_step)
     else:
-        device = compile_for or (None if collectives else device_to_compile_for(devices))
+        device = compile_for or (None if collectives else device_to_compile_for(devices, clones))
         update, learning_rate = train_op(clones, train_config, global_step, compile_for=device)
     added = _added_losses(clones)
     rectification = clones.first.rectification

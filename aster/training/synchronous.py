@@ -98,6 +98,7 @@ class _Update:
         # SyncReplicasOptimizer leaves all name scopes, but some optimizers name variables by them
         with tf.name_scope(checkpoint.MOVING_AVERAGE_SCOPE + "/"):
             make, self.rate = make_update(self._config, global_step)
-            update = make(transformed(list(pairs), self._config))
+            gradients = transformed(list(pairs), self._config)
+            update = make(gradients)
             averages = make_averages(self._config, global_step)
-            return tf.group(update, *update_averages(averages, [variable for _, variable in pairs], [update]))
+            return tf.group(update, *update_averages(averages, [variable for _, variable in gradients], [update]))

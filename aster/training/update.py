@@ -49,22 +49,31 @@ def train_op(clones: Clones, config: Any, global_step: Any, *, compile_for: Opti
     return tf.group(updated, *[op for op in clones.update_ops if id(op) not in replaced]), rate
 
 
-def device_to_compile_for(devices: Sequence[str]) -> Optional[str]:
+def device_to_compile_for(devices: Sequence[str], clones: Clones) -> Optional[str]:
     """Chooses whether `train_op` is compiled.
 
     Args:
       devices: the device of each clone.
+      clones: the clones.
 
     Returns:
-      The device of the only clone, if it is a GPU for which TensorFlow can compile; otherwise None. A GPU for which it
-      can't is logged.
+      The device of the only clone, if that is a GPU for which TensorFlow can compile and the variables are there;
+      otherwise None. What a GPU lacks is logged.
     """
     if not CAN_COMPILE or len(devices) > 1 or not devices[0].startswith("/gpu"):
         return None
+    variables = [variable for _, variable in clones.gradients]
+    variables += [kept.average for kept in tf.get_collection(AVERAGE_UPDATES)]
+    place = tf.DeviceSpec.from_string(devices[0]).to_string()
+    elsewhere = [variable.op.name for variable in variables if variable.device != place]
+    if elsewhere:  # such as a part of your own may have
+        _log.warning("the end of a step is not compiled, so steps take longer: the variable %s is not on %s",
+                     elsewhere[0], devices[0])
+        return None
     problem = compile_problem(devices[0])
     if problem:
-        _log.warning("TensorFlow can't compile for %s, so steps take longer (%s); to install what it lacks: %s",
-                     devices[0], problem, GPU_REMEDY)
+        _log.warning("the end of a step is not compiled, so steps take longer: TensorFlow can't compile for %s (%s); "
+                     "to install what it lacks: %s", devices[0], problem, GPU_REMEDY)
     return None if problem else devices[0]
 
 
