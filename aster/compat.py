@@ -198,19 +198,6 @@ def compiled(function: Callable, *arguments: Any) -> Any:
     return _tensorflow.function(function, autograph=False, jit_compile=True)(*arguments)
 
 
-@functools.lru_cache(maxsize=None)
-def compile_problem(device: str) -> str:
-    """Says why TensorFlow 2 can't compile functions for a device, such as "/gpu:0". It tries; "" means that it can."""
-    with tf.Graph().as_default() as graph, tf.device(device):
-        power = compiled(lambda base: base ** base, tf.random_uniform([2]))  # needs libdevice, as optimizers do
-        with contextlib.closing(tf.Session(graph=graph, config=session_config())) as session:
-            try:
-                session.run(power)
-            except tf.errors.OpError as error:
-                return error.message.partition("\n")[0]
-    return ""
-
-
 def make_deterministic() -> None:
     """Makes TensorFlow choose operations that give the same bits in every run, also on GPUs, in this process.
 

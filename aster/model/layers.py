@@ -13,21 +13,8 @@ from aster import clone_means
 from aster.c_ops import ops
 from aster.compat import runs_at_once, tf
 
-AVERAGE_UPDATES = "average_updates"  # a collection of a graph: an AverageUpdate of each moving average
-
-
-class AverageUpdate(NamedTuple):
-    """How a training step changes a moving average of batch normalization.
-
-    op: the op that does it, which is in tf.GraphKeys.UPDATE_OPS, too.
-    average: the variable, [C].
-    value: the batch's own mean or variance, [C].
-    decay: the decay of the average.
-    """
-    op: Any
-    average: Any
-    value: Any
-    decay: float
+# a collection of a graph: (op, variable, the batch's own value, decay) of each moving average; the op is its update
+AVERAGE_UPDATES = "average_updates"
 
 
 class BatchNorm(NamedTuple):
@@ -213,7 +200,7 @@ def batch_norm(inputs: tf.Tensor, hyperparams: BatchNorm, is_training: bool, *, 
             update = tf.assign_sub(average, (1.0 - hyperparams.decay) * (average - value))
             if not runs_at_once():
                 tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, update)
-                tf.add_to_collection(AVERAGE_UPDATES, AverageUpdate(update, average, value, hyperparams.decay))
+                tf.add_to_collection(AVERAGE_UPDATES, (update, average, value, hyperparams.decay))
     else:
         outputs, _, _ = tf.nn.fused_batch_norm(
             images, gamma, beta, mean, variance, epsilon=hyperparams.epsilon, is_training=False)

@@ -1,9 +1,10 @@
 """The end of a training step: the check of the gradients, the optimizer, and the moving averages."""
+import contextlib
 import logging
 from typing import Any, List, Optional, Sequence, Tuple
 
 from aster import checkpoint
-from aster.compat import CAN_COMPILE, GPU_REMEDY, compile_problem, compiled, tf
+from aster.compat import CAN_COMPILE, GPU_REMEDY, compiled, session_config, tf
 from aster.model.layers import AVERAGE_UPDATES
 from aster.training.clones import Clones
 from aster.training.optimizer import make_update, transform_gradients
@@ -26,7 +27,8 @@ def train_op(clones: Clones, config: Any, global_step: Any, *, compile_for: Opti
       gradient is not finite.
     """
     gradients, variables = zip(*clones.gradients)
-    statistics = tf.get_collection(AVERAGE_UPDATES) if compile_for else []
+    ops = {id(op) for op in clones.update_ops}
+    statistics = [kept for kept in tf.get_collection(AVERAGE_UPDATES) if id(kept[0]) in ops] if compile_for else []
     with tf.variable_scope(checkpoint.MOVING_AVERAGE_SCOPE):
         update_parameters, rate = make_update(config, global_step)
         averages = make_averages(config, global_step)
@@ -35,8 +37,8 @@ def train_op(clones: Clones, config: Any, global_step: Any, *, compile_for: Opti
             pairs = transformed(list(zip(gradients, variables)), config)
             updates = [update_parameters(pairs)]
             updates += update_averages(averages, variables, updates)
-            updates += [tf.assign_sub(kept.average, (1.0 - kept.decay) * (kept.average - value))
-                        for kept, value in zip(statistics, values)]
+            updates += [tf.assign_sub(average, (1.0 - decay) * (average - value))
+                        for (_, average, _, decay), value in zip(statistics, values)]
             with tf.control_dependencies(updates):
                 return tf.constant(True)
         # the check is of the gradients before clipping, which would make all of them wrong and hide the name
@@ -44,9 +46,9 @@ def train_op(clones: Clones, config: Any, global_step: Any, *, compile_for: Opti
             updated = update(gradients, [])
             if compile_for:
                 with tf.device(compile_for):  # what is above never runs then, but made the variables, as this can't
-                    updated = compiled(update, list(gradients), [kept.value for kept in statistics])
-    replaced = {id(kept.op) for kept in statistics}
-    return tf.group(updated, *[op for op in clones.update_ops if id(op) not in replaced]), rate
+                    updated = compiled(update, list(gradients), [value for _, _, value, _ in statistics])
+    ops -= {id(op) for op, _, _, _ in statistics}
+    return tf.group(updated, *[op for op in clones.update_ops if id(op) in ops]), rate
 
 
 def device_to_compile_for(devices: Sequence[str], clones: Clones) -> Optional[str]:
@@ -63,7 +65,7 @@ def device_to_compile_for(devices: Sequence[str], clones: Clones) -> Optional[st
     if not CAN_COMPILE or len(devices) > 1 or not devices[0].startswith("/gpu"):
         return None
     variables = [variable for _, variable in clones.gradients]
-    variables += [kept.average for kept in tf.get_collection(AVERAGE_UPDATES)]
+    variables += [average for _, average, _, _ in tf.get_collection(AVERAGE_UPDATES)]
     place = tf.DeviceSpec.from_string(devices[0]).to_string()
     elsewhere = [variable.op.name for variable in variables if variable.device != place]
     if elsewhere:  # such as a part of your own may have
@@ -75,6 +77,18 @@ def device_to_compile_for(devices: Sequence[str], clones: Clones) -> Optional[st
         _log.warning("the end of a step is not compiled, so steps take longer: TensorFlow can't compile for %s (%s); "
                      "to install what it lacks: %s", devices[0], problem, GPU_REMEDY)
     return None if problem else devices[0]
+
+
+def compile_problem(device: str) -> str:
+    """Says why TensorFlow 2 can't compile functions for a device, such as "/gpu:0". It tries; "" means that it can."""
+    with tf.Graph().as_default() as graph, tf.device(device):
+        power = compiled(lambda base: base ** base, tf.random_uniform([2]))  # needs libdevice, as optimizers do
+        with contextlib.closing(tf.Session(graph=graph, config=session_config())) as session:
+            try:
+                session.run(power)
+            except tf.errors.OpError as error:
+                return error.message.partition("\n")[0]
+    return ""
 
 
 def transformed(gradients: Sequence[Tuple[Any, Any]], config: Any) -> List[Tuple[Any, Any]]:

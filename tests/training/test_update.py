@@ -8,13 +8,13 @@ from experiment import make_experiment
 from google.protobuf import text_format
 
 from aster import checkpoint
-from aster.compat import CAN_COMPILE, compile_problem, session_config, tf
+from aster.compat import CAN_COMPILE, session_config, tf
 from aster.config import read_config
 from aster.model.layers import BatchNorm, LayerStyle, fully_connected, variance_scaling
 from aster.protos import train_pb2
 from aster.training import loop, update
 from aster.training.clones import Clones
-from aster.training.update import device_to_compile_for, train_op
+from aster.training.update import compile_problem, device_to_compile_for, train_op
 
 needs_compiler = pytest.mark.skipif(not CAN_COMPILE, reason="TensorFlow 1.4 can't compile")
 DEVICE = "/cpu:1"  # as of a GPU, its variables are out of reach for operations on /cpu:0
