@@ -44,7 +44,7 @@ class Rectifier:
     def __call__(self, images: tf.Tensor, is_training: bool) -> Rectification:
         """Rectifies images [B, H, W, 3], -1..1; all of them are long, or none is."""
         control_points = self._localization_net(images, is_training)
-        width = self.output_width(images.shape.as_list()[2])
+        width = self.output_width(tf.TensorShape(images.shape).as_list()[2])
         if width is not None:
             grid = self._grid(control_points, width)
         else:

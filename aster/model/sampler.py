@@ -15,7 +15,7 @@ def bilinear_sample(images: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
       [B, P, C].
     """
     height, channels = (layers.static_size(images, axis) for axis in (1, 3))
-    width = images.shape.as_list()[2] or tf.shape(images)[2]  # a model may have several
+    width = tf.TensorShape(images.shape).as_list()[2] or tf.shape(images)[2]  # a model may have several
     float_width = tf.cast(width, grid.dtype)
     x = tf.clip_by_value(grid[:, :, 0] * float_width, 0.0, float_width - 2.0)
     y = tf.clip_by_value(grid[:, :, 1] * height, 0.0, height - 2.0)
