@@ -93,7 +93,7 @@ RANGES: Dict[str, Range] = {
     "ResizeImage.target_height": _SIZE,
     "ResizeImage.target_width": _SIZE,
     "ResizeImage.wide_aspect": Range(0, 1000),
-    "ResizeImage.wide_target_width": _SIZE,
+    "ResizeImage.wide_target_width": Range(0, _MAX_SIZE),
     "ResizeImageRandomMethod.target_height": _SIZE,
     "ResizeImageRandomMethod.target_width": _SIZE,
     "ResizeImageKeepingAspect.target_height": _SIZE,
@@ -131,7 +131,7 @@ RANGES: Dict[str, Range] = {
     "SpatialTransformer.num_control_points": Range(4, 1000),
     "SpatialTransformer.max_control_point_distance": _FACTOR,
     "SpatialTransformer.wide_input_w": Range(0, _MAX_SIZE),
-    "SpatialTransformer.wide_output_w": Range(2, _MAX_SIZE),
+    "SpatialTransformer.wide_output_w": Range(0, _MAX_SIZE),
     "ResNet.num_units": Range(0, 1000),
     "num_channels": _CHANNELS,  # of every convnet
     "BidirectionalRnn.num_output_units": Range(0, _MAX_UNITS),

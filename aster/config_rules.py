@@ -15,7 +15,17 @@ from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
 from google.protobuf.message import Message
 
 from aster.config_ranges import numbers_out_of_range
-from aster.config_sizes import RESIZE_STEPS, beam, convnet_images, pixels, resized_images, spline_terms
+from aster.config_sizes import (
+    RESIZE_STEPS,
+    aspects,
+    beam,
+    convnet_images,
+    long_images,
+    pixels,
+    resized_images,
+    spline_terms,
+    wide,
+)
 
 Problems = Iterator[Tuple[str, str]]
 Rule = Callable[[Any], Problems]
@@ -118,10 +128,14 @@ def _pipeline(config: Any) -> Problems:
         yield "train_config.batch_size", (f"there are {sizes} batch sizes for {readers} train_input_reader; give each "
                                           "reader its share of the batch")
     model = config.model.multi_predictors_recognition_model
-    if not model.HasField("spatial_transformer"):  # then the encoder sees the images as the steps leave them
-        for field in "train_config.data_augmentation_options", "eval_config.data_preprocessing_steps":
-            message, _, steps_field = field.partition(".")
-            yield from resized_images(field, getattr(getattr(config, message), steps_field), model.feature_extractor)
+    for field in "train_config.data_augmentation_options", "eval_config.data_preprocessing_steps":
+        message, _, steps_field = field.partition(".")
+        steps = getattr(getattr(config, message), steps_field)
+        yield from aspects(field, steps)
+        if model.HasField("spatial_transformer"):
+            yield from long_images(field, steps, model.spatial_transformer)
+        else:  # then the encoder sees the images as the steps leave them
+            yield from resized_images(field, steps, model.feature_extractor)
 
 
 def _train(config: Any) -> Problems:
@@ -182,14 +196,6 @@ def _keeping_aspect(config: Any) -> Problems:
     widths = list(config.target_widths)
     if not widths or widths[0] < 1 or widths != sorted(set(widths)):
         yield "target_widths", f"is {widths}, expected one or more ascending widths of 1 or more"
-
-
-def _together(switch: str, size: str) -> Rule:
-    """Two fields that mean nothing without each other; 0 is the value of `switch` that turns both off."""
-    def rule(message: Any) -> Problems:
-        if bool(getattr(message, switch)) != message.HasField(size):
-            yield size, f"and {switch} need each other: set both or none"
-    return rule
 
 
 def _normalize(config: Any) -> Problems:
@@ -330,7 +336,7 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "CosineDecayLearningRate": (_cosine_decay,),
     "PreprocessingStep": (_one_of("preprocessing_step"),),
     "ResizeImage": (pixels("target_height", "target_width"), pixels("target_height", "wide_target_width"),
-                    _together("wide_aspect", "wide_target_width")),
+                    wide("wide_aspect", "wide_target_width", narrow="target_width")),
     "ResizeImageRandomMethod": (pixels("target_height", "target_width"),),
     "ResizeImageKeepingAspect": (_keeping_aspect, pixels("target_height", "target_widths")),
     "NormalizeImage": (_normalize,),
@@ -343,7 +349,7 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "MultiPredictorsRecognitionModel": (_model,),
     "WordList": (_word_list,),
     "SpatialTransformer": (_spatial_transformer, pixels("localization_h", "localization_w"),
-                           _together("wide_input_w", "wide_output_w"),
+                           wide("wide_input_w", "wide_output_w", narrow="output_w"),
                            _word(init_bias_pattern=("identity", "slope", "sine"), activation=("none", "sigmoid"))),
     "FeatureExtractor": (_feature_extractor,),
     "ResNet": (_resnet, _sizes(num_units=5, num_channels=6)),

@@ -38,6 +38,19 @@ def spline_terms(transformer: Any) -> Problems:
                 f"{width} is {terms}, expected {_MAX_SPLINE_TERMS} or less")
 
 
+def wide(switch: str, width: str, *, narrow: str) -> Callable[[Any], Problems]:
+    """The width of long images, the field that turns it on (0: off), and the width of the other images."""
+    def rule(message: Any) -> Problems:
+        if message.HasField(width) and not message.HasField(switch):
+            yield switch, f"is missing; {width} has no effect without it"
+        elif getattr(message, switch) and not message.HasField(width):
+            yield width, f"is missing; {switch} needs it"
+        elif getattr(message, switch) and getattr(message, width) <= getattr(message, narrow):
+            yield width, (f"is {getattr(message, width)}, expected more than {getattr(message, narrow)}, which is "
+                          f"{narrow}")
+    return rule
+
+
 def beam(predictor: Any) -> Problems:
     """What the beam search of an AttentionPredictor message keeps in memory: all hypotheses of all steps."""
     hypotheses = predictor.beam_width * predictor.max_num_steps
@@ -48,15 +61,43 @@ def beam(predictor: Any) -> Problems:
 
 def resized_images(field: str, steps: Sequence[Any], extractor: Any) -> Problems:
     """What is wrong with the size that steps leave images in, for an encoder. A custom step may give them any size."""
+    for i, kind, size in _last_resize(steps):
+        width = "target_widths" if kind == "resize_image_keeping_aspect" else "target_width"
+        yield from convnet_images(extractor, size, height="target_height", width=width, prefix=f"{field}[{i}].{kind}.")
+
+
+def long_images(field: str, steps: Sequence[Any], transformer: Any) -> Problems:
+    """Whether a SpatialTransformer message finds some of the images long that steps give, but not all."""
+    limit = transformer.wide_input_w
+    for i, kind, size in _last_resize(steps) if limit else ():
+        widths = list(size.target_widths) if kind == "resize_image_keeping_aspect" else [size.target_width]
+        if kind == "resize_image" and size.wide_aspect:
+            widths.append(size.wide_target_width)
+        if not min(widths, default=0) < limit <= max(widths, default=limit):
+            yield "model.multi_predictors_recognition_model.spatial_transformer.wide_input_w", (
+                f"is {limit}, but {field}[{i}].{kind} makes images {' or '.join(map(str, widths))} pixels wide; "
+                "expected a width there for long images (wide_aspect and wide_target_width of resize_image), and a "
+                "wide_input_w that only that one reaches")
+
+
+def aspects(field: str, steps: Sequence[Any]) -> Problems:
+    """Whether steps have given all images one aspect ratio before a step asks which of them are long."""
+    kinds = [step.WhichOneof("preprocessing_step") for step in steps]
+    for i, step in enumerate(steps):
+        earlier = [kind for kind in kinds[:i] if kind in RESIZE_STEPS]
+        if kinds[i] == "resize_image" and step.resize_image.wide_aspect and earlier:
+            yield f"{field}[{i}].resize_image.wide_aspect", (
+                f"asks for the aspect ratio, but {earlier[0]} has changed it before; remove that step")
+
+
+def _last_resize(steps: Sequence[Any]) -> Iterator[Tuple[int, str, Any]]:
+    """Yields (index, kind, message) of the step that gives images their last size; none where a custom one follows."""
     for i, step in reversed(list(enumerate(steps))):
         kind = step.WhichOneof("preprocessing_step")
         if kind == "custom":
             return
         if kind in RESIZE_STEPS:
-            size = getattr(step, kind)
-            width = "target_widths" if kind == "resize_image_keeping_aspect" else "target_width"
-            yield from convnet_images(extractor, size, height="target_height", width=width,
-                                      prefix=f"{field}[{i}].{kind}.")
+            yield i, kind, getattr(step, kind)
             return
 
 

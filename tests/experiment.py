@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from aster import command
 from aster.compat import tf
+from aster.config import read_config
 from aster.data.example import Sample, serialize
 
 WORDS = ["one", "two", "red", "x1", "sun", "tea", "ice", "y2k"]
@@ -39,10 +40,11 @@ DEFAULTS = dict(norm="batch_norm { decay: 0.9 }", batch_size=4, num_steps=3, tra
                 optimizer="adam_optimizer { learning_rate { constant_learning_rate { learning_rate: 0.01 } } }")
 
 
-def draw_word(word):
+def draw_word(word, width=64):
     """JPEG bytes of a word in black on white."""
     image = Image.new("RGB", (64, 24), "white")
     ImageDraw.Draw(image).text((8, 6), word, fill="black")
+    image = image.resize((width, 24))
     stream = io.BytesIO()
     image.save(stream, "JPEG")
     return stream.getvalue()
@@ -74,6 +76,23 @@ def make_lines_config(config, widths):
         resize.target_height = 32
         resize.target_widths.extend(widths)
     return config
+
+
+def make_long_words(folder):
+    """Changes an experiment: every second word is drawn twice as wide, and long images are resized and rectified to a
+    width of their own. Returns its configuration."""
+    records = os.path.join(folder, "data", "words.tfrecord")
+    with tf.python_io.TFRecordWriter(records) as writer:
+        for i, word in enumerate(WORDS):
+            writer.write(serialize(Sample(draw_word(word, width=64 << i % 2), word, ("other", word, "words"))))
+    path = os.path.join(folder, "config", "trainval.prototxt")
+    with open(path) as stream:
+        text = stream.read()
+    text = text.replace("target_width: 256", "target_width: 256 wide_aspect: 4.5 wide_target_width: 400")
+    text = text.replace("localization_h", "wide_input_w: 400 wide_output_w: 160 localization_h")
+    with open(path, "w") as stream:
+        stream.write(text)
+    return read_config(folder)
 
 
 def run(module, *arguments):

@@ -1,15 +1,19 @@
 """Numbers and texts that no experiment can mean: each is refused, with file, line and field, before anything else."""
 import os
+from unittest import mock
 
 import pytest
-from experiment import make_experiment
+from experiment import make_experiment, make_long_words
+from google.protobuf import text_format
 from test_config import message_types
 
 from aster.compat import tf
 from aster.config import CONFIG_IN_EXP_DIR, ConfigError, is_repeated, read_config
 from aster.config_ranges import FREE, RANGES, find_range, numbers_out_of_range
+from aster.config_rules import find_problems
 from aster.config_sizes import CONVNET_IMAGES, CRNN_BRANCHES_WIDTH
 from aster.model import convnets, layers
+from aster.protos import spatial_transformer_pb2
 
 NO_NUMBERS = [float("nan"), float("inf"), -float("inf")]
 
@@ -87,6 +91,8 @@ def test_an_element_of_a_list_is_named_by_its_index(name):
 # Each is a change of the tiny experiment: what stands there, what shall stand there, the field, and what was expected.
 NORM = "batch_norm { decay: 0.9 }"
 STEP = "data_augmentation_options {"
+WIDTH = "target_width: 256"
+POINTS = "num_control_points: 6"
 FIRST_STEP = STEP + " %s } " + STEP
 RATE = "learning_rate { constant_learning_rate { learning_rate: 0.01 } }"
 ADAM = "adam_optimizer { " + RATE + " }"
@@ -162,6 +168,15 @@ LOSS = "loss { sequence_cross_entropy_loss { weight: %s } } label_map {"
     ("num_steps: 3", 'num_steps: 3 freeze_variables: ["a", "b\\000"]', "freeze_variables", "without the character NUL"),
     ("num_steps: 3", 'num_steps: 3 freeze_variables: "a{99999999999999999999}"', "freeze_variables[0]", "expression"),
     (STEP, FIRST_STEP % 'custom { factory: "a:b\\n" }', "custom.factory", "package.module:function"),
+    (WIDTH, WIDTH + " wide_aspect: 4.5", "resize_image.wide_target_width", "is missing; wide_aspect needs it"),
+    (WIDTH, WIDTH + " wide_target_width: 400", "resize_image.wide_aspect", "wide_target_width has no effect without"),
+    (WIDTH, WIDTH + " wide_aspect: 4.5 wide_target_width: 256", "wide_target_width", "is 256, expected more than 256"),
+    (WIDTH, WIDTH + " wide_aspect: 4.5 wide_target_width: 100000", "wide_target_width", "is 100000, expected 10000 or"),
+    (STEP, FIRST_STEP % "resize_image { }" + " resize_image { wide_aspect: 4.5 wide_target_width: 600 } } " + STEP,
+     "data_augmentation_options[1].resize_image.wide_aspect", "but resize_image has changed it before"),
+    (POINTS, POINTS + " wide_input_w: 400 wide_output_w: 160", "wide_input_w",
+     "is 400, but train_config.data_augmentation_options[0].resize_image makes images 256 pixels wide"),
+    (POINTS, POINTS + " wide_input_w: 256 wide_output_w: 160", "wide_input_w", "that only that one reaches"),
     (STEP, FIRST_STEP % 'custom { factory: "a:b" args { name: "x" number: 1 } args { name: "x" number: 2 } }',
      "custom.args[1].name", "the name of another argument"),
 ])
@@ -178,6 +193,28 @@ def test_it_is_refused(tmp_path, old, new, field, expected):
     line = text[:text.index(old)].count("\n") + 1
     assert str(info.value).startswith(f"{path}:{line}: ")
     assert field in str(info.value) and expected in str(info.value), info.value
+
+
+@pytest.mark.parametrize("fields, field, expected", [
+    ("wide_input_w: 400", "wide_output_w", "is missing; wide_input_w needs it"),
+    ("wide_output_w: 160", "wide_input_w", "is missing; wide_output_w has no effect without it"),
+    ("wide_input_w: 400 wide_output_w: 100", "wide_output_w", "is 100, expected more than 100, which is output_w"),
+    ("output_h: 5000 num_control_points: 100 wide_input_w: 400 wide_output_w: 1000", "num_control_points",
+     "times output_h 5000 times wide_output_w 1000 is 500000000, expected 50000000 or less"),
+])
+def test_long_images_of_the_rectifier(fields, field, expected):
+    message = text_format.Parse("convnet { stn_convnet { } } " + fields, spatial_transformer_pb2.SpatialTransformer())
+    assert list(find_problems(message)) == [(field, mock.ANY)]
+    assert expected in list(find_problems(message))[0][1]
+
+
+def test_long_images_are_turned_off_by_0(tmp_path):
+    folder = make_experiment(tmp_path)
+    make_long_words(folder)
+    model = "model { multi_predictors_recognition_model { spatial_transformer { wide_input_w: %d } } }"
+    assert read_config(folder, [model % 0])
+    with pytest.raises(ConfigError, match="resize_image makes images 256 or 400 pixels wide"):
+        read_config(folder, [model % 401])
 
 
 # Without a rectifier, the encoder sees the images as the steps leave them

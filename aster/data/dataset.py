@@ -16,7 +16,8 @@ import threading
 import time
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
-from aster.compat import group_by_window, tf, without_autotune
+from aster.compat import tf, without_autotune
+from aster.data.batching import batches_of_one_width, join_readers
 from aster.data.charset import Charset
 from aster.data.checks import check_inputs
 from aster.data.decoding import DecodedRecords, decode_chunk
@@ -47,7 +48,8 @@ class Batch(NamedTuple):
     # None unless asked for:
     control_points: Optional[tf.Tensor] = None  # float32 [B, K, 2], (x, y) as fractions of width and height
     keypoint_mask: Optional[tf.Tensor] = None  # float32 [B]: 1 where control_points are annotated, 0 elsewhere
-    numbers: Optional[tf.Tensor] = None  # int64 [B], the place of each in its reader's sequence of records
+    # int64 [B], the place of each in its reader's sequence of records, times the number of readers, plus the reader's
+    numbers: Optional[tf.Tensor] = None
 
 
 class Stream(NamedTuple):
@@ -70,10 +72,9 @@ class Stream(NamedTuple):
         Args:
           numbers: [B], what `batch.numbers` gave.
         """
-        start = 0
-        for source in self.sources:
-            source.use([int(number) for number in numbers[start:start + source.batch_size]])
-            start += source.batch_size
+        count = len(self.sources)
+        for i, source in enumerate(self.sources):
+            source.use([int(number) // count for number in numbers if number % count == i])
 
     def place(self) -> str:
         """Returns where a training is in its data, a text for `go_to`."""
@@ -101,7 +102,8 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
 
     Args:
       readers: InputReader messages.
-      batch_sizes: for each reader, the number of its samples in every batch; they stand there in this order.
+      batch_sizes: for each reader, the number of its samples in every batch; they stand there in this order. If images
+        have several widths, each reader has its share on average: single batches have more of it, or less.
       steps: PreprocessingStep messages. They must give all images one size, or at least one height. Widths should be
         few, since a batch waits until it has enough images of one width.
       is_training: True draws records in random order where the reader says `shuffle`, for `num_epochs` (0: forever). It
@@ -111,7 +113,8 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
         by arc length along the top curve, the others along the bottom curve.
       charsets: the Charset of each decoder.
       base_dir: the experiment folder, in which relative paths are looked up first.
-      seed: makes the order of the records and the random steps the same in every run.
+      seed: makes the order of the records and the random steps the same in every run. If several readers have images of
+        several widths, a run that goes on (`Stream.go_to`) uses the same samples, but in other batches.
       prefetch: number of batches made ahead.
       part: (index, count): which of `count` parts of the records is read, for one of several workers. The parts have no
         record in common; see `readers.part_of`.
@@ -145,16 +148,11 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
                             seed=None if seed is None else seed + i)
             sources.append(source)
             try:
-                samples = _samples(source, steps, base_dir, num_control_points)
+                samples = _samples(source, steps, base_dir, num_control_points, place=(i, len(readers)))
             except ValueError as error:  # its message may be inside a stack trace of AutoGraph's
                 raise ValueError(cause(error)) from error
-            share = _batches(samples, batch_sizes[i], full_only=is_training)
-            if len(readers) > 1 and share.output_shapes[0].as_list()[2] is None:
-                raise ValueError(f"{field}: images of several widths can't come from several readers; name all files "
-                                 "in the input_path of one")
-            shares.append(share)
-        dataset = tf.data.Dataset.zip(tuple(shares)).map(
-            lambda *batches: tuple(tf.concat(tensors, 0) for tensors in zip(*batches)))
+            shares.append(batches_of_one_width(samples, batch_sizes[i], full_only=is_training))
+        dataset = join_readers(shares, sum(batch_sizes), full_only=is_training)
         if num_shares > 1:
             dataset = dataset.map(lambda *batch: tuple(deal(batch, num_shares)))
         # A run may wait for a free thread, too. That is not the fault of its data, so they know when they were there.
@@ -203,12 +201,15 @@ def _collect(shares):
     return whole
 
 
-def _samples(source, steps, base_dir, num_control_points):
-    """The dataset of a Source's samples: tuples of the _FIELDS, of one sample each.
+def _samples(source, steps, base_dir, num_control_points, place):
+    """The dataset of a Source's samples: tuples of the _FIELDS, of one sample each. `place`: (number of the reader, how
+    many there are).
 
     Records come in chunks, since each call of Python costs as much as a small image. Only what is done to pixels goes
     image by image.
     """
+    number_of_reader, num_readers = place
+
     def preprocess(*fields):
         record = DecodedRecords(*fields)
         image = tf.reshape(tf.decode_raw(record.pixels, tf.uint8), [record.sizes[0], record.sizes[1], 3])
@@ -216,7 +217,8 @@ def _samples(source, steps, base_dir, num_control_points):
         seed = tf.stack([tf.constant(source.seed, tf.int64), record.numbers * _MAX_STEPS])
         points = record.control_points if num_control_points else None
         result = preprocess_sample(steps, StepImage(tf.cast(image, tf.float32), seed=seed, points=points), base_dir)
-        sample = (result.pixels, record.texts, record.lexicons, record.filenames, record.numbers)
+        number = record.numbers * num_readers + number_of_reader
+        sample = (result.pixels, record.texts, record.lexicons, record.filenames, number)
         return sample + ((result.points, record.keypoint_mask) if num_control_points else ())
 
     dataset = tf.data.Dataset.from_generator(
@@ -227,21 +229,3 @@ def _samples(source, steps, base_dir, num_control_points):
     # After the last sample comes a dataset without any, whose only use is the error that it may raise.
     end = tf.data.Dataset.from_generator(source.require_samples, dataset.output_types, dataset.output_shapes)
     return dataset.concatenate(end)
-
-
-def _batches(samples, batch_size, full_only):
-    """Samples -> batches of images of one size."""
-    height, width, channels = samples.output_shapes[0].as_list()
-    if batch_size > 1 and None in (height, channels):
-        raise ValueError("the preprocessing steps leave images of different heights, which can't be in one batch; add "
-                         "a resize_image or resize_image_keeping_aspect step")
-    if width:
-        batches = samples.batch(batch_size)
-    elif full_only:
-        batches = samples.apply(group_by_window(lambda image, *_: tf.cast(tf.shape(image)[1], tf.int64),
-                                                lambda _, window: window.batch(batch_size), batch_size))
-    else:
-        batches = samples.batch(1)  # grouping by width would change the order of the records
-    if full_only:
-        batches = batches.filter(lambda *tensors: tf.equal(tf.shape(tensors[0])[0], batch_size))
-    return batches

@@ -15,24 +15,26 @@ def custom_step(config: Any, image: StepImage, base_dir: Optional[str]) -> StepI
     return image._replace(pixels=tf.cast(pixels, tf.float32))
 
 
-def _resize(config, image, method, width=None):
-    height = config.target_height
-    if height < 1 or config.target_width < 1:
-        raise ValueError(f"target_height is {height} and target_width is {config.target_width}, expected 1 or more for "
-                         "each")
-    size = [height, config.target_width] if width is None else tf.stack([height, width])
-    return image._replace(pixels=tf.image.resize_images(image.pixels, size, method))
+def _resize(config, image, method):
+    height, width = config.target_height, config.target_width
+    if height < 1 or width < 1:
+        raise ValueError(f"target_height is {height} and target_width is {width}, expected 1 or more for each")
+    return image._replace(pixels=tf.image.resize_images(image.pixels, [height, width], method))
 
 
 def _resize_image(config, image):
     method = getattr(tf.image.ResizeMethod, config.Method.Name(config.method))
     if not config.wide_aspect:
         return _resize(config, image, method)
+    height, widths = config.target_height, (config.target_width, config.wide_target_width)
+    if height < 1 or min(widths) < 1:
+        raise ValueError(f"target_height is {height}, and target_width and wide_target_width are {widths}, expected 1 "
+                         "or more for each")
     size = tf.cast(tf.shape(image.pixels)[:2], tf.float32)
-    width = tf.where(size[1] >= config.wide_aspect * size[0], config.wide_target_width, config.target_width)
-    image = _resize(config, image, method, width)
-    image.pixels.set_shape([config.target_height, None, None])
-    return image
+    width = tf.where(size[1] >= config.wide_aspect * size[0], widths[1], widths[0])
+    pixels = tf.image.resize_images(image.pixels, tf.stack([height, width]), method)
+    pixels.set_shape([height, None, image.pixels.shape[-1]])
+    return image._replace(pixels=pixels)
 
 
 def _resize_image_random_method(config, image):

@@ -22,8 +22,8 @@ def preprocess_image(steps: Sequence[Any], image: tf.Tensor, base_dir: Optional[
       base_dir: the experiment folder, in which the modules of custom steps are looked up first.
 
     Returns:
-      float32 [H', W', C]. After a resize step, H' and W' are static; after resize_image_keeping_aspect with several
-      widths, only H' is. A bicubic resize may leave values a bit outside 0..255.
+      float32 [H', W', C]. After a resize step, H' and W' are static; after one with several widths (target_widths, or
+      wide_target_width), only H' is. A bicubic resize may leave values a bit outside 0..255.
 
     Raises:
       ValueError: a step can't be done. The message tells its number and name.

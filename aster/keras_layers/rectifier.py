@@ -24,7 +24,8 @@ class Rectifier(ConfiguredLayer):
     width and height.
 
     Args:
-      input_size: (height, width) to which images are resized first; None: they stay as they are.
+      input_size: (height, width) to which images are resized first; None: they stay as they are. From wide_input_w on,
+        rectified images have the width wide_output_w.
       return_control_points: whether the control points are returned too.
       freeze_batch_norm: whether batch normalization keeps its moving averages and uses them in training too. The other
         weights learn all the same.
@@ -62,7 +63,8 @@ class Rectifier(ConfiguredLayer):
             take hundreds of steps to settle.
 
         Returns:
-          A Rectifier. Its input_size is that to which the model's preprocessing steps resize images.
+          A Rectifier. Its input_size is that to which the model's preprocessing steps resize images; if they resize
+          long images to another width, make a second layer for those, with that input_size.
 
         Raises:
           ValueError: the folder has no usable configuration or checkpoint, or its model has no rectifier.
@@ -70,6 +72,9 @@ class Rectifier(ConfiguredLayer):
         config = read_experiment(exp_dir)
         if not model_of(config).HasField("spatial_transformer"):
             raise ValueError(f"{exp_dir}: this model has no rectifier (spatial_transformer)")
+        for step in config.eval_config.data_preprocessing_steps:
+            if step.HasField("resize_image"):
+                step.resize_image.ClearField("wide_aspect")
         size = preprocessed_shape(config.eval_config.data_preprocessing_steps, exp_dir)[:2]
         layer = cls(**dict(dict(input_size=None if None in size else size, freeze_batch_norm=True,
                                 config=as_fields(model_of(config).spatial_transformer)), **options))
@@ -114,7 +119,8 @@ class Rectifier(ConfiguredLayer):
 
     def compute_output_shape(self, input_shape: Sequence[Optional[int]]) -> Any:
         """Returns the shape of the rectified images, and that of the control points if they are returned."""
-        images = (input_shape[0], self.message.output_h, self.message.output_w, 3)
+        width = self._rectifier.output_width((self.input_size or input_shape[1:])[1])
+        images = (input_shape[0], self.message.output_h, width, 3)
         points = (input_shape[0], self.message.num_control_points, 2)
         return (images, points) if self.return_control_points else images
 

@@ -92,7 +92,7 @@ def build_rectifier(config: spatial_transformer_pb2.SpatialTransformer, base_dir
         max_distance=config.max_control_point_distance)
     return Rectifier(localization_net, (config.output_h, config.output_w),
                      num_control_points=config.num_control_points, margins=margins, fused=fused,
-                     wide=(config.wide_input_w, config.wide_output_w) if config.wide_input_w else None)
+                     wide=(config.wide_input_w, config.wide_output_w))
 
 
 def _encoder(config, base_dir, fused, fused_norm, in_bfloat16):

@@ -26,42 +26,50 @@ class Rectifier:
       num_control_points: K.
       margins: (x, y) of the control points on the rectified image, as fractions of width and height.
       fused: whether ASTER's ops are used.
-      wide: (w, W): images at least w pixels wide are rectified to the width W instead. None: no images are.
+      wide: (w, W): images at least w pixels wide are rectified to the width W instead. w is 0: no images are.
     """
 
     def __init__(self, localization_net: Callable, output_size: Tuple[int, int], *, num_control_points: int,
-                 margins: Tuple[float, float], fused: bool = True, wide: Optional[Tuple[int, int]] = None) -> None:
+                 margins: Tuple[float, float], fused: bool = True, wide: Tuple[int, int] = (0, 0)) -> None:
         self.num_control_points = num_control_points
         self._localization_net = localization_net
-        self._output_size = tuple(output_size)
-        self._wide = wide
+        self._height, self._width = output_size
+        self._wide_from, self._wide_width = wide
         self._sample = ops.bilinear_sample if fused else bilinear_sample
         self._fused_grid = fused and not num_gpus()  # that op has no kernel for GPUs
-        self._target_points = tps.target_control_points(num_control_points, margins)
+        target_points = tps.target_control_points(num_control_points, margins)
+        self._splines = {width: tps.make_spline(target_points, self._height, width)
+                         for width in [self._width] + [self._wide_width] * bool(self._wide_from)}
 
     def __call__(self, images: tf.Tensor, is_training: bool) -> Rectification:
-        """Rectifies images [B, H, W, 3], -1..1."""
+        """Rectifies images [B, H, W, 3], -1..1; all of them are long, or none is."""
         control_points = self._localization_net(images, is_training)
-        height, width = self._output_size
-        if self._wide:
-            grid, width = self._grid_of_either_width(control_points, images, *self._wide)
-        else:
+        width = self.output_width(tf.TensorShape(images.shape).as_list()[2])
+        if width is not None:
             grid = self._grid(control_points, width)
+        else:
+            are_wide = tf.shape(images)[2] >= self._wide_from
+            grid = tf.cond(are_wide, lambda: self._grid(control_points, self._wide_width),
+                           lambda: self._grid(control_points, self._width))
+            width = tf.where(are_wide, self._wide_width, self._width)
         channels = layers.static_size(images, 3)
-        rectified = tf.reshape(self._sample(images, grid), [-1, height, width, channels])
+        rectified = tf.reshape(self._sample(images, grid), [-1, self._height, width, channels])
         return Rectification(rectified, control_points)
 
-    def _grid(self, control_points, width):
-        spline = tps.make_spline(self._target_points, self._output_size[0], width)
-        return tps.sampling_grid(control_points, spline, fused=self._fused_grid)
+    def output_width(self, input_width: Optional[int]) -> Optional[int]:
+        """Tells how wide rectified images are.
 
-    def _grid_of_either_width(self, control_points, images, wide_from, wide_width):
-        """(sampling grid, width of the rectified images)"""
-        width_of_images, narrow_width = images.shape.as_list()[2], self._output_size[1]
-        if width_of_images:
-            width = wide_width if width_of_images >= wide_from else narrow_width
-            return self._grid(control_points, width), width
-        are_wide = tf.shape(images)[2] >= wide_from
-        grid = tf.cond(are_wide, lambda: self._grid(control_points, wide_width),
-                       lambda: self._grid(control_points, narrow_width))
-        return grid, tf.where(are_wide, wide_width, narrow_width)
+        Args:
+          input_width: the width of the images to rectify, in pixels; None: it is not known yet.
+
+        Returns:
+          Their width in pixels; None: it depends on that of the images.
+        """
+        if not self._wide_from:
+            return self._width
+        if input_width is None:
+            return None
+        return self._wide_width if input_width >= self._wide_from else self._width
+
+    def _grid(self, control_points, width):
+        return tps.sampling_grid(control_points, self._splines[width], fused=self._fused_grid)

@@ -14,8 +14,10 @@ def bilinear_sample(images: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
     Returns:
       [B, P, C].
     """
-    height, width, channels = (layers.static_size(images, axis) for axis in (1, 2, 3))
-    x = tf.clip_by_value(grid[:, :, 0] * width, 0.0, width - 2.0)
+    height, channels = (layers.static_size(images, axis) for axis in (1, 3))
+    width = tf.TensorShape(images.shape).as_list()[2] or tf.shape(images)[2]  # a model may have several
+    float_width = tf.cast(width, grid.dtype)
+    x = tf.clip_by_value(grid[:, :, 0] * float_width, 0.0, float_width - 2.0)
     y = tf.clip_by_value(grid[:, :, 1] * height, 0.0, height - 2.0)
     x0, y0 = tf.floor(x), tf.floor(y)
     right, down = tf.expand_dims(x - x0, 2), tf.expand_dims(y - y0, 2)

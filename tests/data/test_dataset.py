@@ -377,10 +377,57 @@ def test_evaluation_keeps_the_order_of_images_of_several_widths(session, tmp_pat
     assert report.delivered == 8
 
 
-def test_several_readers_need_one_width(tmp_path):
-    readers = [reader(write_widths(tmp_path / "a"))] * 2
-    with tf.Graph().as_default(), pytest.raises(ValueError, match="several widths"):
-        dataset.make_dataset(readers, [2, 2], BUCKETS, is_training=True)
+LONG = steps("resize_image { target_height: 8 target_width: 20 wide_aspect: 4.5 wide_target_width: 40 }")
+
+
+def two_readers(tmp_path, options):
+    """Of the first, one of four images is long, and of the second one of two."""
+    second = write_records(tmp_path / "second", [
+        serialize(text, encoded=gray_image(7, width=width)) for text, width in [("slim 2", 16), ("long 2", 36)] * 10])
+    return [reader(write_widths(tmp_path / "first", 40), options), reader(second, options)]
+
+
+def batches_of_two_readers(readers, limit=1000, place="", seed=5):
+    """Batches that a training has used, and its place."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        stream = dataset.make_dataset(readers, [4, 2], LONG, is_training=True, seed=seed, num_shares=2)
+        assert stream.batch.images.shape.as_list() == [6, 8, None, 3]
+        assert stream.shares[0].images.shape.as_list() == [3, 8, None, 3]
+        if place:
+            assert stream.go_to(place)
+        batches = []
+        for batch in run(session, stream, limit=limit):
+            stream.use(batch["numbers"])
+            batches.append(batch)
+        return batches, stream.place()
+
+
+def test_several_readers_with_images_of_several_widths(tmp_path):
+    """Each batch has one width and is full, the shares are right on average, and a seed repeats the batches."""
+    readers = two_readers(tmp_path, "queue_capacity: 4")
+    batches, _ = batches_of_two_readers(readers, limit=100)
+    assert {batch["images"].shape for batch in batches} == {(6, 8, 20, 3), (6, 8, 40, 3)}
+    for batch in batches:
+        assert {text.startswith("slim") for text in batch["texts"]} == {batch["images"].shape[2] == 20}
+        assert [number % 2 for number in batch["numbers"]] == [text.endswith("2") for text in batch["texts"]]
+    share = np.mean([text.endswith("2") for batch in batches for text in batch["texts"]])
+    assert 0.3 < share < 0.37
+    again, _ = batches_of_two_readers(readers, limit=100)
+    for one, other in zip(batches, again):
+        np.testing.assert_array_equal(one["numbers"], other["numbers"])
+        np.testing.assert_array_equal(one["images"], other["images"])
+
+
+@pytest.mark.parametrize("used", [1, 4])
+def test_no_sample_of_several_readers_is_lost_or_comes_again(tmp_path, used):
+    """Whether the run is interrupted or not. At the end of the data, at most a batch of each width is left over."""
+    readers = two_readers(tmp_path, "queue_capacity: 4 num_epochs: 1")
+    start, place = batches_of_two_readers(readers, limit=used)
+    rest, _ = batches_of_two_readers(readers, place=place)
+    for batches in start + rest, batches_of_two_readers(readers)[0]:
+        numbers = [number for batch in batches for number in batch["numbers"]]
+        assert len(numbers) == len(set(numbers)) and set(numbers) <= set(range(80))
+        assert len(numbers) > 60 - 2 * (3 + 1 + 5)
 
 
 @pytest.mark.parametrize("sizes", [[], [1, 1], [0]])

@@ -6,7 +6,8 @@ import pytest
 from data_helpers import steps
 
 from aster.compat import tf
-from aster.data.preprocess import filter_text, preprocess_image, text_preprocessor
+from aster.data.preprocess import filter_text, preprocess_image, preprocess_sample, text_preprocessor
+from aster.data.step_image import StepImage
 
 IMAGE = np.random.RandomState(0).randint(0, 256, [6, 8, 3]).astype(np.uint8)
 FLOAT = IMAGE.astype(np.float32)
@@ -74,6 +75,36 @@ def test_resize_keeping_the_aspect_of_odd_images(session, shape):
     image = session.run(preprocess_image(step, tf.constant(np.full(shape + (3,), 7, np.uint8))))
     assert image.shape == (8, 40 if shape[1] > 1 or shape == (1, 1) else 4, 3)
     np.testing.assert_allclose(image, 7, atol=1e-3)
+
+
+WIDE = "target_height: 16 target_width: 64 wide_aspect: 4.5 wide_target_width: 100"
+
+
+@pytest.mark.parametrize("shape, width", [((4, 17), 64), ((4, 18), 100), ((4, 900), 100), ((900, 4), 64), ((1, 1), 64)])
+@pytest.mark.parametrize("method", ["BILINEAR", "AREA"])
+def test_resize_of_long_images(session, shape, width, method):
+    """From the limit on, an image is resized as by a step with the other width, to the last bit."""
+    image = tf.constant(np.random.RandomState(0).randint(0, 256, shape + (3,)).astype(np.uint8))
+    resized, plain = session.run([preprocess_image(steps(f"resize_image {{ {size} method: {method} }}"), image)
+                                  for size in (WIDE, f"target_height: 16 target_width: {width}")])
+    np.testing.assert_array_equal(resized, plain)
+
+
+def test_long_images_among_other_steps(session):
+    """Key points are fractions, so they stay; steps before and after see an image of any width."""
+    warp = "random_warp { max_rotation: 5 max_perspective: 0.05 }"
+    points = tf.constant([[0.1, 0.2], [0.9, 0.8]])
+    image = StepImage(tf.zeros([4, 18, 3]), seed=tf.constant([1, 2], tf.int64), points=points)
+    after = preprocess_sample(steps(f"resize_image {{ {WIDE} }}"), image)
+    np.testing.assert_array_equal(*session.run([after.points, points]))
+    gray = "rgb_to_gray { }"
+    noise = ["random_blur { probability: 1 }", "random_noise { probability: 1 }", "random_downscale { probability: 1 }"]
+    for texts, channels in ([warp, f"resize_image {{ {WIDE} }}"], 3), ([gray, f"resize_image {{ {WIDE} }}"], 1), (
+            [f"resize_image {{ {WIDE} }}", gray], 1), ([f"resize_image {{ {WIDE} }}"] + noise, 3):
+        pixels = preprocess_sample(steps(*texts), image._replace(pixels=tf.placeholder_with_default(
+            tf.zeros([4, 30, 3]), [None, None, 3]))).pixels
+        assert pixels.shape.as_list() == [16, None, channels]
+        assert session.run(pixels).shape == (16, 100, channels)
 
 
 def test_bicubic_is_the_same_everywhere(session):

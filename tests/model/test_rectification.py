@@ -8,6 +8,7 @@ from aster.c_ops import ops
 from aster.compat import tf
 from aster.model import layers, tps
 from aster.model.localization import LocalizationNet
+from aster.model.rectifier import Rectifier
 from aster.model.sampler import bilinear_sample
 
 
@@ -141,3 +142,48 @@ def test_bounded_control_points(session, pattern):
         bounded = session.run(points[0.25])
         assert np.abs(bounded - 0.5).max() <= 0.75 + 1e-6
     assert np.abs(bounded - 0.5).max() > 0.74
+
+
+# Long images
+
+def rectify(session, images, shape, fused=True, wide=(40, 60)):
+    """Rectified images, and the static shape of the tensor."""
+    points = tps.target_control_points(6, (0.05, 0.1)) + np.random.RandomState(1).uniform(-0.05, 0.05, [2, 6, 2])
+    rectifier = Rectifier(lambda images, is_training: tf.constant(points, tf.float32), (8, 20), num_control_points=6,
+                          margins=(0.05, 0.1), fused=fused, wide=wide)
+    placeholder = tf.placeholder(tf.float32, shape)
+    rectified = rectifier(placeholder, False).images
+    return session.run(rectified, {placeholder: images}), rectified.shape.as_list()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("width, expected", [(39, 20), (40, 60), (100, 60)])
+def test_long_images_are_rectified_to_a_width_of_their_own(session, fused, width, expected):
+    """Also where the graph does not know the width. The picture is the same, sampled three times as finely."""
+    images = np.random.RandomState(0).uniform(-1, 1, [2, 16, width, 3]).astype(np.float32)
+    static, shape = rectify(session, images, [None, 16, width, 3], fused)
+    assert static.shape == (2, 8, expected, 3) and shape[1:] == [8, expected, 3]
+    dynamic, shape = rectify(session, images, [None, 16, None, 3], fused)
+    assert shape[1:] == [8, None, 3]
+    np.testing.assert_allclose(dynamic, static, atol=1e-6)
+    plain, shape = rectify(session, images, [None, 16, None, 3], fused, wide=(0, 0))
+    assert shape[1:] == [8, 20, 3]
+    np.testing.assert_allclose(static[:, :, expected // 60::expected // 20], plain, atol=1e-4)
+
+
+@pytest.mark.parametrize("width", [39, 40])
+def test_the_gradient_where_the_width_is_not_known(session, width):
+    """Of the images and of the points, as where it is known."""
+    images = np.random.RandomState(0).uniform(-1, 1, [2, 16, width, 3]).astype(np.float32)
+    points = np.random.RandomState(1).uniform(0.2, 0.8, [2, 6, 2]).astype(np.float32)
+    gradients = []
+    for fused in True, False:
+        for shape in [2, 16, width, 3], [None, 16, None, 3]:
+            placeholder, variable = tf.placeholder(tf.float32, shape), tf.constant(points)
+            rectifier = Rectifier(lambda images, is_training, points=variable: points, (8, 20), num_control_points=6,
+                                  margins=(0.05, 0.1), fused=fused, wide=(40, 60))
+            loss = tf.reduce_sum(tf.square(rectifier(placeholder, True).images))
+            gradients.append(session.run(tf.gradients(loss, [placeholder, variable]), {placeholder: images}))
+    for of_images, of_points in gradients[1:]:
+        np.testing.assert_allclose(of_images, gradients[0][0], atol=1e-2)
+        np.testing.assert_allclose(of_points, gradients[0][1], rtol=1e-2, atol=1e-1)

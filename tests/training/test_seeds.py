@@ -3,7 +3,7 @@ import os
 
 import numpy as np
 import pytest
-from experiment import make_experiment, make_lines_config, run, write_config
+from experiment import make_experiment, make_lines_config, make_long_words, run, write_config
 
 from aster import checkpoint
 from aster import train as train_command
@@ -44,12 +44,15 @@ def test_a_seed_repeats_a_run_also_an_interrupted_one(tmp_path):
     assert train_to(tmp_path / "other", 6, options.replace("7", "8", 1)) != whole
 
 
-def test_a_seed_repeats_a_run_on_images_of_several_widths(tmp_path):
-    def lines(config):
-        return make_lines_config(config, [64, 96])
-    whole = train_to(tmp_path / "whole", 5, "seed: 3", lines)
+@pytest.mark.parametrize("kind", ["lines", "long words"])
+def test_a_seed_repeats_a_run_on_images_of_several_widths(tmp_path, kind):
+    def change(folder):
+        if kind == "lines":
+            return lambda config: make_lines_config(config, [64, 96])
+        return lambda config: make_long_words(str(folder))
+    whole = train_to(tmp_path / "whole", 5, "seed: 3", change(tmp_path / "whole"))
     for num_steps in (2, 5):
-        parts = train_to(tmp_path / "parts", num_steps, "seed: 3", lines)
+        parts = train_to(tmp_path / "parts", num_steps, "seed: 3", change(tmp_path / "parts"))
     assert parts == whole
 
 
