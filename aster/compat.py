@@ -6,6 +6,7 @@ itself or `tensorflow.compat.v1`. Graphs are always built inside
 program that imports this library.
 """
 import contextlib
+import ctypes
 import functools
 import os
 import warnings
@@ -27,6 +28,8 @@ CAN_COMPILE = not IS_TF1
 GPU_REMEDY = ("TensorFlow 1.4 needs tensorflow-gpu==1.4.0, with libcudart.so.8.0 and libcudnn.so.6 on LD_LIBRARY_PATH"
               if IS_TF1 else 'pip install "tensorflow[and-cuda]"')
 tf: Any = _tensorflow if IS_TF1 else _tensorflow.compat.v1
+
+_CAPABILITY_MAJOR = 75  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR of cuda.h
 
 _num_forks = 0  # between the process that imported this module and this one
 _session_process: Optional[Tuple[int, int]] = None  # the process that first wanted a session; children inherit it
@@ -96,12 +99,15 @@ def num_gpus() -> int:
 def is_tensor_core_gpu() -> bool:
     """Whether the first GPU multiplies float32 by tensor cores (TF32: compute capability 8.0, the A100, or newer). Its
     convolutions are fastest on images [B, H, W, C], and those of older ones on [B, C, H, W]."""
-    if IS_TF1:
+    # TensorFlow tells this only through its eager mode, after which a process that is forked from this one hangs.
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
         return False
-    config = _tensorflow.config
-    gpus = config.list_physical_devices("GPU")
-    return any(config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) >= (8, 0)
-               for gpu in gpus[:1])
+    device, major = ctypes.c_int(), ctypes.c_int()
+    found = (cuda.cuInit(0), cuda.cuDeviceGet(ctypes.byref(device), 0),
+             cuda.cuDeviceGetAttribute(ctypes.byref(major), _CAPABILITY_MAJOR, device))
+    return not any(found) and major.value >= 8
 
 
 def num_threads() -> int:

@@ -47,11 +47,12 @@ class Rectifier:
         width = self.output_width(tf.TensorShape(images.shape).as_list()[2])
         if width is not None:
             grid = self._grid(control_points, width)
-        else:
+        else:  # no tf.cond: it starts TensorFlow's eager mode, after which a forked process hangs
             are_wide = tf.shape(images)[2] >= self._wide_from
-            grid = tf.cond(are_wide, lambda: self._grid(control_points, self._wide_width),
-                           lambda: self._grid(control_points, self._width))
             width = tf.where(are_wide, self._wide_width, self._width)
+            first = tf.where(are_wide, self._height * self._width, 0)
+            grid = tps.sampling_grid(control_points, tps.join(list(self._splines.values())), fused=self._fused_grid,
+                                     pixels=(first, self._height * width))
         channels = layers.static_size(images, 3)
         rectified = tf.reshape(self._sample(images, grid), [-1, self._height, width, channels])
         return Rectification(rectified, control_points)

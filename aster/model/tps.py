@@ -3,7 +3,7 @@
 Points are (x, y) as fractions of width and height. Of K control points the first K/2 run along the top edge from left
 to right, the last K/2 along the bottom edge.
 """
-from typing import NamedTuple, Tuple
+from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -104,7 +104,13 @@ def make_spline(control_points: np.ndarray, height: int, width: int) -> Spline:
     return Spline(inverse.astype(np.float32), lift.astype(np.float32))
 
 
-def sampling_grid(source_points: tf.Tensor, spline: Spline, *, fused: bool = False) -> tf.Tensor:
+def join(splines: Sequence[Spline]) -> Spline:
+    """Joins the splines of several image sizes that have the same control points. Its pixels are all of theirs."""
+    return Spline(splines[0].inverse, np.concatenate([spline.lift for spline in splines]))
+
+
+def sampling_grid(source_points: tf.Tensor, spline: Spline, *, fused: bool = False,
+                  pixels: Optional[Tuple[Any, Any]] = None) -> tf.Tensor:
     """Tells where each pixel of the rectified image is read in the input image.
 
     The coefficients of a spline are large and cancel, so that the order in which float32 products are added shows in
@@ -114,14 +120,17 @@ def sampling_grid(source_points: tf.Tensor, spline: Spline, *, fused: bool = Fal
       source_points: [B, K, 2], control points on the input image.
       spline: the constants of the rectified image's spline.
       fused: True: by ASTER's op. False: by one matrix product, without the coefficients.
+      pixels: (first, count), which of the spline's pixels are wanted; numbers or scalar tensors. None: all.
 
     Returns:
       [B, P, 2], for the pixels row by row.
     """
+    def wanted(columns):  # [..., pixels of the spline]
+        return columns if pixels is None else tf.slice(columns, [0, pixels[0]], [-1, pixels[1]])
     if fused:
-        return ops.spline_grid(source_points, spline.inverse.T, spline.lift.T)
-    num_points, num_pixels = spline.inverse.shape[1], len(spline.lift)
+        return ops.spline_grid(source_points, spline.inverse.T, wanted(spline.lift.T))
+    num_points, num_pixels = spline.inverse.shape[1], len(spline.lift) if pixels is None else pixels[1]
     grid_of_points = spline.lift.astype(np.float64).dot(spline.inverse).astype(np.float32)
     rows = tf.reshape(tf.transpose(source_points, [0, 2, 1]), [-1, num_points])  # the x and y of each image
-    grid = tf.matmul(rows, tf.constant(grid_of_points.T))
+    grid = tf.matmul(rows, wanted(tf.constant(grid_of_points.T)))
     return tf.transpose(tf.reshape(grid, [-1, 2, num_pixels]), [0, 2, 1])

@@ -1,7 +1,7 @@
 """Exported models: a SavedModel or an ONNX file that reads as the Recognizer does, without this library."""
 import json
 import os
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -101,7 +101,7 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
 
     It takes images, float32 [B, H, W, 3], RGB, 0..255, of the size that the preprocessing steps give. It gives
     labels, int32 [B, S], of the text's characters, -1 after them, and scores, float32 [B]. Label n is
-    characters[n - label_offset]; the file's metadata has both as JSON.
+    characters[n - label_offset]; the file's metadata has both as JSON, and the size of the images, see `image_size`.
 
     Args:
       exp_dir, greedy, word_list, overrides, checkpoint_path: as in `export_saved_model`.
@@ -147,7 +147,8 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
     model = tf2onnx.optimizer.optimize_graph(converted).make_model("ASTER")
     _rename(model, dict(zip(names[0] + names[1], ["images"] + sorted(function.structured_outputs))))
     onnx.helper.set_model_props(model, {"characters": json.dumps(characters),
-                                        "label_offset": str(NUM_SPECIAL_LABELS)})
+                                        "label_offset": str(NUM_SPECIAL_LABELS),
+                                        "image_size": json.dumps(image_size(steps, exp_dir))})
     onnx.checker.check_model(model)
     with written_whole(output) as temporary:
         onnx.save(model, temporary)
@@ -266,6 +267,25 @@ def _pad(labels, width):
     labels = tf.pad(labels, [[0, 0], [0, missing]], constant_values=PAD_LABEL)[:, :width]
     labels.set_shape([None, width])
     return labels
+
+
+def image_size(steps: Sequence[Any], base_dir: Optional[str] = None) -> Dict[str, Any]:
+    """Describes the size that preprocessing steps give to images.
+
+    Args:
+      steps: PreprocessingStep messages.
+      base_dir: the experiment folder.
+
+    Returns:
+      "height" and "width"; where long images get another width, also their "wide_width", and "wide_aspect", the ratio of
+      width to height from which on an image is long. "width" is None where it depends on the image in another way.
+    """
+    height, width, _ = preprocessed_shape(steps, base_dir)
+    last = ([step.resize_image for step in steps if step.HasField("resize_image")] or [None])[-1]
+    if width or not last or not last.wide_aspect:
+        return {"height": height, "width": width}
+    return {"height": height, "width": last.target_width, "wide_aspect": round(last.wide_aspect, 4),
+            "wide_width": last.wide_target_width}
 
 
 def _left_out(config, words: Optional[Lexicon]) -> List[str]:

@@ -25,7 +25,8 @@ from aster.reading.pictures import draw_reading
 from aster.reading.recognizer import Recognizer
 
 WORDS_FIRST = "model { multi_predictors_recognition_model { word_list { bonus_per_character: 100 } } }"
-NORMALIZE = """eval_config { data_preprocessing_steps { resize_image { target_height: 64 target_width: 256 } }
+NORMALIZE = """eval_config { data_preprocessing_steps { resize_image {
+        target_height: 64 target_width: 256 wide_aspect: 4.5 wide_target_width: 400 } }
     data_preprocessing_steps { normalize_image { original_minval: 0 original_maxval: 255 target_minval: -1
                                                  target_maxval: 1 } } }"""
 REPORT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "shared", "data", "reports")

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from test_serving import READER
 
 from aster.compat import IS_TF1
+from aster.config import read_config
 from aster.data import example, records
 from aster.data.image import load_image
 from aster.pretrained import ENGLISH
@@ -73,11 +74,15 @@ def test_an_onnx_file(words, expected, tmp_path):
     session = onnxruntime.InferenceSession(str(tmp_path / "words.onnx"), providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
     characters, offset = json.loads(metadata["characters"]), int(metadata["label_offset"])
-    height, width = session.get_inputs()[0].shape[1:3]
-    resize = resize_of_the_docs()
-    images = np.stack([resize(load_image(path), height, width) for path in words])
-    labels, scores = session.run(["labels", "scores"], {"images": images})
-    texts = ["".join(characters[label - offset] for label in row if label >= offset) for row in labels]
+    resize, size = resize_of_the_docs(), json.loads(metadata["image_size"])
+    texts, scores, widths = [], [], set()
+    for path in words:
+        image = resize(load_image(path), size)
+        widths.add(image.shape[1])
+        (labels,), (score,) = session.run(["labels", "scores"], {"images": image[None]})
+        texts.append("".join(characters[label - offset] for label in labels if label >= offset))
+        scores.append(score)
+    assert widths == {256, 400}
     compare(texts, scores, readings)
 
 
@@ -113,7 +118,8 @@ def test_the_docs_open_images_as_the_library_does(words, tmp_path):
 
 def test_the_resize_of_the_docs_is_the_librarys(words):
     resize = resize_of_the_docs()
+    size = serving.image_size(read_config(ENGLISH).eval_config.data_preprocessing_steps)
     with Recognizer.from_experiment() as recognizer:
         for path in words:
             pixels = load_image(path)
-            np.testing.assert_allclose(resize(pixels, 64, 256), recognizer._inference.preprocess(pixels), atol=0.01)
+            np.testing.assert_allclose(resize(pixels, size), recognizer._inference.preprocess(pixels), atol=0.01)
