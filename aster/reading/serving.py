@@ -277,8 +277,8 @@ def image_size(steps: Sequence[Any], base_dir: Optional[str] = None) -> Dict[str
       base_dir: the experiment folder.
 
     Returns:
-      "height" and "width"; where long images get another width, also their "wide_width", and "wide_aspect", the ratio of
-      width to height from which on an image is long. "width" is None where it depends on the image in another way.
+      "height" and "width". Where long images get another width, also their "wide_width", and "wide_aspect", the ratio
+      of width to height from which on an image is long. "width" is None where it depends on the image otherwise.
     """
     height, width, _ = preprocessed_shape(steps, base_dir)
     last = ([step.resize_image for step in steps if step.HasField("resize_image")] or [None])[-1]
