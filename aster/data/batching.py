@@ -48,10 +48,8 @@ def join_readers(shares: Sequence[Any], batch_size: int, full_only: bool) -> Any
       A Dataset of batches. Where all images have one width, each batch has the share of every reader. Otherwise, each
       has one width, and the readers have their shares on average.
     """
-    if len(shares) == 1:
-        return shares[0]
     parts = tf.data.Dataset.zip(tuple(shares))
-    if all(share.output_shapes[0].as_list()[2] for share in shares):
+    if len(shares) == 1 or all(share.output_shapes[0].as_list()[2] for share in shares):
         return parts.map(lambda *batches: tuple(tf.concat(tensors, 0) for tensors in zip(*batches)))
     # One reader may have more long images than another, so that shares of one width don't come in pairs.
     samples = parts.flat_map(lambda *batches: functools.reduce(
