@@ -110,7 +110,8 @@ def read_experiment(exp_dir: str, overrides: Sequence[str] = (), num_clones: int
     """
     from aster.config import ConfigError, check_clones, read_config, unused_fields
     if not os.path.isdir(exp_dir):
-        raise ConfigError(f"{exp_dir}: no such experiment folder")
+        hint = f"; for the pretrained model of that name: --model {exp_dir}" if exp_dir in pretrained.list() else ""
+        raise ConfigError(f"{exp_dir}: no such experiment folder{hint}")
     config = read_config(exp_dir, overrides)
     check_clones(config, num_clones, exp_dir)
     unused = unused_fields(config)

@@ -141,7 +141,9 @@ def _read(path: str) -> str:
     try:
         return read_text(path, "the configuration")
     except ValueError as error:
-        hint = "" if os.path.exists(path) else f"; an experiment folder holds {CONFIG_IN_EXP_DIR}"
+        hint = "" if os.path.exists(path) else (
+            f"; an experiment folder holds {CONFIG_IN_EXP_DIR}, and aster.pretrained.path(name) is that of a "
+            "pretrained model")
         raise ConfigError(f"{error}{hint}") from error
 
 

@@ -9,7 +9,7 @@ import os
 import time
 from typing import Any, Dict, List, Optional, TextIO
 
-from aster import command
+from aster import command, pretrained
 
 _log = logging.getLogger(__name__)
 _PROTOCOLS = ("benchmark", "letters", "case_insensitive", "exact")  # of evaluation.metrics, which takes long to import
@@ -30,7 +30,8 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="+", metavar="PATH", help="TFRecord files, or folders of them")
     parser.add_argument("--report", metavar="OUT", help="folder for report.html, .md, .csv and .json of --datasets")
     parser.add_argument("--compare", nargs="+", metavar="E", default=[],
-                        help="experiment folders that the report compares with the first; --set changes them too")
+                        help="experiment folders, or names of pretrained models, that the report compares with the "
+                             "first; --set changes them too")
     parser.add_argument("--protocol", nargs="+", action="append", default=[], choices=_PROTOCOLS, metavar="NAME",
                         help="what of the texts is compared; several give a result for each. benchmark: letters and "
                              "digits of ASCII, case ignored (the default); letters: those of every alphabet, case "
@@ -59,7 +60,8 @@ def _protocols(arguments: argparse.Namespace) -> List[str]:
 
 def _report(arguments: argparse.Namespace) -> None:
     """Writes the report on a checkpoint of each experiment: of --compare the latest."""
-    folders = ([arguments.exp_dir] if arguments.exp_dir else []) + arguments.compare
+    folders = [arguments.exp_dir] * bool(arguments.exp_dir) + [
+        folder if os.path.isdir(folder) else pretrained.find(folder) for folder in arguments.compare]
     if len(set(map(os.path.abspath, folders))) < len(folders):
         raise ValueError(f"an experiment is named twice: {' '.join(folders)}")
     configs = [command.read_experiment(folder, arguments.overrides, trust=arguments.trust) for folder in folders]

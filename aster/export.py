@@ -23,9 +23,14 @@ def main() -> None:
     command.add_trust(parser)
     arguments = parser.parse_args()
     command.read_experiment(arguments.exp_dir, arguments.overrides, trust=arguments.trust)
+    if arguments.output.endswith((".keras", ".h5", ".pb", ".tflite")):
+        parser.error(f"--output {arguments.output}: the command writes a SavedModel, which is a folder, or FILE.onnx; "
+                     "name one of these")
     if os.path.lexists(arguments.output):
         raise ValueError(f"{arguments.output} exists already; name one that does not")
     command.check_writable(arguments.output, is_folder=True)
+    if arguments.word_list:
+        command.say("A long word list takes some minutes.")
     command.start_tensorflow()
     path = command.find_checkpoint(arguments.exp_dir, arguments.checkpoint)
     from aster.reading.serving import export_onnx, export_saved_model

@@ -220,11 +220,13 @@ def _learn_characters(config: Any, predictors: List[Any], texts: List[str], star
                          f"the others can be kept only if its character sets are stored: write them to "
                          f"{character_sets.path_beside(start)} (docs/configuration.md has its form)")
     files = add_characters(config, new, source)
-    _log.warning("the words have characters that the model lacks: %s. They are added to its character set, in %s, and "
-                 "start anew; the model keeps what it knows of the others. Take out of the file what it shall not "
+    _log.warning("the words have characters that the model lacks: %s. They are added to its character set, in %s. A "
+                 "new letter starts from the same letter in the other case if the model knows that, other new ones "
+                 "start anew, and what the model knows of the others is kept. Take out of the file what it shall not "
                  "learn", list_counts(new), " and ".join(files))
+    known = {character for charset in charsets for character in charset.characters}
     model = config.model.multi_predictors_recognition_model
-    if model.HasField("word_list"):
+    if model.HasField("word_list") and not all(character.swapcase() in known for character in new):
         _log.warning("the model's word_list, %s, is left out, since its words have none of these characters; name one "
                      "of your own language in its place", model.word_list.text_file)
         model.ClearField("word_list")

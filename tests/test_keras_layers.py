@@ -177,6 +177,7 @@ def test_images_of_any_size_and_type(input_size):
         assert rectified.shape == (2, 32, 128, 3)
         np.testing.assert_allclose(rectified, 1.0, atol=1e-4)
     assert rectifier.compute_output_shape((None, 30, 57, 3)) == (None, 32, 128, 3)
+    assert Rectifier(output_w=200).compute_output_shape((None, 30, 57, 3)) == (None, 32, 200, 3)
 
 
 # Saving

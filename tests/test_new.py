@@ -247,3 +247,15 @@ def test_comparison_of_the_best_with_the_start(tmp_path):
         "d0: 20.00 % at the start, 90.00 % at step 5, which is the best: 8 words won, 1 lost (McNemar's test: p = "
         "0.039)",
         "d1: 100.00 % at the start, 100.00 % at step 5, which is the best: 0 words won, 0 lost (McNemar's test: p = 1)"]
+
+
+@pytest.mark.parametrize("text, is_kept", [("Tea", True), ("T\u00e9a", False)])
+def test_the_word_list_stays_if_only_the_case_is_new(text, is_kept, caplog):
+    config = read_config(ENGLISH)
+    config.train_config.data_augmentation_options.add().resize_image.target_width = 256
+    start = checkpoint.find_checkpoint(os.path.join(ENGLISH, "log"))
+    with tf.Graph().as_default():
+        predictors = build_model(config.model, ENGLISH).predictors
+    new_command._learn_characters(config, predictors, [text], start, ENGLISH)
+    assert "A new letter starts from the same letter" in caplog.text
+    assert config.model.multi_predictors_recognition_model.HasField("word_list") == is_kept

@@ -114,6 +114,9 @@ def test_models_have_names(any_case, tmp_path, monkeypatch):
         os.mkdir(folder)
     found = [pretrained.find(model) for model in ("any_case", "./any_case", "mine")]
     assert found == [any_case, "./any_case", "mine"]
+    for nothing in None, 3, "":
+        with pytest.raises(ValueError, match="no pretrained model is named"):
+            pretrained.find(nothing)
     with pytest.raises(ValueError, match="^nowhere: no such experiment folder, and no pretrained model is named"):
         pretrained.find("nowhere")
 

@@ -44,6 +44,9 @@ class Rectifier(ConfiguredLayer):
                  freeze_batch_norm: bool = False, config: Optional[Dict[str, Any]] = None, name: Optional[str] = None,
                  trainable: bool = True, dtype: Any = None, **fields: Any) -> None:
         message = model_of(read_config(ENGLISH)).spatial_transformer
+        if "output_w" in fields:  # the pretrained model's width of long images is of its own output_w
+            message.ClearField("wide_input_w")
+            message.ClearField("wide_output_w")
         super().__init__(message, config, fields, name=name, trainable=trainable, dtype=dtype)
         if input_size is not None and not _is_size(input_size):
             raise ValueError(f"input_size is {input_size}, expected (height, width), each 2 or more, or None")

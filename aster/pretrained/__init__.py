@@ -42,12 +42,12 @@ def find(model: str) -> str:
     Raises:
       ValueError: it is neither.
     """
-    if model not in list() and os.path.isdir(model):
+    if model not in list() and isinstance(model, (str, os.PathLike)) and os.path.isdir(model):
         return model
     try:
         return path(model)
     except ValueError as error:
-        raise ValueError(f"{model}: no such experiment folder, and {error}") from error
+        raise ValueError(f"{model or repr(model)}: no such experiment folder, and {error}") from error
 
 
 def list() -> List[str]:  # read as pretrained.list; nothing here needs Python's own

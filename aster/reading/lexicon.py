@@ -45,12 +45,13 @@ def read_lexicon(path: Union[str, os.PathLike]) -> List[str]:
     return words
 
 
-def make_lexicon(words: Sequence[str], predictors: Sequence) -> Lexicon:
+def make_lexicon(words: Sequence[str], predictors: Sequence, *, all_cases: bool = False) -> Lexicon:
     """Prepares a word list for the predictors of a model.
 
     Args:
       words: the words.
       predictors: the model's `Predictor`s.
+      all_cases: as in `spellings`.
 
     Returns:
       A Lexicon.
@@ -67,7 +68,7 @@ def make_lexicon(words: Sequence[str], predictors: Sequence) -> Lexicon:
             raise ValueError(f"predictor {decoder.name!r} can't be restricted to a lexicon: its decode() takes no tree")
         key = charset.characters, decoder.max_characters
         if key not in spelled:
-            spelled[key] = spellings(words, charset, decoder.max_characters)
+            spelled[key] = spellings(words, charset, decoder.max_characters, all_cases=all_cases)
             # tuples, which the garbage collector leaves alone: a word list can have a million words
             labels[key] = [tuple(charset.encode(text)) for text in spelled[key]]
         keys.append(key)
@@ -94,17 +95,15 @@ def load_word_list(config: Any, predictors: Sequence, base_dir: Optional[str] = 
         return None
     path = find_file(config.word_list.text_file, base_dir)
     try:
-        words = read_lexicon(path)
         characters = itertools.chain(*(predictor.charset.characters for predictor in predictors))
-        num_words = len(words)
-        if any(map(str.isupper, characters)):  # the model tells cases apart: signs have words in each
-            words = [case for word in words for case in (word, word.capitalize(), word.upper())]
-        return make_lexicon(words, predictors)._replace(num_words=num_words)
+        # if the model tells cases apart: signs have words in each
+        return make_lexicon(read_lexicon(path), predictors, all_cases=any(map(str.isupper, characters)))
     except ValueError as error:
         raise ValueError(f"word_list of the configuration, {path}: {error}") from error
 
 
-def spellings(words: Iterable[str], charset: Charset, max_characters: int) -> Dict[str, str]:
+def spellings(words: Iterable[str], charset: Charset, max_characters: int, *, all_cases: bool = False
+              ) -> Dict[str, str]:
     """Spells words in the characters of a charset.
 
     Letters may change their case, and characters that are neither letter nor digit may be dropped. Words that can't be
@@ -114,6 +113,7 @@ def spellings(words: Iterable[str], charset: Charset, max_characters: int) -> Di
       words: the words.
       charset: what a decoder can write.
       max_characters: the longest text that the decoder can write.
+      all_cases: whether each word is also spelled with a first capital, and in capitals.
 
     Returns:
       {text: the word that it stands for}. Of several this is the text itself, and then the first in the order of the
@@ -128,15 +128,18 @@ def spellings(words: Iterable[str], charset: Charset, max_characters: int) -> Di
         if not isinstance(word, str):
             raise ValueError(f"the lexicon must be a list of strings, and holds {word!r}")
         count += 1
-        text = _spell(word, charset)
-        if text and len(text) <= max_characters:
-            known = texts.setdefault(text, word)
-            if known != word:
-                texts[text] = text if text in (known, word) else min(known, word)
-        else:
+        is_left_out = True
+        for case in (word, word[:1].upper() + word[1:], word.upper()) if all_cases else (word,):
+            text = _spell(case, charset)
+            if text and len(text) <= max_characters:
+                is_left_out = False
+                known = texts.setdefault(text, case)
+                if known != case:
+                    texts[text] = text if text in (known, case) else min(known, case)
+        if is_left_out:
             left_out.append(word)
     if left_out:
-        _log.warning("%d of %d words of the lexicon are left out: they are longer than %d characters, or have letters "
+        _log.warning("%d of %d words of the list are left out: they are longer than %d characters, or have letters "
                      "that the character set lacks; the first: %s", len(left_out), count, max_characters,
                      ", ".join(map(shortened, left_out[:5])))
     if not texts:

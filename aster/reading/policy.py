@@ -233,5 +233,6 @@ def _prefer_words(readings, rows, words, policy):
     for row, word in zip(rows, words):
         best[row] = max(best.get(row, word), word, key=value)
     for row, word in best.items():
-        if value(word) > readings[row].score:
+        # a word that differs by its case only is no evidence: the list does not know how a name is spelled
+        if value(word) > readings[row].score and word.text.lower() != readings[row].text.lower():
             readings[row] = word._replace(image=readings[row].image)

@@ -30,12 +30,14 @@ class Texts(NamedTuple):
       scores: float32 [B], log-probabilities.
       labels: int32 [B, S], of the characters in reading order, PAD_LABEL after them.
       num_characters, num_digits: float32 [B].
+      letters: int32 [B, S], the characters in lower case as code points, -1 after them.
     """
     texts: tf.Tensor
     scores: tf.Tensor
     labels: tf.Tensor
     num_characters: tf.Tensor
     num_digits: tf.Tensor
+    letters: tf.Tensor
 
 
 class Export(NamedTuple):
@@ -175,7 +177,7 @@ def recognize_by_policy(model: RecognitionModel, images: tf.Tensor, rules: Readi
                                           rules), 1)
     nothing = Texts(tf.fill(tf.shape(best.texts), ""), tf.zeros_like(best.scores),
                     tf.fill(tf.shape(best.labels), PAD_LABEL), tf.zeros_like(best.num_characters),
-                    tf.zeros_like(best.num_digits))
+                    tf.zeros_like(best.num_digits), tf.zeros_like(best.letters))
     return _select(blank, nothing, best)
 
 
@@ -197,8 +199,9 @@ def _recognize(model, images, rules, words) -> Texts:
     for other in others:
         word = _select(value(other) > value(word), other, word)
     is_number = policy.is_number(best.num_digits, best.num_characters, rules)
+    is_other = tf.reduce_any(tf.not_equal(word.letters, best.letters), 1)
     wins = policy.is_uncertain(best.scores, rules) & tf.logical_not(is_number) & (value(word) > best.scores)
-    return _select(wins, word, best)
+    return _select(wins & is_other, word, best)
 
 
 def _decode_image(image_bytes):
@@ -243,11 +246,14 @@ def _decode(model, encoded: Encoded, words: Optional[Lexicon] = None) -> Texts:
         labels = _pad(character_labels(predictor, decoded), model.max_characters + 1)
         is_digit = np.array([False] * NUM_SPECIAL_LABELS + [c.isdigit() for c in predictor.charset.characters])
         digits = tf.gather(tf.constant(is_digit.astype(np.float32)), tf.maximum(labels, 0))
+        # of the few characters whose lower case has two, the first counts
+        lower = [-1] * NUM_SPECIAL_LABELS + [ord(c.lower()[0]) for c in predictor.charset.characters]
         columns.append((labels, tf.reduce_sum(tf.cast(labels >= NUM_SPECIAL_LABELS, tf.float32), 1),
-                        tf.reduce_sum(digits, 1)))
+                        tf.reduce_sum(digits, 1), tf.gather(tf.constant(lower, tf.int32), tf.maximum(labels, 0))))
     choice = tf.stack([tf.range(tf.shape(recognition.best)[0]), recognition.best], 1)
-    labels, num_characters, num_digits = [tf.gather_nd(tf.stack(column, 1), choice) for column in zip(*columns)]
-    return Texts(recognition.texts, recognition.scores, labels, num_characters, num_digits)
+    labels, num_characters, num_digits, letters = [
+        tf.gather_nd(tf.stack(column, 1), choice) for column in zip(*columns)]
+    return Texts(recognition.texts, recognition.scores, labels, num_characters, num_digits, letters)
 
 
 def _split(texts: Texts, count: int) -> List[Texts]:

@@ -85,11 +85,14 @@ def test_a_tree_of_the_wrong_shape_is_refused(session):
             tree=(np.array([0, 2], np.int32), np.array([2, 1], np.int32), np.array([0], np.int32))))
 
 
-def test_words_are_spelled_as_the_charset_can():
+def test_words_are_spelled_as_the_charset_can(caplog):
     lower = Charset("0123456789abcdefghijklmnopqrstuvwxyz")
     found = spellings(["Coffee", "COFFEE", "rock'n'roll", "caf\u00e9", "...", "verylongword"], lower, 11)
     assert found == {"coffee": "COFFEE", "rocknroll": "rock'n'roll"}
     assert spellings(["Tea", "tea"], Charset("Teat"), 5) == {"Tea": "Tea", "tea": "tea"}
+    cases = spellings(["mcA", "\u00fc"], Charset("mMcCaA"), 5, all_cases=True)
+    assert cases == {"mcA": "mcA", "McA": "McA", "MCA": "MCA"}
+    assert "1 of 2 words of the list are left out" in caplog.text
     with pytest.raises(ValueError, match="none of the 1 words"):
         spellings(["\u65e5"], lower, 5)
 

@@ -1,5 +1,6 @@
 """The rules by which one of several texts is chosen."""
 import collections
+import types
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from google.protobuf import text_format
 
 from aster.protos import model_pb2
 from aster.reading import policy
+from aster.reading.inference import Reading
 
 Candidate = collections.namedtuple("Candidate", "text score")
 RULES = policy.ReadingPolicy()
@@ -68,6 +70,18 @@ def test_is_doubtful():
 def test_is_blank(difference, gray_level, expected):
     assert policy.is_blank(np.array([3.0]), np.array([3.0 + difference]), gray_level, RULES).tolist() == [expected]
     assert not policy.is_blank(3, 3, gray_level, RULES._replace(min_contrast=0))
+
+
+@pytest.mark.parametrize("text, word, expected", [
+    ("YouTube", "Youtube", "YouTube"), ("McKinley", "mckinley", "McKinley"), ("YouTubc", "Youtube", "Youtube")])
+def test_the_word_list_does_not_change_the_case_alone(text, word, expected):
+    def search(images, details, sequences=None):
+        found, score = (text, -0.1) if sequences is None else (word, -2.0)
+        return [Reading(found, score, (0.9,) * len(found)) for _ in images], [np.zeros([len(images), 1, 1])]
+    inference = types.SimpleNamespace(search=search, num_preferred_words=1, gray_level=1.0)
+    image = np.linspace(0, 255, 8 * 8 * 3).reshape([1, 8, 8, 3])
+    reading, = policy.read_batch(inference, RULES, image)
+    assert reading.text == expected
 
 
 @pytest.mark.parametrize("height, width, doubtful, expected", [

@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import string
 import subprocess
 import sys
 import types
@@ -169,7 +170,7 @@ class MadeUpModel:
     max_characters = 6
 
     def __init__(self):
-        charset = Charset("0123456789abcdefghijklmnopqrstuvwxyz")
+        charset = Charset(string.digits + string.ascii_letters)
         self.predictors = [Predictor(types.SimpleNamespace(reverse=False), charset, {})]
         self.made_up = {}
 
@@ -209,7 +210,8 @@ def test_the_graph_and_the_recognizer_share_their_rules(session):
             (("ao", -1), ("at", -2.1), True), (("ao", -1), ("at", -2.3), False),
             (("sush1", -1), ("sushi", -3), True), (("4us", -1), ("bus", -2), True),
             (("s1", -1), ("so", -2), False), (("40", -1), ("do", -1.1), False),
-            (("", -1), ("sushi", -3), True), (("sushl", -0.01), ("sushi", -0.02), False)):
+            (("", -1), ("sushi", -3), True), (("sushl", -0.01), ("sushi", -0.02), False),
+            (("Sushi", -1), ("sushi", -1.1), False), (("SusHi", -1), ("SUSHI", -1.1), False)):
         expected = word if wins else text
         assert read(text, ("x", -9), word, ("x", -99)) == (expected[0], pytest.approx(expected[1])), (text, word)
     for inverted, word, expected in (
