@@ -95,9 +95,10 @@ def load_word_list(config: Any, predictors: Sequence, base_dir: Optional[str] = 
         return None
     path = find_file(config.word_list.text_file, base_dir)
     try:
+        words = read_lexicon(path)
         characters = itertools.chain(*(predictor.charset.characters for predictor in predictors))
-        # if the model tells cases apart: signs have words in each
-        return make_lexicon(read_lexicon(path), predictors, all_cases=any(map(str.isupper, characters)))
+        # signs have words in each case
+        return make_lexicon(words, predictors, all_cases=any(map(str.isupper, characters)))
     except ValueError as error:
         raise ValueError(f"word_list of the configuration, {path}: {error}") from error
 
