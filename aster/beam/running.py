@@ -18,7 +18,9 @@ from aster.beam.words import NAMESPACE
 _WORKER_NOISE = (r"^INFO:(apache_beam|__main__)|^WARNING:__main__:No semi_persistent|^WARNING:root:apitools not found"
                  r"|^Worker: severity: (WARN .*No semi_persistent|ERROR|CRITICAL)"
                  r"|^ERROR:apache_beam|^CRITICAL:__main__|^$"
-                 r"|^(Traceback |  File |    )|^[A-Za-z_.]+(Error|Empty)(:|$)|^KeyboardInterrupt"
+                 r"|^(Traceback |[[:space:]])|^[A-Za-z_.]+(Error|Empty)(:|$)"
+                 # of a traceback that another process has cut in the middle of a line
+                 r'|\^\^|File "|KeyboardInterrupt|^self[.]'
                  r"|^Exception in thread|^(During handling of|The above exception)"
                  r"|^[A-Za-z0-9_-]+( [(][A-Za-z_]+[)])?:$"  # a thread's name, cut off by what another thread prints
                  r"|^Failed to read inputs in the data plane|^Error closing worker_handler"
@@ -49,8 +51,6 @@ def run(build: Callable[[Any, str], None], options: Any, output: str) -> Dict[st
     temporary = temporary_folder(output)
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, _interrupt)
-    previous_hook = threading.excepthook
-    threading.excepthook = lambda _: None  # of a lost worker; several threads at once would cut each other's lines
     try:
         with _errors_in_one_line(), command.start_up_noise_hidden(_WORKER_NOISE), _lost_workers_end_it():
             pipeline = beam.Pipeline(options=options)
@@ -59,7 +59,6 @@ def run(build: Callable[[Any, str], None], options: Any, output: str) -> Dict[st
             result.wait_until_finish()
             found = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(NAMESPACE))["counters"]
     finally:
-        threading.excepthook = previous_hook
         delete_folder(temporary)
     counts = dict.fromkeys(["read", "written", "broken", "passed_over"], 0)
     for counter in found:
@@ -88,9 +87,9 @@ def _end_at_once(*_):
 @contextlib.contextmanager
 def _lost_workers_end_it() -> Iterator[None]:
     """Lets a local worker process that was killed end the run. Beam says so at once where it waits for results of that
-    worker; elsewhere it would wait forever, and only the thread that has started the worker fails."""
+    worker; elsewhere it would wait forever, and only the thread that has started the worker fails. Its traceback is not
+    printed: several at once would cut each other's lines."""
     def notice(failure):
-        threading.__excepthook__(failure)
         if re.search(_LOST_WORKER, str(failure.exc_value)):
             timer = threading.Timer(_PATIENCE, os.kill, [os.getpid(), signal.SIGUSR1])
             timer.daemon = True
