@@ -65,8 +65,12 @@ def add_exp_dir(parser: argparse.ArgumentParser, default: Optional[str] = None) 
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--exp_dir", default=default and os.path.join(pretrained.FOLDER, default), help=(
         f"experiment folder (default: the pretrained model {default})" if default else "experiment folder"))
-    group.add_argument("--model", dest="exp_dir", type=_pretrained_folder, metavar="NAME", help=(
-        f"a pretrained model, in place of --exp_dir. There are: {', '.join(pretrained.list())}"))
+    group.add_argument("--model", dest="exp_dir", type=_pretrained_folder, metavar="NAME", help=model_help())
+
+
+def model_help() -> str:
+    """Describes the option `--model`."""
+    return f"a pretrained model, in place of --exp_dir: {', '.join(pretrained.list())}"
 
 
 def _pretrained_folder(name: str) -> str:

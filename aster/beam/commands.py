@@ -46,8 +46,7 @@ def _parse_arguments() -> Tuple[argparse.Namespace, Any]:
         "write PREFIX-00000-of-0000N.jsonl and so on, and PREFIX.broken.jsonl for images that can't be read"))
     models = recognize.add_mutually_exclusive_group()
     models.add_argument("--exp_dir", help=f"experiment folder (default: the pretrained model {pretrained.DEFAULT})")
-    models.add_argument("--model", default=pretrained.DEFAULT, metavar="NAME", help=(
-        f"a pretrained model, in place of --exp_dir. There are: {', '.join(pretrained.list())}"))
+    models.add_argument("--model", default=pretrained.DEFAULT, metavar="NAME", help=command.model_help())
     recognize.add_argument("--batch_size", type=int, default=32, metavar="N", help=(
         "images that are read together (default: 32)"))
     recognize.add_argument("--num_threads", type=int, metavar="N", help=(

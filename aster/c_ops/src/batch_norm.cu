@@ -37,11 +37,26 @@ __device__ void ForRows(const NormShape& shape, int64_t rows_of_block, int row, 
   }
 }
 
-// What one channel's values are multiplied with and so on.
 template <typename T>
 struct Norm {
   const T* x;
   const float *scale, *offset, *mean, *inverse;
+};
+
+// (x - mean) * factor + offset of neighbouring channels.
+template <int kWidth, typename T>
+struct Line {
+  Norm<T> norm;
+  bool relu;
+  float mean[kWidth], factor[kWidth], offset[kWidth];
+  __device__ void StartLine(int channel) {
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) {
+      mean[i] = norm.mean[channel + i];
+      factor[i] = norm.inverse[channel + i] * norm.scale[channel + i];
+      offset[i] = norm.offset[channel + i];
+    }
+  }
 };
 
 // Sums of the forward pass: of x and of its square. The first row is taken off, so that a mean that is large beside the
@@ -72,27 +87,16 @@ struct SumX {
 
 // What both kernels of the backward pass know of a channel; d is the gradient before the ReLU.
 template <int kWidth, typename T>
-struct Back {
-  Norm<T> norm;
+struct Back : Line<kWidth, T> {
   const T* d_y;
-  bool relu;
-  float mean[kWidth], factor[kWidth], offset[kWidth];
   Pack<T, kWidth> x_slots[kRowsInFlight], d_slots[kRowsInFlight];
-  __device__ void StartBack(int channel) {
-#pragma unroll
-    for (int i = 0; i < kWidth; ++i) {
-      mean[i] = norm.mean[channel + i];
-      factor[i] = norm.inverse[channel + i] * norm.scale[channel + i];
-      offset[i] = norm.offset[channel + i];
-    }
-  }
   __device__ void Load(int slot, int64_t place) {
-    x_slots[slot] = LoadPack<kWidth>(norm.x, place);
+    x_slots[slot] = LoadPack<kWidth>(this->norm.x, place);
     d_slots[slot] = LoadPack<kWidth>(d_y, place);
   }
-  __device__ float Centered(int slot, int i) const { return ToFloat(x_slots[slot].of[i]) - mean[i]; }
+  __device__ float Centered(int slot, int i) const { return ToFloat(x_slots[slot].of[i]) - this->mean[i]; }
   __device__ float D(int slot, int i) const {
-    const bool off = relu && !(Centered(slot, i) * factor[i] + offset[i] > 0);
+    const bool off = this->relu && !(Centered(slot, i) * this->factor[i] + this->offset[i] > 0);
     return off ? 0.0f : ToFloat(d_slots[slot].of[i]);
   }
 };
@@ -102,7 +106,7 @@ template <int kWidth, typename T>
 struct SumD : Back<kWidth, T> {
   float a[kWidth], b[kWidth];
   __device__ void Start(int channel) {
-    this->StartBack(channel);
+    this->StartLine(channel);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) a[i] = b[i] = 0;
   }
@@ -197,27 +201,17 @@ struct FinishD {
 };
 
 template <int kWidth, typename T>
-struct Normalize {
-  Norm<T> norm;
-  bool relu;
+struct Normalize : Line<kWidth, T> {
   T* y;
-  float mean[kWidth], factor[kWidth], offset[kWidth];
   Pack<T, kWidth> slots[kRowsInFlight];
-  __device__ void Start(int channel) {
-#pragma unroll
-    for (int i = 0; i < kWidth; ++i) {
-      mean[i] = norm.mean[channel + i];
-      factor[i] = norm.inverse[channel + i] * norm.scale[channel + i];
-      offset[i] = norm.offset[channel + i];
-    }
-  }
-  __device__ void Load(int slot, int64_t place) { slots[slot] = LoadPack<kWidth>(norm.x, place); }
+  __device__ void Start(int channel) { this->StartLine(channel); }
+  __device__ void Load(int slot, int64_t place) { slots[slot] = LoadPack<kWidth>(this->norm.x, place); }
   __device__ void Use(int slot, int64_t place) {
     Pack<T, kWidth> result;
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
-      const float value = (ToFloat(slots[slot].of[i]) - mean[i]) * factor[i] + offset[i];
-      FromFloat(relu && value < 0 ? 0.0f : value, &result.of[i]);
+      const float value = (ToFloat(slots[slot].of[i]) - this->mean[i]) * this->factor[i] + this->offset[i];
+      FromFloat(this->relu && value < 0 ? 0.0f : value, &result.of[i]);
     }
     *reinterpret_cast<Pack<T, kWidth>*>(y + place) = result;
   }
@@ -230,7 +224,7 @@ struct InputGradient : Back<kWidth, T> {
   T* d_x;
   float mean_d[kWidth], slope[kWidth];
   __device__ void Start(int channel) {
-    this->StartBack(channel);
+    this->StartLine(channel);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
       mean_d[i] = d_offset[channel + i] / rows;
