@@ -25,6 +25,7 @@ IS_TF1 = VERSION.startswith("1.")
 CAN_EXPORT_ONNX = not IS_TF1
 HAS_ALL_REDUCE = not IS_TF1
 CAN_COMPILE = not IS_TF1
+CAN_COPY_AHEAD = not IS_TF1
 GPU_REMEDY = ("TensorFlow 1.4 needs tensorflow-gpu==1.4.0, with libcudart.so.8.0 and libcudnn.so.6 on LD_LIBRARY_PATH"
               if IS_TF1 else 'pip install "tensorflow[and-cuda]"')
 tf: Any = _tensorflow if IS_TF1 else _tensorflow.compat.v1
@@ -241,6 +242,12 @@ def without_autotune(dataset: Any) -> Any:
     options = _tensorflow.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
+
+
+def copied_ahead(dataset: Any, device: str) -> Any:
+    """Returns a Dataset whose next element is on a device already, while the one before is used. Its iterator must be
+    made on that device, and nothing else be done to it. Only TensorFlow 2 can."""
+    return dataset.apply(_tensorflow.data.experimental.prefetch_to_device(device, buffer_size=1))
 
 
 def session_config(num_cpus: int = 1, reading: bool = False, mixed_precision: bool = False) -> Any:

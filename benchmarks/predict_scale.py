@@ -6,12 +6,12 @@ BATCH = 512  # images of each GPU in a step
 RATE = 6607.0  # images/s of one H200 alone, measured: docs/gpu.md
 NUM_BYTES = 4 * 22.1e6  # of the gradients, and of the parameters: float32
 SERVER = 0.9e9  # bytes/s through a parameter server, measured on two CPU cores: benchmarks/scale.py
-UPDATE = 0.046  # seconds of an update of parameters in host memory, measured on two CPU cores: benchmarks/scale.py
 SPREAD = 0.02  # assumed: standard deviation of the time that a GPU computes, as a share of it
-SLOWEST = {8: 1.42, 32: 2.07}  # standard deviations by which the slowest of n normal values is above the mean
+SLOWEST = {2: 0.56, 8: 1.42, 32: 2.07}  # standard deviations by which the slowest of n normal values is above the mean
 NUM_MESSAGES = 3  # training/collectives.py
 # assumed: name, GPUs, machines, bytes/s of the slowest link, seconds for a message to the neighbor
-LINKS = [("8 GPUs, NVLink", 8, 1, 300e9, 10e-6), ("8 GPUs, PCIe", 8, 1, 12e9, 10e-6),
+LINKS = [("2 GPUs, PCIe", 2, 1, 12e9, 10e-6), ("8 GPUs, PCIe", 8, 1, 12e9, 10e-6),
+         ("8 GPUs, NVLink", 8, 1, 300e9, 10e-6),
          ("4 x 8 GPUs, 100 Gbit/s", 32, 4, 10e9, 20e-6), ("4 x 8 GPUs, 400 Gbit/s", 32, 4, 40e9, 20e-6)]
 
 
@@ -28,9 +28,10 @@ def ps_seconds(gpus: int, servers: int, link: float) -> float:
 
 
 def clones_seconds(gpus: int, link: float) -> float:
-    """Seconds of a step of clones: parameters are fetched from the host, and one GPU sums the gradients of all."""
+    """Seconds of a step of clones: one GPU has the parameters, from which the others fetch them, and it gets their
+    gradients."""
     compute = BATCH / RATE * (1 + SPREAD * SLOWEST[gpus])
-    return compute + NUM_BYTES / link + (gpus - 1) * NUM_BYTES / link + NUM_BYTES / link + UPDATE
+    return compute + 2 * (gpus - 1) * NUM_BYTES / link
 
 
 def line(name: str, gpus: int, machines: int, seconds: float) -> None:
@@ -46,9 +47,11 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for name, gpus, machines, link, latency in LINKS:
         line(f"{name}: all_reduce", gpus, machines, all_reduce_seconds(gpus, link, latency))
-    line("8 GPUs, PCIe: `--num_clones 8`", 8, 1, clones_seconds(8, LINKS[1][3]))
+    for name, gpus, machines, link, _ in LINKS:
+        if machines == 1:
+            line(f"{name}: `--num_clones {gpus}`", gpus, machines, clones_seconds(gpus, link))
     line("8 GPUs: 1 ps", 8, 1, ps_seconds(8, 1, LINKS[1][3]))
-    line("4 x 8 GPUs, 100 Gbit/s: 4 ps", 32, 4, ps_seconds(32, 4, LINKS[2][3]))
+    line("4 x 8 GPUs, 100 Gbit/s: 4 ps", 32, 4, ps_seconds(32, 4, LINKS[3][3]))
 
 
 if __name__ == "__main__":

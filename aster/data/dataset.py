@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
-from aster.compat import tf, without_autotune
+from aster.compat import copied_ahead, tf, without_autotune
 from aster.data.batching import batches_of_one_width, join_readers
 from aster.data.charset import Charset
 from aster.data.checks import check_inputs
@@ -97,7 +97,8 @@ class Stream(NamedTuple):
 def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequence[Any], *, is_training: bool,
                  num_control_points: Optional[int] = None, charsets: Sequence[Charset] = (),
                  base_dir: Optional[str] = None, seed: Optional[int] = None, prefetch: int = 2,
-                 part: Tuple[int, int] = (0, 1), num_shares: int = 1, field: str = "train_input_reader") -> Stream:
+                 part: Tuple[int, int] = (0, 1), num_shares: int = 1, copy_to: Optional[str] = None,
+                 field: str = "train_input_reader") -> Stream:
     """Builds the input pipeline in the current graph.
 
     Args:
@@ -119,6 +120,7 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
       part: (index, count): which of `count` parts of the records is read, for one of several workers. The parts have no
         record in common; see `readers.part_of`.
       num_shares: how many clones share a batch. The share of each is made ahead, too; B must be a multiple.
+      copy_to: the device to which batches are copied ahead; see `copied.device_to_copy_to`. None: they stay on the CPU.
       field: the configuration's name of the readers, for messages.
 
     Returns:
@@ -157,10 +159,14 @@ def make_dataset(readers: Sequence[Any], batch_sizes: Sequence[int], steps: Sequ
             dataset = dataset.map(lambda *batch: tuple(deal(batch, num_shares)))
         # A run may wait for a free thread, too. That is not the fault of its data, so they know when they were there.
         dataset = dataset.map(lambda *batch: (batch, tf.py_func(time.perf_counter, [], tf.float64)))
-        iterator = without_autotune(dataset.prefetch(prefetch)).make_initializable_iterator()
+        dataset = without_autotune(dataset.prefetch(prefetch))
+        if copy_to:
+            dataset = copied_ahead(dataset, copy_to)
+        with tf.device(copy_to or "/cpu:0"):
+            iterator = dataset.make_initializable_iterator()
         waiting = threading.Event()
         asked = tf.py_func(functools.partial(_call_and_time, waiting.set), [], tf.float64)
-        with tf.control_dependencies([asked]):
+        with tf.device(copy_to or "/cpu:0"), tf.control_dependencies([asked]):
             batches, made = iterator.get_next()
         dealt = [Batch(**dict(zip(_FIELDS, share))) for share in (batches if num_shares > 1 else [batches])]
         with tf.control_dependencies([made]):

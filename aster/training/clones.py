@@ -54,7 +54,8 @@ def clone_devices(num_clones: int, on_cpu: bool) -> List[str]:
 def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, freeze: Sequence[str] = (),
                  sync_batch_norm: bool = False, shared_variables: bool = False,
                  collectives: Optional[Collectives] = None) -> Clones:
-    """Builds the model's training pass once for each device. All clones share their variables.
+    """Builds the model's training pass once for each device. All clones share their variables, which live on the first
+    clone's device. From there, a GPU reaches them without the host.
 
     The losses and gradients are those of one clone that has the whole batch. This does not hold where batch
     normalization takes the statistics of each clone's share, which it does unless `sync_batch_norm` is set.
@@ -65,7 +66,7 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
       devices: the device of each clone.
       freeze: regular expressions. Variables whose whole name matches one of them are not trained.
       sync_batch_norm: whether batch normalization takes the statistics of the whole batch.
-      shared_variables: whether variables live on a CPU even if there is one clone.
+      shared_variables: whether variables live on the CPU, as those of parameter servers do.
       collectives: joins them with the clones of other workers, whose losses and gradients are those of all workers'
         batches then. None: these are all.
 
@@ -79,9 +80,10 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
     count_of_all = count * (collectives.num_workers if collectives else 1)
     if count_of_all > 1:
         clone_means.begin(count_of_all, sync_batch_norm)
+    home = "/cpu:0" if shared_variables else devices[0]
     passes, totals, variables = [], [], []
     for i, (share, device) in enumerate(zip(shares, devices)):
-        with _scope_of_clone(i, device, shared_variables or count > 1):
+        with _scope_of_clone(i, device, home):
             result = model.training_pass(share.images, share.texts, share.control_points, share.keypoint_mask)
             total = tf.add_n(list(result.losses.values())
                              + tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES))
@@ -99,9 +101,10 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
     else:
         gradients = []
         for i, device in enumerate(devices):
-            with _scope_of_clone(i, device, shared_variables or count > 1):
+            with _scope_of_clone(i, device, home):
                 gradients.append(_gradients(totals[i], variables[i]))
-        means = _average(gradients)
+        with tf.device(home):
+            means = _average(gradients)
     clones = Clones(_mean(totals), losses, means, update_ops, passes[0])
     return _join_workers(clones, collectives) if collectives else clones
 
@@ -119,17 +122,11 @@ def _join_workers(clones, collectives):
 
 
 @contextlib.contextmanager
-def _scope_of_clone(i, device, shared_variables):
+def _scope_of_clone(i, device, home):
+    placement = device if device == home else lambda op: home if op.type in _VARIABLE_OPS else device
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE), tf.name_scope(f"clone_{i}"), \
-            tf.device(_placement(device, shared_variables)):
+            tf.device(placement):
         yield
-
-
-def _placement(device, shared_variables):
-    """Variables that several clones or machines share live on the CPU."""
-    if not shared_variables:
-        return device
-    return lambda op: "/cpu:0" if op.type in _VARIABLE_OPS else device
 
 
 def _trainable(freeze):

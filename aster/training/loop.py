@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 from aster import checkpoint, losses
 from aster.compat import make_deterministic, session_config, tf
 from aster.config import mixed_precision
+from aster.data.copied import device_to_copy_to
 from aster.data.dataset import Batch, check_inputs, deal, make_dataset
 from aster.memory import check_memory
 from aster.model.build import build_model
@@ -128,7 +129,8 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
     stream = make_dataset(
         config.train_input_reader, list(train_config.batch_size), augmentation, is_training=True,
         num_control_points=model.num_supervised_points, charsets=charsets, base_dir=exp_dir, seed=seed,
-        prefetch=train_config.prefetch_queue_capacity, part=part, num_shares=len(devices))
+        prefetch=train_config.prefetch_queue_capacity, part=part, num_shares=len(devices),
+        copy_to=None if make_update else device_to_copy_to(devices))
     global_step = tf.train.get_or_create_global_step()
     # One clone slices its batch for nothing. But the seeds that TensorFlow 1.4 gives initializers depend on the number
     # of operations before, and a seed is to give the same parameters as ever.

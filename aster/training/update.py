@@ -19,7 +19,7 @@ def train_op(clones: Clones, config: Any, global_step: Any, *, compile_for: Opti
       clones: what `build_clones` made.
       config: a TrainConfig message.
       global_step: the variable that counts steps.
-      compile_for: the device of the only clone, for which XLA compiles all that follows the gradients; see
+      compile_for: the device of the variables, for which XLA compiles all that follows the gradients; see
         `device_to_compile_for`. None: it runs as some thousand operations, whose starts take most of a GPU's step.
 
     Returns:
@@ -59,10 +59,10 @@ def device_to_compile_for(devices: Sequence[str], clones: Clones) -> Optional[st
       clones: the clones.
 
     Returns:
-      The device of the only clone, if that is a GPU for which TensorFlow can compile and the variables are there;
+      The device of the first clone, if that is a GPU for which TensorFlow can compile and the variables are there;
       otherwise None. What a GPU lacks is logged.
     """
-    if not CAN_COMPILE or len(devices) > 1 or not devices[0].startswith("/gpu"):
+    if not CAN_COMPILE or not devices[0].startswith("/gpu"):
         return None
     variables = [variable for _, variable in clones.gradients]
     variables += [average for _, average, _, _ in tf.get_collection(AVERAGE_UPDATES)]

@@ -3,7 +3,7 @@ import pytest
 from experiment import WORDS, make_experiment
 
 from aster.checkpoint import MOVING_AVERAGE_SCOPE, assign
-from aster.compat import tf
+from aster.compat import CAN_COMPILE, tf
 from aster.config import read_config
 from aster.data.dataset import Batch, deal, make_dataset
 from aster.model.build import build_model
@@ -21,18 +21,22 @@ def smooth_images(count):
     return (127 + 100 * np.sin(2 * y[..., None] + 3 * x[..., None] + phases)).astype(np.float32)
 
 
-def step(config, num_clones, freeze=()):
+def step(config, num_clones, freeze=(), compiled=False):
     """Makes a step on a fixed batch from fixed variables -> {"loss": total loss}, {variable: gradient}, {variable:
     value after it}."""
     with tf.Graph().as_default():
         mask = tf.constant([1, 1, 1, 0, 1, 0, 0, 0], tf.float32)  # clones have different shares of it
         batch = Batch(tf.constant(smooth_images(8)), tf.constant(WORDS), None, None, tf.constant(POINTS), mask)
         shares = [Batch(*share) for share in deal(batch, num_clones)]
-        global_step = tf.train.get_or_create_global_step()
-        clones = build_clones(build_model(config.model), shares, clone_devices(num_clones, on_cpu=True), freeze=freeze,
+        # not on /cpu:0, which everything reaches: the first clone's device takes the place of a GPU
+        devices = [f"/cpu:{i + 1}" for i in range(num_clones)]
+        with tf.device(devices[0]):
+            global_step = tf.train.get_or_create_global_step()
+        clones = build_clones(build_model(config.model), shares, devices, freeze=freeze,
                               sync_batch_norm=config.train_config.sync_batch_norm)
-        update, _ = train_op(clones, config.train_config, global_step)
-        options = tf.ConfigProto(device_count={"CPU": num_clones}, allow_soft_placement=True)
+        update, _ = train_op(clones, config.train_config, global_step, compile_for=devices[0] if compiled else None)
+        assert {variable.device for variable in tf.global_variables()} == {tf.DeviceSpec.from_string(devices[0]).to_string()}
+        options = tf.ConfigProto(device_count={"CPU": num_clones + 1}, allow_soft_placement=True)
         with tf.Session(config=options) as session:
             session.run(tf.global_variables_initializer())
             rng = np.random.RandomState(1)
@@ -45,9 +49,9 @@ def step(config, num_clones, freeze=()):
     return total, dict(zip(names, values)), after
 
 
-def assert_equal_steps(config, num_clones):
+def assert_equal_steps(config, num_clones, compiled=False):
     loss, gradients, after = step(config, 1)
-    loss_of_many, gradients_of_many, after_of_many = step(config, num_clones)
+    loss_of_many, gradients_of_many, after_of_many = step(config, num_clones, compiled=compiled)
     assert set(gradients) == set(gradients_of_many) and any(np.abs(g).max() > 0 for g in gradients.values())
     np.testing.assert_allclose(loss, loss_of_many, rtol=1e-5)
     assert set(after) == set(after_of_many)
@@ -69,6 +73,13 @@ MOMENTUM = ("momentum_optimizer { learning_rate { constant_learning_rate { learn
 def test_a_step_of_clones_is_that_of_one(tmp_path, norm, train, num_clones):
     config = read_config(make_experiment(tmp_path, norm=norm, train=train, optimizer=MOMENTUM))
     assert_equal_steps(config, num_clones)
+
+
+@pytest.mark.skipif(not CAN_COMPILE, reason="only TensorFlow 2 compiles")
+def test_the_compiled_end_of_a_step_is_that_of_one(tmp_path):
+    config = read_config(make_experiment(tmp_path, norm="batch_norm { decay: 0.9 }", train="sync_batch_norm: true",
+                                         optimizer=MOMENTUM))
+    assert_equal_steps(config, 2, compiled=True)
 
 
 def test_losses_of_some_samples_and_sums_are_those_of_one_clone(tmp_path):
