@@ -51,8 +51,9 @@ def attention_lstm(inputs, state_kernel, keys, values, v, lengths, forget_bias, 
 
 
 def beam_search(label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias, lengths, beam_width,
-                max_num_steps, start_label, end_label, forget_bias):
-    """aster.c_ops.ops.beam_search, sample by sample -> [(score, labels, log_probs, alignments)]."""
+                max_num_steps, start_label, end_label, forget_bias, words=None):
+    """aster.c_ops.ops.beam_search, sample by sample -> [(score, labels, log_probs, alignments)]. `words`: lists of
+    labels, end labels included, of which one must be found."""
     found = []
     for b in range(len(keys)):
         zeros = np.zeros([1, state_kernel.shape[0]])
@@ -71,6 +72,8 @@ def beam_search(label_inputs, state_kernel, keys, values, v, dense_kernel, dense
                 state = lstm_cell(sums, c, forget_bias)
                 logits = (state[0].dot(dense_kernel) + dense_bias)[0]
                 for label, log_prob in enumerate(logits - np.log(np.exp(logits).sum())):
+                    if words and not any(word[:len(labels) + 1] == labels + [label] for word in words):
+                        continue
                     candidates.append((score + log_prob, labels + [label], log_probs + [log_prob],
                                        alignments + [alignment[0]], state))
             beam = sorted(candidates, key=lambda candidate: -candidate[0])[:beam_width]

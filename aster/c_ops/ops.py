@@ -29,8 +29,7 @@ _functions.aster_masked_crc32c.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 _functions.aster_masked_crc32c.restype = ctypes.c_uint32
 _functions.aster_divide_curve.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
 _functions.aster_divide_curve.restype = None
-# Whether the library has GPU kernels: of attention_lstm, batch_norm, beam_search and bilinear_sample. The other ops run
-# on CPUs.
+# Whether the library has GPU kernels. Only records are decoded on CPUs always.
 HAS_GPU_KERNELS = bool(_functions.aster_has_gpu_kernels())
 
 tf.NotDifferentiable("AsterBeamSearch")
@@ -41,7 +40,7 @@ RECORD_DONE, RECORD_TEXT_IS_LEFT, RECORD_IS_LEFT = range(3)
 def spline_grid(points: tf.Tensor, inverse: tf.Tensor, lift: tf.Tensor, name: Optional[str] = None) -> tf.Tensor:
     """Computes the sampling grid of a thin-plate spline, adding in the order of the published system (model/tps.py).
 
-    It is differentiable in the points, and has a kernel for CPUs only.
+    It is differentiable in the points.
 
     Args:
       points: float32 [B, K, 2], the control points; 4 or more.
@@ -208,7 +207,7 @@ def beam_search(label_inputs: tf.Tensor, state_kernel: tf.Tensor, keys: tf.Tenso
       end_label: ends a hypothesis.
       pad_label: stands after the end label.
       forget_bias: as in attention_lstm.
-      tree: a model.prefix_tree.PrefixTree; only its texts can be decoded. It works on CPUs only. None: any text can be.
+      tree: a model.prefix_tree.PrefixTree; only its texts can be decoded. None: any text can be.
       name: the name of the operation.
 
     Returns:

@@ -2,7 +2,7 @@
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from aster.c_ops import ops
-from aster.compat import num_gpus, tf
+from aster.compat import tf
 from aster.data.charset import END_LABEL, START_LABEL
 from aster.model import attention, layers, prefix_tree, rnn
 from aster.model.beam_search import PAD_LABEL, Decoded, beam_search
@@ -139,8 +139,7 @@ class AttentionDecoder:
           Decoded; the labels run in the direction of the decoder, from right to left if it is `reverse`.
         """
         weights = self._build(sequences)
-        # the op has no kernel for GPUs that searches in a tree
-        if self._can_fuse(weights) and self._sync and not (tree and num_gpus()):
+        if self._can_fuse(weights) and self._sync:
             return Decoded(*ops.beam_search(
                 weights.label_inputs, dense_kernel=weights.output_kernel, dense_bias=weights.output_bias,
                 beam_width=self._beam_width, max_num_steps=self._max_num_steps, start_label=START_LABEL,

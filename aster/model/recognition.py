@@ -130,13 +130,14 @@ class RecognitionModel:
             decoded = [predictor.decoder.decode(sequences, tree) for predictor, tree in zip(self.predictors, trees)]
         else:
             decoded = [predictor.decoder.decode(sequences) for predictor in self.predictors]
-        texts = [predictor.charset.decode_tensor(character_labels(predictor, result))
-                 for predictor, result in zip(self.predictors, decoded)]
-        scores = tf.stack([result.scores for result in decoded], 1)
-        best = tf.cast(tf.argmax(scores, 1), tf.int32)
-        choice = tf.stack([tf.range(tf.shape(best)[0]), best], 1)
-        return Recognition(tf.gather_nd(tf.stack(texts, 1), choice), tf.gather_nd(scores, choice), best,
-                           texts, decoded, rectification, preprocessed)
+        with tf.device("/cpu:0"):  # as strings are; a GPU would make some of these operations, and wait for the others
+            texts = [predictor.charset.decode_tensor(character_labels(predictor, result))
+                     for predictor, result in zip(self.predictors, decoded)]
+            scores = tf.stack([result.scores for result in decoded], 1)
+            best = tf.cast(tf.argmax(scores, 1), tf.int32)
+            choice = tf.stack([tf.range(tf.shape(best)[0]), best], 1)
+            return Recognition(tf.gather_nd(tf.stack(texts, 1), choice), tf.gather_nd(scores, choice), best,
+                               texts, decoded, rectification, preprocessed)
 
     def training_pass(self, images: tf.Tensor, texts: tf.Tensor, control_points: Optional[tf.Tensor] = None,
                       keypoint_mask: Optional[tf.Tensor] = None) -> TrainingPass:

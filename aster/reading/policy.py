@@ -178,8 +178,10 @@ def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, detail
       A Reading for each image.
     """
     readings, sequences = inference.search(images, details)
-    # row by row first: numpy is slow along two axes at once if the last one, which stays, is short
-    lowest, highest = images.min(axis=1).min(axis=1), images.max(axis=1).max(axis=1)
+    # Image by image, so that it is in the cache for both. Row by row first: numpy is slow along two axes at once if the
+    # last one, which stays, is short.
+    lowest = np.stack([image.min(axis=0).min(axis=0) for image in images])
+    highest = np.stack([image.max(axis=0).max(axis=0) for image in images])
     are_blank, have_no_letters = (
         is_blank(lowest, highest, inference.gray_level, rules).all(axis=1)
         for rules in (policy, policy._replace(min_contrast=_NO_LETTERS)))

@@ -108,7 +108,7 @@ def test_local_processes_share_the_cores(monkeypatch, options, threads):
 
 def test_tensorflow_and_the_recognizer_keep_to_the_threads():
     code = ("from aster.beam import quiet; quiet.start_tensorflow(1); from aster.reading.batches import BatchSplitter; "
-            "import os; print(BatchSplitter(list)._num_threads, os.environ['TF_NUM_INTEROP_THREADS'])")
+            "import os; print(BatchSplitter(list).pool._max_workers, os.environ['TF_NUM_INTEROP_THREADS'])")
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     assert done.stdout == b"1 1\n"
 

@@ -1,8 +1,12 @@
 // The GPU's kernels and what a test needs of CUDA, for ctypes. All kernels in one library, without TensorFlow.
+#include <vector>
+
 #include "../../aster/c_ops/src/attention_lstm.cu"
 #include "../../aster/c_ops/src/batch_norm.cu"
 #include "../../aster/c_ops/src/beam_search.cu"
 #include "../../aster/c_ops/src/bilinear_sample.cu"
+#include "../../aster/c_ops/src/spline_grid.cu"
+#include "../../aster/c_ops/src/spline_grid.h"
 
 using namespace aster::gpu;
 
@@ -21,6 +25,20 @@ int Synchronize() { return cudaDeviceSynchronize(); }
 const char* Explain(int error) { return ErrorText(error); }
 
 size_t GradientScratch(const AttentionShape* shape) { return AttentionLstmGradientScratch(*shape); }
+
+int Spline_float32(const SplineShape* shape, const float* points, const float* inverse, const float* lift, float* grid) {
+  return SplineGrid(nullptr, *shape, points, inverse, lift, grid);
+}
+// What the CPU gives: all pointers are to its own memory.
+void SplineOnCpu(const SplineShape* shape, const float* points, const float* inverse, const float* lift, float* grid) {
+  std::vector<float> coefficients(2 * shape->coefficients);
+  for (int i = 0; i < shape->batch; ++i) {
+    aster::OrderedProduct(inverse, shape->coefficients, shape->num_points, shape->coefficients,
+                          points + 2 * i * shape->num_points, coefficients.data());
+    aster::OrderedProduct(lift, shape->pixels, shape->coefficients, shape->coefficients, coefficients.data(),
+                          grid + 2 * i * shape->pixels);
+  }
+}
 
 #define EXPORT(T, suffix)                                                                                          \
   int Sample_##suffix(const SampleShape* shape, const T* images, const T* grid, T* samples) {                      \
@@ -45,11 +63,12 @@ size_t GradientScratch(const AttentionShape* shape) { return AttentionLstmGradie
                                     d_h, d_projection, d_keys, d_v, transposed, scratch);                          \
   }                                                                                                                \
   size_t SearchScratch_##suffix(const SearchShape* shape) { return BeamSearchScratch<T>(*shape); }                 \
-  int Search_##suffix(const SearchShape* shape, const T* label_inputs, const T* state_kernel, const T* keys,       \
-                      const T* values, const T* v, const T* dense_kernel, const T* dense_bias, int32_t* lengths,   \
-                      T* scores, int32_t* labels, T* log_probs, T* alignments, void* scratch) {                    \
-    return BeamSearch<T>(nullptr, *shape, label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias,   \
-                         lengths, scores, labels, log_probs, alignments, scratch);                                 \
+  int Search_##suffix(const SearchShape* shape, const SearchTree* tree, const T* label_inputs,                     \
+                      const T* state_kernel, const T* keys, const T* values, const T* v, const T* dense_kernel,    \
+                      const T* dense_bias, int32_t* lengths, T* scores, int32_t* labels, T* log_probs,             \
+                      T* alignments, void* scratch) {                                                              \
+    return BeamSearch<T>(nullptr, *shape, *tree, label_inputs, state_kernel, keys, values, v, dense_kernel,        \
+                         dense_bias, lengths, scores, labels, log_probs, alignments, scratch);                     \
   }                                                                                                                \
   int Trim_##suffix(const SearchShape* shape, int longest, int32_t pad_label, const int32_t* lengths,              \
                     const T* scores, const int32_t* labels, const T* log_probs, const T* alignments,               \

@@ -45,6 +45,14 @@ class SearchShape(ctypes.Structure):
         (name, ctypes.c_int) for name in ("beam_width", "num_labels", "start_label", "end_label")]
 
 
+class SearchTree(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in ("starts", "labels", "nodes")] + [("most_edges", ctypes.c_int)]
+
+
+class SplineShape(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int) for name in ("batch", "num_points", "coefficients", "pixels")]
+
+
 class NormShape(ctypes.Structure):
     _fields_ = [("rows", ctypes.c_int64), ("channels", ctypes.c_int), ("epsilon", ctypes.c_float),
                 ("relu", ctypes.c_bool)]
@@ -137,6 +145,15 @@ def bilinear_sample_gradients(kernels, images, grid, d_samples):
             run(kernels, "SampleGridGradient", dtype, shape, [images, grid, d_samples], [grid.shape])[0])
 
 
+def spline_grid(kernels, points, inverse, lift):
+    """points [B, K, 2], inverse [K, C], lift [C, P] -> grids [B, P, 2] of the GPU and of the CPU."""
+    shape = SplineShape(len(points), *(inverse.shape + lift.shape[1:]))
+    on_cpu = np.empty([len(points), lift.shape[1], 2], np.float32)
+    kernels._library.SplineOnCpu(ctypes.byref(shape), *[ctypes.c_void_p(array.ctypes.data)
+                                                        for array in (points, inverse, lift, on_cpu)])
+    return run(kernels, "Spline", np.float32, shape, [points, inverse, lift], [on_cpu.shape])[0], on_cpu
+
+
 def batch_norm(kernels, shape, x, scale, offset):
     """x [R, C], float32, or bfloat16 as uint16 -> y, mean, variance, inverse deviation."""
     own, others = x.shape, scale.shape
@@ -168,9 +185,9 @@ def attention_lstm_gradient(kernels, shape, arrays):
                [kernel.nbytes, kernels.size("GradientScratch", shape) * size])
 
 
-def beam_search(kernels, shape, arrays, pad_label=-1):
-    """label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias -> labels, lengths, scores, log_probs,
-    alignments."""
+def beam_search(kernels, shape, arrays, tree=(), pad_label=-1):
+    """label_inputs, state_kernel, keys, values, v, dense_kernel, dense_bias; of a tree starts, labels and nodes, int32
+    -> labels, lengths, scores, log_probs, alignments."""
     dtype = arrays[0].dtype
     batch, steps, num_values = shape.attention.batch, shape.attention.steps, shape.attention.num_values
     name, size = dtype.name, dtype.itemsize
@@ -178,7 +195,9 @@ def beam_search(kernels, shape, arrays, pad_label=-1):
     found = [kernels.allocate(n) for n in (4 * batch, size * batch, 4 * batch * steps, size * batch * steps,
                                            size * batch * steps * num_values)]
     scratch = kernels.allocate(kernels.size("SearchScratch_" + name, shape))
-    kernels.call("Search_" + name, shape, *(inputs + found + [scratch]))
+    places = [kernels.upload(array) for array in tree]
+    on_gpu = SearchTree(*places, most_edges=np.diff(tree[0]).max()) if tree else SearchTree()
+    kernels.call("Search_" + name, shape, on_gpu, *(inputs + found + [scratch]))
     longest = ctypes.c_int()
     kernels.check(kernels._library.Longest(found[0], batch, ctypes.byref(longest)))
     steps = longest.value
@@ -188,5 +207,5 @@ def beam_search(kernels, shape, arrays, pad_label=-1):
     kernels.call("Trim_" + name, shape, steps, pad_label, *(found + trimmed))
     lengths, scores, labels, log_probs, alignments = [
         kernels.download(pointer, size, kind) for pointer, (size, kind) in zip(trimmed, results)]
-    kernels.free(inputs + found + [scratch] + trimmed)
+    kernels.free(inputs + found + [scratch] + trimmed + places)
     return labels, lengths, scores, log_probs, alignments

@@ -90,6 +90,17 @@ def measure_sampling(kernels, copy, batch=512):
     kernels.free(places + gradients)
 
 
+def measure_spline(kernels, copy, batch=512, num_points=20, pixels=3200):
+    shape = cuda.SplineShape(batch, num_points, num_points + 3, pixels)
+    random = np.random.RandomState(0)
+    places = [kernels.upload(random.normal(size=size).astype(np.float32)) for size in (
+        (batch, num_points, 2), (num_points, num_points + 3), (num_points + 3, pixels))]
+    grid = kernels.allocate(8 * batch * pixels)
+    report("grid of a spline", milliseconds(kernels, lambda: kernels.call("Spline_float32", shape, *(places + [grid]))),
+           8e-9 * batch * pixels, card=copy)
+    kernels.free(places + [grid])
+
+
 def measure_batch_norm(kernels, copy, rows, channels):
     shape, size = cuda.NormShape(rows, channels, 1e-3, True), 4 * rows * channels
     x, y, d_x = (kernels.allocate(size) for _ in range(3))
@@ -139,8 +150,8 @@ def measure_search(kernels, product, batch, steps=30, units=256, length=25, num_
     found = [kernels.allocate(4 * n) for n in (batch, batch, batch * steps, batch * steps, batch * steps * length)]
     found.append(kernels.allocate(kernels.size("SearchScratch_float32", shape)))
     gigaflops = 2e-9 * steps * batch * 5 * (units * 5 * units + length * 5 * units + units * num_labels)
-    report(f"beam search of {steps} steps, beam 5, batch {batch}", milliseconds(
-        kernels, lambda: kernels.call("Search_float32", shape, *(places + found))), gigaflops=gigaflops, card=product)
+    report(f"beam search of {steps} steps, beam 5, batch {batch}", milliseconds(kernels, lambda: kernels.call(
+        "Search_float32", shape, cuda.SearchTree(), *(places + found))), gigaflops=gigaflops, card=product)
     kernels.free(places + found)
 
 
@@ -158,6 +169,7 @@ def main():
     kernels = cuda.Kernels(cuda.build(tempfile.mkdtemp()))
     copy, product = copy_rate(kernels), product_rate()
     print(json.dumps({"copy_GB_per_s": round(copy, 1), "product_GFLOP_per_s": product and round(product, 1)}))
+    measure_spline(kernels, copy)
     measure_sampling(kernels, copy)
     for rows, channels in (512 * 3200, 32), (512 * 100, 256):  # images of 32 x 100 and of 4 x 25 pixels
         measure_batch_norm(kernels, copy, rows, channels)

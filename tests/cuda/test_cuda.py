@@ -70,6 +70,25 @@ def test_points_that_are_not_numbers(kernels):
     assert np.isnan(samples[0, :, 0]).tolist() == [True, False, False, True, False]
 
 
+@pytest.mark.parametrize("batch, num_points, coefficients, pixels", [
+    (2, 20, 23, 3200), (3, 4, 7, 5), (1, 6, 9, 1026), (2, 5, 4, 3), (0, 6, 9, 10), (1, 1000, 1003, 2)])
+def test_spline_grid_is_that_of_the_cpu(kernels, batch, num_points, coefficients, pixels):
+    """To the last bit: large coefficients cancel, so that another order of the sums would show."""
+    random = np.random.RandomState(pixels)
+    points, inverse, lift = (random.normal(0, scale, size).astype(np.float32) for scale, size in (
+        (1, [batch, num_points, 2]), (1e3, [num_points, coefficients]), (1, [coefficients, pixels])))
+    grid, on_cpu = cuda.spline_grid(kernels, points, inverse, lift)
+    np.testing.assert_array_equal(grid, on_cpu)
+    exact = np.einsum("bka,kc,cp->bpa", *[array.astype(np.float64) for array in (points, inverse, lift)])
+    np.testing.assert_allclose(grid, exact, rtol=1e-3, atol=0.2 * num_points ** 0.5)
+
+
+def test_a_spline_of_too_many_coefficients_is_refused(kernels):
+    points, inverse, lift = (np.ones(size, np.float32) for size in ([1, 4, 2], [4, 1025], [1025, 3]))
+    with pytest.raises(RuntimeError, match="CUDA"):
+        cuda.spline_grid(kernels, points, inverse, lift)
+
+
 def to_bfloat16(array):
     """float32 -> the nearest bfloat16, as uint16."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
@@ -191,6 +210,43 @@ def test_beam_search(kernels, dtype, seed, beam_width, num_labels, batch, units,
         np.testing.assert_allclose(log_probs[b, :n], best_log_probs, rtol=0, atol=1e-4)
         np.testing.assert_allclose(alignments[b, :n], best_alignments, rtol=0, atol=1e-4)
         assert (log_probs[b, n:] == 0).all() and (alignments[b, n:] == 0).all()
+
+
+WORDS = [[2, 3, 1], [2, 4, 5, 1], [3, 1], [3, 3, 3, 3, 1], [5, 2, 1], [5, 2, 4, 1], [1]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("beam_width, words", [(1, WORDS), (3, WORDS), (8, WORDS), (4, WORDS[:2]), (2, [[4, 4, 1]])])
+def test_beam_search_in_a_tree(kernels, dtype, beam_width, words):
+    tree = prefix_tree([word[:-1] for word in words])
+    for seed in range(3):
+        arrays = search_arrays(dtype, 3, 7, 4, (4, 2), 6, seed)
+        shape = cuda.SearchShape(cuda.attention_shape(7, 3, 7, 4, (4, 2), 0.5), beam_width, 6, 0, 1)
+        labels, sizes, scores, log_probs, alignments = cuda.beam_search(kernels, shape, arrays, tree)
+        expected = reference.beam_search(*[array.astype(np.float64) for array in arrays], lengths=(4, 2),
+                                         beam_width=beam_width, max_num_steps=7, start_label=0, end_label=1,
+                                         forget_bias=0.5, words=words)
+        for b, (score, best, best_log_probs, best_alignments) in enumerate(expected):
+            n = sizes[b]
+            assert labels[b, :n].tolist() == best and best[:best.index(1) + 1] in words
+            np.testing.assert_allclose(scores[b], score, rtol=0, atol=1e-4)
+            np.testing.assert_allclose(log_probs[b, :n], best_log_probs, rtol=0, atol=1e-4)
+            np.testing.assert_allclose(alignments[b, :n], best_alignments, rtol=0, atol=1e-4)
+
+
+def prefix_tree(texts):
+    """starts, labels and nodes of aster.model.prefix_tree.PrefixTree, which needs TensorFlow."""
+    children = [{}]
+    for text in texts:
+        node = 0
+        for label in text:
+            if label not in children[node]:
+                children.append({})
+                children[node][label] = len(children) - 1
+            node = children[node][label]
+        children[node][1] = 0  # the end leads anywhere
+    edges = [edge for node in children for edge in sorted(node.items())]
+    return [np.int32(array) for array in (np.cumsum([0] + [len(node) for node in children]), *zip(*edges))]
 
 
 def test_beam_search_with_weights_that_are_not_numbers_ends(kernels):

@@ -13,8 +13,10 @@ def four_cores(monkeypatch):
     monkeypatch.setattr(batches, "num_threads", lambda: 4)
 
 
-@pytest.mark.parametrize("size, parts", [(1, 1), (15, 1), (16, 2), (33, 4), (500, 4)])
-def test_results_are_in_order(four_cores, size, parts):
+@pytest.mark.parametrize("gpus, size, parts", [
+    (0, 1, 1), (0, 15, 1), (0, 16, 2), (0, 33, 4), (0, 500, 4), (1, 127, 1), (1, 128, 2), (1, 501, 2)])
+def test_results_are_in_order(four_cores, monkeypatch, gpus, size, parts):
+    monkeypatch.setattr(batches, "num_gpus", lambda: gpus)
     sizes = []
 
     def run(images):

@@ -35,7 +35,8 @@ def step(config, num_clones, freeze=(), compiled=False):
         clones = build_clones(build_model(config.model), shares, devices, freeze=freeze,
                               sync_batch_norm=config.train_config.sync_batch_norm)
         update, _ = train_op(clones, config.train_config, global_step, compile_for=devices[0] if compiled else None)
-        assert {variable.device for variable in tf.global_variables()} == {tf.DeviceSpec.from_string(devices[0]).to_string()}
+        home = tf.DeviceSpec.from_string(devices[0]).to_string()
+        assert {variable.device for variable in tf.global_variables()} == {home}
         options = tf.ConfigProto(device_count={"CPU": num_clones + 1}, allow_soft_placement=True)
         with tf.Session(config=options) as session:
             session.run(tf.global_variables_initializer())

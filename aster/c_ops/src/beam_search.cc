@@ -117,6 +117,12 @@ class BeamSearchOp : public AttentionOp {
     return context->allocate_output(4, tf::TensorShape({batch, steps, num_values}), &outputs->alignments);
   }
 
+  static Tree TreeOf(tf::OpKernelContext* context, int64_t num_labels) {
+    const tf::Tensor &starts = context->input(7), &labels = context->input(8), &nodes = context->input(9);
+    return {Data<tf::int32>(starts), Data<tf::int32>(labels), Data<tf::int32>(nodes),
+            std::max<int64_t>(starts.NumElements() - 1, 0), labels.NumElements(), num_labels};
+  }
+
   int beam_width_, max_num_steps_, start_label_, end_label_, pad_label_;
 };
 
@@ -127,7 +133,7 @@ class BeamSearchOnCpu : public BeamSearchOp<T> {
 
  protected:
   void Run(tf::OpKernelContext* context, const Sizes& sizes, int64_t num_labels, const T* const* from) override {
-    const Tree tree = CheckedTree(context->input(7), context->input(8), context->input(9), num_labels);
+    const Tree tree = CheckedTree(context, num_labels);
     const PackedMatrix<T> kernel(from[1], sizes.units, sizes.projection());
     const PackedMatrix<T> dense_kernel(from[5], sizes.units, num_labels);
     std::vector<Decoded<T>> decoded(sizes.batch);
@@ -142,15 +148,14 @@ class BeamSearchOnCpu : public BeamSearchOp<T> {
  private:
   // Most often the tree is constant. It is looked through only once then, and kept, so that no other tensor can come to
   // lie in the same memory.
-  Tree CheckedTree(const tf::Tensor& starts, const tf::Tensor& labels, const tf::Tensor& nodes, int64_t num_labels) {
-    const Tree tree = {Data<tf::int32>(starts), Data<tf::int32>(labels), Data<tf::int32>(nodes),
-                       std::max<int64_t>(starts.NumElements() - 1, 0), labels.NumElements(), num_labels};
+  Tree CheckedTree(tf::OpKernelContext* context, int64_t num_labels) {
+    const Tree tree = this->TreeOf(context, num_labels);
     if (tree.num_nodes == 0) return tree;
     std::lock_guard<std::mutex> lock(mutex_);
     if (!(tree == checked_)) {
       tree.Check();
       checked_ = tree;
-      kept_ = {starts, labels, nodes};
+      kept_ = {context->input(7), context->input(8), context->input(9)};
     }
     return tree;
   }
@@ -190,12 +195,14 @@ class BeamSearchOnGpu : public BeamSearchOp<T> {
 
  protected:
   void Run(tf::OpKernelContext* context, const Sizes& sizes, int64_t num_labels, const T* const* from) override {
-    OP_REQUIRES(context, context->input(7).NumElements() == 0,
-                tf::errors::Unimplemented("there is no kernel for GPUs that searches a lexicon"));
-    const int64_t largest = std::max({sizes.projection(), num_labels, sizes.steps * sizes.num_values()});
+    gpu::SearchTree tree = {};
+    tf::Tensor memory_of_tree;  // another thread may put another tree in its place
+    OP_REQUIRES_OK(context, GetTree(context, this->TreeOf(context, num_labels), &memory_of_tree, &tree));
+    const int64_t largest = std::max({sizes.projection(), num_labels, sizes.steps * sizes.num_values(),
+                                      static_cast<int64_t>(tree.most_edges)});
     OP_REQUIRES(context, this->beam_width_ * largest <= kMost,  // the kernel counts in ints
-                tf::errors::Unimplemented("on a GPU beam_width times gates and queries, labels, or steps and entries "
-                                          "of the memories may be ", kMost, " at most"));
+                tf::errors::Unimplemented("on a GPU beam_width times gates and queries, labels, steps and entries of "
+                                          "the memories, or edges of a node may be ", kMost, " at most"));
     gpu::SearchShape shape;
     OP_REQUIRES_OK(context, ShapeOf(sizes, &shape.attention));
     shape.beam_width = this->beam_width_;
@@ -215,7 +222,7 @@ class BeamSearchOnGpu : public BeamSearchOp<T> {
     OP_REQUIRES_OK(context, Allocate(context, room * num_values, &kept[4], &alignments));
     OP_REQUIRES_OK(context, Allocate(context, gpu::BeamSearchScratch<T>(shape), &kept[5], &scratch));
     OP_REQUIRES_OK(context, GpuStatus(gpu::BeamSearch(
-        stream, shape, from[0], from[1], from[2], from[3], from[4], from[5], from[6], lengths, scores, labels,
+        stream, shape, tree, from[0], from[1], from[2], from[3], from[4], from[5], from[6], lengths, scores, labels,
         log_probs, alignments, scratch)));
     int longest;
     OP_REQUIRES_OK(context, GpuStatus(gpu::LongestText(stream, lengths, batch, &longest)));
@@ -226,9 +233,60 @@ class BeamSearchOnGpu : public BeamSearchOp<T> {
         Data<tf::int32>(out.lengths), Data<T>(out.scores), Data<tf::int32>(out.labels), Data<T>(out.log_probs),
         Data<T>(out.alignments))));
   }
+
+ private:
+  // The tree in the GPU's memory. It is checked and copied there when it is another one than the last.
+  tf::Status GetTree(tf::OpKernelContext* context, const Tree& tree, tf::Tensor* memory, gpu::SearchTree* on_gpu) {
+    if (tree.num_nodes == 0) return tf::Status();
+    const int64_t num_starts = tree.num_nodes + 1, num_edges = tree.num_edges;
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!IsOnGpu(tree)) {
+      kept_.clear();
+      std::vector<int32_t> copy(tree.starts, tree.starts + num_starts);
+      copy.insert(copy.end(), tree.labels, tree.labels + num_edges);
+      copy.insert(copy.end(), tree.nodes, tree.nodes + num_edges);
+      const int32_t* starts = copy.data();
+      const Tree own = {starts, starts + num_starts, starts + num_starts + num_edges, tree.num_nodes, num_edges,
+                        tree.num_labels};
+      own.Check();
+      TF_RETURN_IF_ERROR(Allocate(context, copy.size(), &memory_, &place_));
+      TF_RETURN_IF_ERROR(GpuStatus(gpu::Upload(StreamOf(context), starts, copy.size() * sizeof(int32_t), place_)));
+      most_edges_ = 0;
+      for (int64_t i = 0; i < tree.num_nodes; ++i) most_edges_ = std::max(most_edges_, starts[i + 1] - starts[i]);
+      num_labels_ = tree.num_labels;
+      num_starts_ = num_starts;
+      kept_.swap(copy);
+    }
+    *memory = memory_;
+    *on_gpu = {place_, place_ + num_starts, place_ + num_starts + num_edges, most_edges_};
+    return tf::Status();
+  }
+
+  // The values are compared, since a caller may have changed them where they are.
+  bool IsOnGpu(const Tree& tree) const {
+    if (static_cast<int64_t>(kept_.size()) != tree.num_nodes + 1 + 2 * tree.num_edges ||
+        num_starts_ != tree.num_nodes + 1 || num_labels_ != tree.num_labels)
+      return false;
+    const int32_t* kept = kept_.data();
+    return std::equal(kept, kept + num_starts_, tree.starts) &&
+           std::equal(kept + num_starts_, kept + num_starts_ + tree.num_edges, tree.labels) &&
+           std::equal(kept + num_starts_ + tree.num_edges, kept + kept_.size(), tree.nodes);
+  }
+
+  std::mutex mutex_;
+  std::vector<int32_t> kept_;  // starts, labels and nodes of the tree in memory_; empty where there is none
+  int64_t num_starts_ = 0, num_labels_ = 0;
+  tf::Tensor memory_;
+  int32_t *place_ = nullptr, most_edges_ = 0;
 };
 
-ASTER_REGISTER_KERNEL("AsterBeamSearch", tf::DEVICE_GPU, BeamSearchOnGpu);
+#define REGISTER_ON_GPU(T)                                                                                        \
+  REGISTER_KERNEL_BUILDER(Name("AsterBeamSearch").Device(tf::DEVICE_GPU).HostMemory("tree_starts")               \
+                              .HostMemory("tree_labels").HostMemory("tree_nodes").TypeConstraint<T>("T"),        \
+                          BeamSearchOnGpu<T>)
+REGISTER_ON_GPU(float);
+REGISTER_ON_GPU(double);
+#undef REGISTER_ON_GPU
 #endif
 
 }  // namespace

@@ -13,6 +13,7 @@ struct Hypothesis {
   T score, log_prob;
   int parent;     // among the last step's hypotheses
   int label;
+  int node;       // of the tree
   int finished;
   int state;      // row of the state that it goes on from
   int alignment;  // row of the alignment with which its label was read
@@ -114,7 +115,7 @@ __global__ void BeginKernel(Workspace<T> all) {
   for (int n = Thread(); n < all.shape.attention.units; n += kThreads) space.h[n] = space.c[n] = 0;
   if (Thread() != 0) return;
   const Status status = {1, 1, 0, 0};
-  const Hypothesis<T> first = {T(0), T(0), 0, all.shape.start_label, 0, 0, 0};
+  const Hypothesis<T> first = {T(0), T(0), 0, all.shape.start_label, 0, 0, 0, 0};
   *space.status = status;
   space.beams[0] = first;
 }
@@ -160,6 +161,7 @@ __device__ bool Better(T score, int place, T other_score, int other_place) {
 template <typename T>
 struct Search {
   const SearchShape& shape;
+  const SearchTree& tree;
   const Workspace<T>& space;
   T* shared;          // [kThreads]
   int* shared_place;  // [kThreads]
@@ -195,19 +197,31 @@ struct Search {
   // The score of a continuation; not a number counts as the lowest.
   __device__ static T Clamp(T score) { return score >= Lowest(T()) ? score : Lowest(T()); }
 
+  // The label of a hypothesis's continuation, of which there are Choices; -1 where its node has fewer.
+  __device__ int Label(const Hypothesis<T>& hypothesis, int choice) const {
+    if (!tree.starts) return choice;
+    const int edge = tree.starts[hypothesis.node] + choice;
+    return edge < tree.starts[hypothesis.node + 1] ? tree.labels[edge] : -1;
+  }
+  __device__ int Choices() const { return tree.starts ? tree.most_edges : shape.num_labels; }
+
   // Writes to `next` the best continuations of the `count` hypotheses of `beam` -> how many. Candidates come in
-  // the order of (hypothesis, label); each round takes the best that comes after the last round's.
+  // the order of (hypothesis, choice); each round takes the best that comes after the last round's.
   __device__ int Choose(const Hypothesis<T>* beam, int count, Hypothesis<T>* next) const {
-    const int num_labels = shape.num_labels;
+    const int choices = Choices();
     T last_score = 0;
     int last_place = -1, chosen = 0;
     for (; chosen < shape.beam_width; ++chosen) {
       T best_score = 0;
       int best_place = -1;
-      for (int place = Thread(); place < count * num_labels; place += kThreads) {
-        const Hypothesis<T>& hypothesis = beam[place / num_labels];
-        if (hypothesis.finished && place % num_labels != 0) continue;
-        const T score = hypothesis.finished ? hypothesis.score : Clamp(hypothesis.score + space.logits[place]);
+      for (int place = Thread(); place < count * choices; place += kThreads) {
+        const int k = place / choices, choice = place % choices;
+        const Hypothesis<T>& hypothesis = beam[k];
+        const int label = hypothesis.finished ? (choice ? -1 : shape.end_label) : Label(hypothesis, choice);
+        if (label < 0) continue;
+        const T score = hypothesis.finished
+            ? hypothesis.score
+            : Clamp(hypothesis.score + space.logits[static_cast<int64_t>(k) * shape.num_labels + label]);
         const bool left = last_place < 0 || Better(last_score, last_place, score, place);
         if (left && Better(score, place, best_score, best_place)) best_score = score, best_place = place;
       }
@@ -217,17 +231,19 @@ struct Search {
       last_place = best_place;
       if (Thread() == 0) {
         next[chosen].score = last_score;
-        next[chosen].parent = last_place / num_labels;
-        next[chosen].label = last_place % num_labels;
+        next[chosen].parent = last_place / choices;
+        next[chosen].label = last_place % choices;  // the choice, until all are chosen
       }
     }
     __syncthreads();
     for (int k = Thread(); k < chosen; k += kThreads) {
       Hypothesis<T>& hypothesis = next[k];
       const Hypothesis<T>& parent = beam[hypothesis.parent];
-      const T* log_probs = space.logits + static_cast<int64_t>(hypothesis.parent) * num_labels;
-      hypothesis.log_prob = parent.finished ? T(0) : log_probs[hypothesis.label];
-      hypothesis.label = parent.finished ? shape.end_label : hypothesis.label;
+      const int choice = hypothesis.label;
+      hypothesis.label = parent.finished ? shape.end_label : Label(parent, choice);
+      hypothesis.node = parent.finished || !tree.starts ? 0 : tree.nodes[tree.starts[parent.node] + choice];
+      hypothesis.log_prob = parent.finished
+          ? T(0) : space.logits[static_cast<int64_t>(hypothesis.parent) * shape.num_labels + hypothesis.label];
       hypothesis.finished = hypothesis.label == shape.end_label;
       hypothesis.alignment = parent.finished ? parent.alignment : parent.state;
       hypothesis.state = -1;
@@ -285,13 +301,13 @@ struct Search {
 };
 
 template <typename T>
-__global__ void ChooseKernel(Workspace<T> all, const T* dense_bias) {
+__global__ void ChooseKernel(Workspace<T> all, SearchTree tree, const T* dense_bias) {
   __shared__ T shared[kThreads];
   __shared__ int shared_place[kThreads];
   const Workspace<T> space = all.At(blockIdx.x);
   Status status = *space.status;
   if (status.done) return;
-  const Search<T> search = {all.shape, space, shared, shared_place};
+  const Search<T> search = {all.shape, tree, space, shared, shared_place};
   const Hypothesis<T>* beam = space.beams + static_cast<int64_t>(status.length) * all.shape.beam_width;
   Hypothesis<T>* next = space.beams + static_cast<int64_t>(status.length + 1) * all.shape.beam_width;
   search.LogSoftmax(beam, status.count, dense_bias);
@@ -369,9 +385,10 @@ void StartProduct(Stream stream, const Workspace<T>& space, const T* from, const
 }
 
 template <typename T>
-int BeamSearch(Stream stream, const SearchShape& shape, const T* label_inputs, const T* state_kernel, const T* keys,
-               const T* values, const T* v, const T* dense_kernel, const T* dense_bias, int32_t* lengths, T* scores,
-               int32_t* labels, T* log_probs, T* alignments, void* scratch) {
+int BeamSearch(Stream stream, const SearchShape& shape, const SearchTree& tree, const T* label_inputs,
+               const T* state_kernel, const T* keys, const T* values, const T* v, const T* dense_kernel,
+               const T* dense_bias, int32_t* lengths, T* scores, int32_t* labels, T* log_probs, T* alignments,
+               void* scratch) {
   const AttentionShape& attention = shape.attention;
   if (attention.batch == 0) return 0;
   const Workspace<T> space(shape, static_cast<char*>(scratch));
@@ -382,10 +399,14 @@ int BeamSearch(Stream stream, const SearchShape& shape, const T* label_inputs, c
     StartProduct<T>(stream, space, space.h, state_kernel, width, space.projection);
     ASTER_LAUNCH(ReadKernel, states, stream, space, label_inputs, keys, values, v);
     StartProduct<T>(stream, space, space.next_h, dense_kernel, shape.num_labels, space.logits);
-    ASTER_LAUNCH(ChooseKernel, batch, stream, space, dense_bias);
+    ASTER_LAUNCH(ChooseKernel, batch, stream, space, tree, dense_bias);
   }
   ASTER_LAUNCH(FollowKernel, batch, stream, space, lengths, scores, labels, log_probs, alignments);
   return cudaGetLastError();
+}
+
+int Upload(Stream stream, const void* from, size_t bytes, void* to) {
+  return bytes ? cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream) : 0;
 }
 
 int LongestText(Stream stream, const int32_t* lengths, int batch, int* longest) {
@@ -419,8 +440,8 @@ int TrimTexts(Stream stream, const SearchShape& shape, int longest, int32_t pad_
 
 #define INSTANTIATE(T)                                                                                             \
   template size_t BeamSearchScratch<T>(const SearchShape&);                                                        \
-  template int BeamSearch(Stream, const SearchShape&, const T*, const T*, const T*, const T*, const T*, const T*,  \
-                          const T*, int32_t*, T*, int32_t*, T*, T*, void*);                                        \
+  template int BeamSearch(Stream, const SearchShape&, const SearchTree&, const T*, const T*, const T*, const T*,   \
+                          const T*, const T*, const T*, int32_t*, T*, int32_t*, T*, T*, void*);                    \
   template int TrimTexts(Stream, const SearchShape&, int, int32_t, const int32_t*, const T*, const int32_t*,       \
                          const T*, const T*, int32_t*, T*, int32_t*, T*, T*)
 INSTANTIATE(float);

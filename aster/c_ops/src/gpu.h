@@ -30,6 +30,15 @@ template <typename T>
 int BilinearSampleImageGradient(Stream stream, const SampleShape& shape, const T* grid, const T* d_samples,
                                 T* d_images);
 
+// points [B, K, 2], inverse [K, C], lift [C, P], grid [B, P, 2]; K and C are aster::kFewestTerms or more.
+struct SplineShape {
+  static const int kMostCoefficients = 1024;
+  int batch, num_points, coefficients, pixels;
+};
+// Bit for bit what aster::OrderedProduct gives.
+int SplineGrid(Stream stream, const SplineShape& shape, const float* points, const float* inverse, const float* lift,
+               float* grid);
+
 // x [R, C]; C is at least 1, R too.
 struct NormShape {
   int64_t rows;
@@ -74,15 +83,23 @@ struct SearchShape {
   AttentionShape attention;  // its steps are the most that a text may have
   int beam_width, num_labels, start_label, end_label;
 };
+// Like aster::Tree; without `starts` any text can be decoded.
+struct SearchTree {
+  const int32_t *starts, *labels, *nodes;
+  int most_edges;  // of a node
+};
 // The best hypotheses: lengths [B], scores [B], and with room for all steps S labels [B, S], log_probs [B, S],
 // alignments [B, S, T]; what lies after a hypothesis's end is left as it was.
 template <typename T>
-int BeamSearch(Stream stream, const SearchShape& shape, const T* label_inputs, const T* state_kernel, const T* keys,
-               const T* values, const T* v, const T* dense_kernel, const T* dense_bias, int32_t* lengths, T* scores,
-               int32_t* labels, T* log_probs, T* alignments, void* scratch);
+int BeamSearch(Stream stream, const SearchShape& shape, const SearchTree& tree, const T* label_inputs,
+               const T* state_kernel, const T* keys, const T* values, const T* v, const T* dense_kernel,
+               const T* dense_bias, int32_t* lengths, T* scores, int32_t* labels, T* log_probs, T* alignments,
+               void* scratch);
 // Bytes of BeamSearch's `scratch`.
 template <typename T>
 size_t BeamSearchScratch(const SearchShape& shape);
+// Copies from the processor's memory, which may change afterwards.
+int Upload(Stream stream, const void* from, size_t bytes, void* to);
 // Waits for `lengths` -> the longest.
 int LongestText(Stream stream, const int32_t* lengths, int batch, int* longest);
 // Copies results of BeamSearch to those with room for `longest` steps, padded with pad_label and zeros.

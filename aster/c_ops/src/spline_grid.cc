@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "gpu_op.h"
 #include "op.h"
 
 namespace aster {
@@ -40,25 +41,63 @@ class SplineGridOp : public Op {
                 tf::errors::InvalidArgument("expected points [B, K, 2], inverse [K, C] and lift [C, P] with K and C ",
                                             kFewestTerms, " or more, got ", points.shape().DebugString(), ", ",
                                             inverse.shape().DebugString(), " and ", lift.shape().DebugString()));
-    const int64_t num_points = inverse.dim_size(0), num_coefficients = inverse.dim_size(1), pixels = lift.dim_size(1);
     tf::Tensor* grid;
-    OP_REQUIRES_OK(context, context->allocate_output(0, tf::TensorShape({points.dim_size(0), pixels, 2}), &grid));
+    OP_REQUIRES_OK(context, context->allocate_output(0, tf::TensorShape({points.dim_size(0), lift.dim_size(1), 2}),
+                                                     &grid));
     if (grid->NumElements() == 0) return;
-    const float *from = Data<float>(points), *to_coefficients = Data<float>(inverse), *to_pixels = Data<float>(lift);
-    float* to = Data<float>(grid);
-    ForSamples(context, points.dim_size(0), [=](int64_t begin, int64_t end) {
-      std::vector<float> coefficients(2 * num_coefficients);
+    Run(context, {points.dim_size(0), inverse.dim_size(0), inverse.dim_size(1), lift.dim_size(1)},
+        Data<float>(points), Data<float>(inverse), Data<float>(lift), Data<float>(grid));
+  }
+
+  struct Sizes {
+    int64_t batch, points, coefficients, pixels;
+  };
+  virtual void Run(tf::OpKernelContext* context, const Sizes& sizes, const float* points, const float* inverse,
+                   const float* lift, float* grid) = 0;
+};
+
+class SplineGridOnCpu : public SplineGridOp {
+ public:
+  using SplineGridOp::SplineGridOp;
+
+ protected:
+  void Run(tf::OpKernelContext* context, const Sizes& sizes, const float* points, const float* inverse,
+           const float* lift, float* grid) override {
+    ForSamples(context, sizes.batch, [=](int64_t begin, int64_t end) {
+      std::vector<float> coefficients(2 * sizes.coefficients);
       for (int64_t i = begin; i < end; ++i) {
-        OrderedProduct(to_coefficients, num_coefficients, num_points, num_coefficients, from + i * num_points * 2,
+        OrderedProduct(inverse, sizes.coefficients, sizes.points, sizes.coefficients, points + i * sizes.points * 2,
                        coefficients.data());
-        OrderedProduct(to_pixels, pixels, num_coefficients, num_coefficients, coefficients.data(),
-                       to + i * pixels * 2);
+        OrderedProduct(lift, sizes.pixels, sizes.coefficients, sizes.coefficients, coefficients.data(),
+                       grid + i * sizes.pixels * 2);
       }
     });
   }
 };
 
-REGISTER_KERNEL_BUILDER(Name("AsterSplineGrid").Device(tf::DEVICE_CPU), SplineGridOp);
+REGISTER_KERNEL_BUILDER(Name("AsterSplineGrid").Device(tf::DEVICE_CPU), SplineGridOnCpu);
+
+#ifdef ASTER_CUDA
+class SplineGridOnGpu : public SplineGridOp {
+ public:
+  using SplineGridOp::SplineGridOp;
+
+ protected:
+  void Run(tf::OpKernelContext* context, const Sizes& sizes, const float* points, const float* inverse,
+           const float* lift, float* grid) override {
+    // the kernel counts in ints
+    OP_REQUIRES(context, sizes.coefficients <= gpu::SplineShape::kMostCoefficients && sizes.pixels <= kMost &&
+                             sizes.batch <= kMost,
+                tf::errors::Unimplemented("on a GPU a spline may have ", gpu::SplineShape::kMostCoefficients - 3,
+                                          " control points, and ", kMost, " pixels or images at most"));
+    const gpu::SplineShape shape{static_cast<int>(sizes.batch), static_cast<int>(sizes.points),
+                                 static_cast<int>(sizes.coefficients), static_cast<int>(sizes.pixels)};
+    OP_REQUIRES_OK(context, GpuStatus(gpu::SplineGrid(StreamOf(context), shape, points, inverse, lift, grid)));
+  }
+};
+
+REGISTER_KERNEL_BUILDER(Name("AsterSplineGrid").Device(tf::DEVICE_GPU), SplineGridOnGpu);
+#endif
 
 }  // namespace
 }  // namespace aster

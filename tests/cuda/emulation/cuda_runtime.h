@@ -27,6 +27,10 @@ static Index threadIdx, blockIdx, gridDim;
 template <typename T>
 T atomicAdd(T* to, T value) { const T old = *to; *to += value; return old; }
 
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fmul_rn(float a, float b) { return a * b; }
+
+enum { cudaErrorInvalidValue = 1 };
 inline cudaError_t cudaGetLastError() { return 0; }
 inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }
 inline cudaError_t cudaMalloc(void** pointer, size_t size) { *pointer = malloc(size); return 0; }
