@@ -148,6 +148,7 @@ RANGES: Dict[str, Range] = {
     "ReadingPolicy.number_share": _SHARE,
     "ReadingPolicy.doubtful_probability": _SHARE,
     "ReadingPolicy.min_contrast": Range(0, 256),
+    "ReadingPolicy.wide_characters": Range(0, 10000),
     "WordList.bonus_per_character": Range(0, 1000),
     "LabelMap.unk_label": Range(0, 0x110000 + 2),  # the characters of Unicode, start and end
 

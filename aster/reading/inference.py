@@ -67,16 +67,20 @@ class Inference:
 
     Attributes:
       gray_level: what one gray level of 0..255 has become by the preprocessing steps.
+      wide_width: the width of long images, in pixels; 0 where all images have one width.
     """
 
     def __init__(self, config: Any, checkpoint_path: str, base_dir: Optional[str] = None,
                  lexicon: Union[None, str, os.PathLike, Iterable[str]] = None) -> None:
         options, model_config = config.eval_config, config.model.multi_predictors_recognition_model
         self.gray_level = gray_level(options.data_preprocessing_steps, base_dir)
+        self.wide_width = max([step.resize_image.wide_target_width for step in options.data_preprocessing_steps
+                               if step.resize_image.wide_aspect], default=0)
         with tf.Graph().as_default() as graph:
             self._pixels = tf.placeholder(tf.uint8, [None, None, 3])
             self._preprocessed = preprocess_image(options.data_preprocessing_steps, self._pixels, base_dir)
             self._images = tf.placeholder(tf.float32, [None] + self._preprocessed.shape.as_list())
+            self._widened = tf.image.resize_bilinear(self._images, [tf.shape(self._images)[1], self.wide_width])
             with checkpoint.constants(checkpoint_path, options.use_moving_averages):
                 self._model = build_model(config.model, base_dir, mixed_precision=mixed_precision(options))
                 character_sets.check(checkpoint_path, self._model.characters)
@@ -116,6 +120,10 @@ class Inference:
           float32 [H', W', 3].
         """
         return self._session.run(self._preprocessed, {self._pixels: pixels})
+
+    def widen(self, images: np.ndarray) -> np.ndarray:
+        """Resizes preprocessed images [B, H, W, 3] to `wide_width`."""
+        return self._session.run(self._widened, {self._images: images})
 
     def search(self, images: np.ndarray, details: bool = False,
                sequences: Optional[Sequence[np.ndarray]] = None) -> Tuple[List[Any], List[np.ndarray]]:

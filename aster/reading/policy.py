@@ -24,6 +24,7 @@ class ReadingPolicy(NamedTuple):
     bonus_per_character: float = 0.6
     doubtful_probability: float = 0.7
     min_contrast: float = 16.0
+    wide_characters: int = 8
 
 
 def make_policy(config: Any) -> ReadingPolicy:
@@ -38,7 +39,7 @@ def make_policy(config: Any) -> ReadingPolicy:
     reading = config.reading
     return ReadingPolicy(reading.certain_probability, reading.tall_ratio, reading.number_share,
                          reading.also_inverted or config.also_negatives, config.word_list.bonus_per_character,
-                         reading.doubtful_probability, reading.min_contrast)
+                         reading.doubtful_probability, reading.min_contrast, reading.wide_characters)
 
 
 def orientations_to_try(height: int, width: int, policy: ReadingPolicy,
@@ -149,6 +150,20 @@ def is_number(num_digits: Any, num_characters: Any, policy: ReadingPolicy) -> An
     return (num_characters > 0) & (num_digits >= policy.number_share * num_characters)
 
 
+def needs_width(text: str, score: float, policy: ReadingPolicy) -> bool:
+    """Whether a text is read again from a wider image: a long text has few columns a character.
+
+    Args:
+      text: the text.
+      score: its log-probability.
+      policy: a text of `wide_characters` or more that is not certain is read again; 0: none is.
+
+    Returns:
+      Whether it is.
+    """
+    return 0 < policy.wide_characters <= len(text) and bool(is_uncertain(score, policy))
+
+
 def word_value(score: Any, num_characters: Any, policy: ReadingPolicy) -> Any:
     """What a word of the word list is worth against other texts: a unigram language model.
 
@@ -166,10 +181,11 @@ def word_value(score: Any, num_characters: Any, policy: ReadingPolicy) -> Any:
 
 
 def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, details: bool = False) -> List[Any]:
-    """Reads a batch by the rules: inverted images and the word list only where a text is not certain.
+    """Reads a batch by the rules: inverted images, the word list and wider images only where a text is not certain.
 
     Args:
-      inference: an Inference, or an object with its `search`, `num_preferred_words` and `gray_level`.
+      inference: an Inference, or an object with its `search`, `widen`, `wide_width`, `num_preferred_words` and
+        `gray_level`.
       policy: the thresholds.
       images: preprocessed, float32 [B, H, W, C], 0..255.
       details: whether the Readings shall have pictures and attention.
@@ -190,6 +206,11 @@ def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, detail
     uncertain = [i for i, reading in enumerate(readings) if is_uncertain(reading.score, policy)]
     if uncertain and (policy.also_inverted or inference.num_preferred_words):
         _read_again(inference, policy, images, details, readings, uncertain, sequences)
+    if images.shape[2] < inference.wide_width:
+        long = [i for i in uncertain if needs_width(readings[i].text, readings[i].score, policy)]
+        wider = read_batch(inference, policy, inference.widen(images[long]), details) if long else []
+        for i, alternative in zip(long, wider):
+            readings[i] = max(readings[i], alternative, key=lambda reading: reading.score)
     return [reading._replace(doubtful=bool(is_faint or is_doubtful(reading.score, policy)))
             for reading, is_faint in zip(readings, are_faint)]
 

@@ -298,6 +298,9 @@ def _left_out(config, words: Optional[Lexicon]) -> List[str]:
     """What the Recognizer does beyond an export, in sentences."""
     model = config.model.multi_predictors_recognition_model
     sentences = ["Tall images are read as they are, not turned."]
+    wide = any(step.resize_image.wide_aspect for step in config.eval_config.data_preprocessing_steps)
+    if wide and model.reading.wide_characters:
+        sentences.append("Long texts in doubt are not read again from a wider image.")
     if not words and model.HasField("word_list") and model.reading.use_word_list:
         sentences.append("The word list is left out; --word_list exports it too.")
     if words and any(text != word for spelled in words.spellings for text, word in spelled.items()):

@@ -1,4 +1,5 @@
-"""100 rendered words of many sizes: exports read them as the Recognizer does, with and without the word list.
+"""100 rendered words of many sizes: exports read them as the Recognizer does, with and without the word list, but for
+the wider images of long texts.
 
 The ONNX file is fed by the code of docs/getting_started.md.
 """
@@ -50,7 +51,7 @@ def words(tmp_path_factory):
 @pytest.fixture(scope="module", params=[False, True], ids=["no word list", "word list"])
 def expected(request, words):
     """-> whether the word list is used; the Readings."""
-    use = f"reading {{ use_word_list: {str(request.param).lower()} }}"
+    use = f"reading {{ use_word_list: {str(request.param).lower()} wide_characters: 0 }}"
     override = f"model {{ multi_predictors_recognition_model {{ {use} }} }}"
     with Recognizer.from_experiment(overrides=[override]) as recognizer:
         return request.param, list(recognizer.recognize(words))

@@ -17,7 +17,9 @@ from aster import new as new_command
 from aster import train as train_command
 from aster.compat import IS_TF1
 from aster.config import read_config
+from aster.data.image import find_images
 from aster.evaluation.evaluator import recognize_records
+from aster.pretrained import ENGLISH
 from aster.reading import serving
 from aster.reading.pictures import draw_reading
 from aster.reading.recognizer import Recognizer
@@ -74,6 +76,27 @@ def test_a_model_without_the_fields_reads_other_words_alike(folder, images, read
         if width < 108:
             assert_read_alike([reading], [other])
             np.testing.assert_allclose(reading.rectified, other.rectified, atol=1e-4)
+
+
+def test_texts_in_doubt_are_read_wider():
+    """Here every text is. The better one of both widths is returned, with the pictures of its own width."""
+    images = list(find_images([os.path.join(os.path.dirname(ENGLISH), "samples")]))
+    rules = "certain_probability: 1 use_word_list: false wide_characters:"
+    model = "model {{ multi_predictors_recognition_model {{ reading {{ {} {} }} }} }}"
+    with Recognizer.from_pretrained(overrides=[model.format(rules, 0)]) as recognizer:
+        narrow = list(recognizer.recognize(images, details=True, orientations=[0]))
+        others = [i for i, reading in enumerate(narrow) if reading.image.shape[1] == 256 and reading.text]
+        wide = dict(zip(others, recognizer.recognize_preprocessed(
+            list(recognizer._inference.widen(np.stack([narrow[i].image for i in others]))))))
+    with Recognizer.from_pretrained(overrides=[model.format(rules, 1)]) as recognizer:
+        both = list(recognizer.recognize(images, details=True, orientations=[0]))
+        assert_read_alike(list(recognizer.recognize(images, orientations=[0])), both)
+    for i, reading in enumerate(both):
+        expected = max(narrow[i], wide.get(i, narrow[i]), key=lambda one: one.score)
+        assert_read_alike([reading], [expected])
+        assert reading.rectified.shape[1] == (160 if reading.image.shape[1] == 400 else 100)
+    better = [both[i] for i in others if both[i].image.shape[1] == 400]
+    assert 0 < len(better) < len(others) and draw_reading(better[0]).height > 100
 
 
 def test_evaluation_reads_as_the_recognizer(folder):

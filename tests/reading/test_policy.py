@@ -24,6 +24,7 @@ def test_the_defaults_are_those_of_the_configuration():
     ("reading { number_share: 0.25 }", "number_share", 0.25),
     ("reading { doubtful_probability: 0.25 }", "doubtful_probability", 0.25),
     ("reading { min_contrast: 3 }", "min_contrast", 3),
+    ("reading { wide_characters: 3 }", "wide_characters", 3),
     ("reading { also_inverted: true }", "also_inverted", True),
     ("also_negatives: true", "also_inverted", True),  # its name in version 0.1
     ("word_list { bonus_per_character: 2 }", "bonus_per_character", 2)])
@@ -78,10 +79,34 @@ def test_the_word_list_does_not_change_the_case_alone(text, word, expected):
     def search(images, details, sequences=None):
         found, score = (text, -0.1) if sequences is None else (word, -2.0)
         return [Reading(found, score, (0.9,) * len(found)) for _ in images], [np.zeros([len(images), 1, 1])]
-    inference = types.SimpleNamespace(search=search, num_preferred_words=1, gray_level=1.0)
+    inference = types.SimpleNamespace(search=search, num_preferred_words=1, gray_level=1.0, wide_width=0)
     image = np.linspace(0, 255, 8 * 8 * 3).reshape([1, 8, 8, 3])
     reading, = policy.read_batch(inference, RULES, image)
     assert reading.text == expected
+
+
+@pytest.mark.parametrize("text, score, wide_score, expected", [
+    ("abcdefgh", -0.3, -0.2, "wide"), ("abcdefgh", -0.3, -0.4, "abcdefgh"), ("abcdefg", -0.3, -0.2, "abcdefg"),
+    ("abcdefgh", -0.01, -0.005, "abcdefgh")])
+def test_a_long_text_in_doubt_is_read_wider(text, score, wide_score, expected):
+    """It must be long, in doubt, and less likely than the text of the wider image, which is not made wider again."""
+    searched = []
+
+    def search(images, details):
+        searched.extend(images.shape[2] for _ in images)
+        found = (text, score) if images.shape[2] == 8 else ("wide", wide_score)
+        return [Reading(*found, (0.9,) * len(found[0])) if image.max() > 100 else Reading("short", -3.0)
+                for image in images], []
+    inference = types.SimpleNamespace(search=search, num_preferred_words=0, gray_level=1.0, wide_width=12,
+                                      widen=lambda images: np.repeat(images, 2, axis=2)[:, :, :12])
+    images = np.linspace(0, 255, 8 * 8 * 3).reshape([1, 8, 8, 3]) * np.reshape([0.2, 1.0, 0.3], [3, 1, 1, 1])
+    readings = policy.read_batch(inference, RULES, images)
+    assert [reading.text for reading in readings] == ["short", expected, "short"]
+    is_asked = int(len(text) >= 8 and score < np.log(0.98))
+    assert searched == [8, 8, 8] + [12] * is_asked
+    assert readings[1].doubtful is False
+    policy.read_batch(inference, RULES._replace(wide_characters=0), images)
+    assert searched[3 + is_asked:] == [8, 8, 8]
 
 
 @pytest.mark.parametrize("height, width, doubtful, expected", [

@@ -160,9 +160,9 @@ def test_an_export_with_a_word_list_reads_as_the_recognizer(folder, tmp_path, in
 
 def test_what_is_left_out_is_said(folder, tmp_path):
     said = " ".join(serving.export_saved_model(folder, str(tmp_path / "model")).left_out)
-    assert "Tall images" in said and "word list" not in said
+    assert "Tall images" in said and "word list" not in said and "wider image" not in said
     said = " ".join(serving.export_saved_model(ENGLISH, str(tmp_path / "english")).left_out)
-    assert "--word_list" in said
+    assert "--word_list" in said and "Long texts in doubt are not read again from a wider image." in said
 
 
 class MadeUpModel:
