@@ -92,6 +92,7 @@ bench-gpu: build-tf2
 	for case in "train 64 fp32" "train 64 bf16" "train 512 fp32" "train 512 bf16" "read 1 fp32" "read 256 fp32" "read 256 bf16"; do \
 	  set -- $$case; $(PYTHON) benchmarks/$$1.py $$2 $$3 6 2>/dev/null || exit 1; \
 	done
+	$(PYTHON) benchmarks/train_records.py 512 bf16 6 2>/dev/null
 	$(PYTHON) benchmarks/input.py 512 --workers 1 4 $$(nproc) 2>/dev/null
 
 # Style, and the types of the library; mypy needs the classes that protoc builds.
