@@ -2,7 +2,7 @@
 
     python benchmarks/train_records.py BATCH [fp32|bf16] [SECONDS]
 
-Both train the full model, on a GPU if there is one. `ratio_to_step` is the one rate by the other, and `waiting` the share
+Both train the full model, on a GPU if there is one. `ratio_to_step` is the one rate by the other, `waiting` the share
 of the time that is spent waiting for data.
 """
 import sys

@@ -1,4 +1,4 @@
-// Bilinear sampling on a GPU: one thread per point of the grid.
+// Bilinear sampling on a GPU.
 #include "bilinear_sample.h"
 
 #include "block.cuh"
@@ -10,28 +10,29 @@ namespace {
 template <typename T>
 __device__ void Add(T* to, T value) { atomicAdd(to, value); }
 
-// Calls one(point, sizes, offset of the point's image) for each point of the batch.
-template <typename One>
-__device__ void ForPoints(const SampleShape& shape, const One& one) {
+// Calls one(point, part, sizes, offset of the point's image) for the parts 0 to one.Parts(channels) - 1 of each point of the
+// batch. Threads side by side have the parts of one point, and so read and write values side by side.
+template <typename Index, typename One>
+__device__ void ForParts(const SampleShape& shape, const One& one) {
   const SampleSizes sizes = {shape.height, shape.width, shape.channels, shape.points};
   const int64_t image_size = shape.height * shape.width * shape.channels;
-  const int64_t count = shape.batch * shape.points;
-  for (int64_t point = static_cast<int64_t>(blockIdx.x) * kThreads + Thread(); point < count;
-       point += static_cast<int64_t>(gridDim.x) * kThreads)
-    one(point, sizes, point / shape.points * image_size);
+  const Index parts = one.Parts(shape.channels), points = shape.points, count = shape.batch * shape.points * parts;
+  for (Index i = static_cast<Index>(blockIdx.x) * kThreads + Thread(); i < count;
+       i += static_cast<Index>(gridDim.x) * kThreads)
+    one(static_cast<int64_t>(i / parts), static_cast<int64_t>(i % parts), sizes, i / parts / points * image_size);
 }
 
 template <typename T>
 struct Sample {
   const T *images, *grid;
   T* samples;
-  __device__ void operator()(int64_t point, const SampleSizes& sizes, int64_t image) const {
+  __host__ __device__ int64_t Parts(int64_t channels) const { return channels; }
+  __device__ void operator()(int64_t point, int64_t channel, const SampleSizes& sizes, int64_t image) const {
     const Corner<T> at(sizes, grid + 2 * point);
-    const T* from = images + image + at.offset;
-    const T a = at.left * at.up, b = at.left * at.down, c = at.right * at.up, d = at.right * at.down;
-    T* out = samples + point * sizes.channels;
-    for (int64_t n = 0; n < sizes.channels; ++n)
-      out[n] = a * from[n] + b * from[at.below + n] + c * from[at.beside + n] + d * from[at.below + at.beside + n];
+    const T* from = images + image + at.offset + channel;
+    samples[point * sizes.channels + channel] =
+        at.left * at.up * from[0] + at.left * at.down * from[at.below] + at.right * at.up * from[at.beside] +
+        at.right * at.down * from[at.below + at.beside];
   }
 };
 
@@ -39,7 +40,8 @@ template <typename T>
 struct GridGradient {
   const T *images, *grid, *d_samples;
   T* d_grid;
-  __device__ void operator()(int64_t point, const SampleSizes& sizes, int64_t image) const {
+  __host__ __device__ int64_t Parts(int64_t) const { return 1; }
+  __device__ void operator()(int64_t point, int64_t, const SampleSizes& sizes, int64_t image) const {
     const Corner<T> at(sizes, grid + 2 * point);
     const T *from = images + image + at.offset, *d = d_samples + point * sizes.channels;
     T d_x = 0, d_y = 0;
@@ -58,27 +60,35 @@ template <typename T>
 struct ImageGradient {
   const T *grid, *d_samples;
   T* d_images;
-  __device__ void operator()(int64_t point, const SampleSizes& sizes, int64_t image) const {
+  __host__ __device__ int64_t Parts(int64_t channels) const { return 2 * channels; }
+  // The two pixels to the left of the point, or those to its right.
+  __device__ void operator()(int64_t point, int64_t part, const SampleSizes& sizes, int64_t image) const {
     const Corner<T> at(sizes, grid + 2 * point);
-    const T* d = d_samples + point * sizes.channels;
-    T* to = d_images + image + at.offset;
-    for (int64_t n = 0; n < sizes.channels; ++n) {
-      Add(to + n, at.left * at.up * d[n]);
-      Add(to + at.below + n, at.left * at.down * d[n]);
-      Add(to + at.beside + n, at.right * at.up * d[n]);
-      Add(to + at.below + at.beside + n, at.right * at.down * d[n]);
-    }
+    const bool is_right = part >= sizes.channels;
+    const int64_t channel = is_right ? part - sizes.channels : part;
+    const T d = d_samples[point * sizes.channels + channel] * (is_right ? at.right : at.left);
+    T* to = d_images + image + at.offset + (is_right ? at.beside : 0) + channel;
+    Add(to, at.up * d);
+    Add(to + at.below, at.down * d);
   }
 };
 
-template <typename One>
-__global__ void PointsKernel(SampleShape shape, One one) { ForPoints(shape, one); }
+template <typename Index, typename One>
+__global__ void PartsKernel(SampleShape shape, One one) { ForParts<Index>(shape, one); }
 
 template <typename One>
 int Launch(Stream stream, const SampleShape& shape, const One& one) {
-  const int64_t blocks = (shape.batch * shape.points + kThreads - 1) / kThreads;
+  const int64_t count = shape.batch * shape.points * one.Parts(shape.channels);
+  const int64_t blocks = (count + kThreads - 1) / kThreads;
   if (blocks == 0) return 0;
-  ASTER_LAUNCH(PointsKernel, static_cast<unsigned>(blocks < 65535 ? blocks : 65535), stream, shape, one);
+  const unsigned some = static_cast<unsigned>(blocks < 65535 ? blocks : 65535);
+  if (count < INT32_MAX) {  // a GPU divides 32 bits much faster than 64; a step further still fits
+    const auto kernel = PartsKernel<uint32_t, One>;
+    ASTER_LAUNCH(kernel, some, stream, shape, one);
+  } else {
+    const auto kernel = PartsKernel<int64_t, One>;
+    ASTER_LAUNCH(kernel, some, stream, shape, one);
+  }
   return cudaGetLastError();
 }
 
