@@ -99,6 +99,8 @@ class Inference:
                 check_memory(graph, batch_size=BATCH_SIZE)
             self._session = tf.Session(graph=graph,
                                        config=session_config(reading=True, mixed_precision=mixed_precision(options)))
+            # takes two thirds of the time of `run`
+            self._preprocess = self._session.make_callable(self._preprocessed, [self._pixels])
 
     @property
     def charsets(self) -> List[Charset]:
@@ -119,7 +121,7 @@ class Inference:
         Returns:
           float32 [H', W', 3].
         """
-        return self._session.run(self._preprocessed, {self._pixels: pixels})
+        return self._preprocess(pixels)
 
     def widen(self, images: np.ndarray) -> np.ndarray:
         """Resizes preprocessed images [B, H, W, 3] to `wide_width`."""

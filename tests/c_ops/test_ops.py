@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+import reference
 
 from aster.c_ops import ops
 from aster.compat import tf
@@ -81,3 +82,12 @@ def test_library_that_does_not_load_says_how_to_build_it(tmp_path, pytestconfig,
     message = done.stderr.strip().splitlines()[-1]
     assert message.startswith("ImportError") and problem in message
     assert message.endswith("run: python setup.py build_ext --inplace")
+
+
+def test_the_session_of_these_tests_computes_nothing_ahead(session):
+    """Otherwise they would test the kernels for CPUs also where there is a GPU."""
+    arrays = reference.attention_lstm_arrays(np.float32, steps=3, batch=2, units=5, attention_units=4, lengths=(4,))
+    h = ops.attention_lstm(*[tf.constant(array) for array in arrays], lengths=[4])
+    options, metadata = tf.RunOptions(output_partition_graphs=True), tf.RunMetadata()
+    session.run(h, options=options, run_metadata=metadata)
+    assert "AsterAttentionLstm" in {node.op for graph in metadata.partition_graphs for node in graph.node}
