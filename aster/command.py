@@ -269,7 +269,7 @@ def _open_for_text(path: str) -> TextIO:
 
 def check_writable(path: str, is_folder: bool = False) -> None:
     """Raises OSError before long work whose result could not be written to `path`. It leaves nothing behind."""
-    folder = path if is_folder else os.path.dirname(os.path.realpath(path))
+    folder = os.path.abspath(path) if is_folder else os.path.dirname(os.path.realpath(path))
     try:
         if not is_folder:
             if os.path.isdir(path) or path.endswith(os.sep):
@@ -277,9 +277,9 @@ def check_writable(path: str, is_folder: bool = False) -> None:
             if os.path.exists(path) and not os.path.isfile(path):
                 return
             _check_replaceable(path)
-        while not os.path.exists(folder) and os.path.dirname(folder):  # the missing ones are made with the result
+        while not os.path.exists(folder):  # the missing ones are made with the result
             folder = os.path.dirname(folder)
-        with tempfile.TemporaryFile(dir=folder or os.curdir):
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise type(error)(error.errno, f"can't be written: {error.strerror}", path) from error

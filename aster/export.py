@@ -10,8 +10,8 @@ def main() -> None:
     """Runs the command with the arguments of the process."""
     parser = command.ArgumentParser(prog="python -m aster.export", description=(
         "Write a SavedModel that takes the bytes of image files and returns texts and scores, and needs nothing of "
-        "ASTER: for TensorFlow Serving, or tf.saved_model.load. Or an ONNX file that takes images of one size and "
-        "returns labels and scores."))
+        "ASTER: for TensorFlow Serving, or tf.saved_model.load. Or an ONNX file that takes images of the sizes that "
+        "its metadata tell, and returns labels and scores."))
     command.add_exp_dir(parser, DEFAULT)
     parser.add_argument("--output", required=True, metavar="PATH", help="a folder to make for a SavedModel (TensorFlow "
                         "Serving wants a number as its name: models/aster/1), or a file to write, FILE.onnx")

@@ -190,6 +190,15 @@ def test_results_go_through_links_and_into_pipes(tmp_path):
         command.check_writable(str(tmp_path / "new") + "/")
 
 
+@pytest.mark.parametrize("name", ["new", "new/deeper", "./new", ""])
+def test_a_folder_may_be_new_and_have_a_short_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    command.check_writable(name, is_folder=True)
+    if name:
+        command.check_writable(name + ".json")
+    assert not os.listdir(str(tmp_path))
+
+
 @pytest.mark.parametrize("module", [train_command, eval_command, demo])
 def test_a_missing_experiment(module, tmp_path):
     more = ("--input_image", "x.png") if module is demo else ()

@@ -58,7 +58,9 @@ def spline_grid(points: tf.Tensor, inverse: tf.Tensor, lift: tf.Tensor, name: Op
 def _spline_grid_gradient(op, d_grid):
     points, inverse, lift = op.inputs
     rows = tf.reshape(tf.transpose(d_grid, [0, 2, 1]), tf.stack([-1, tf.shape(lift)[1]]))  # the x and y of each image
-    d_rows = tf.matmul(rows, tf.matmul(inverse, lift), transpose_b=True)
+    with tf.device("/cpu:0"):  # large numbers cancel, which shows where a GPU multiplies in TF32
+        pixels_of_points = tf.matmul(inverse, lift)
+    d_rows = tf.matmul(rows, pixels_of_points, transpose_b=True)
     d_points = tf.transpose(tf.reshape(d_rows, tf.stack([-1, 2, tf.shape(inverse)[0]])), [0, 2, 1])
     return d_points, None, None
 

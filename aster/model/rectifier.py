@@ -2,7 +2,7 @@
 from typing import Callable, NamedTuple, Optional, Tuple
 
 from aster.c_ops import ops
-from aster.compat import num_gpus, tf
+from aster.compat import tf
 from aster.model import layers, tps
 from aster.model.sampler import bilinear_sample
 
@@ -36,7 +36,7 @@ class Rectifier:
         self._height, self._width = output_size
         self._wide_from, self._wide_width = wide
         self._sample = ops.bilinear_sample if fused else bilinear_sample
-        self._fused_grid = fused and not num_gpus()  # that op has no kernel for GPUs
+        self._fused = fused
         target_points = tps.target_control_points(num_control_points, margins)
         self._splines = {width: tps.make_spline(target_points, self._height, width)
                          for width in [self._width] + [self._wide_width] * bool(self._wide_from)}
@@ -51,7 +51,7 @@ class Rectifier:
             are_wide = tf.shape(images)[2] >= self._wide_from
             width = tf.where(are_wide, self._wide_width, self._width)
             first = tf.where(are_wide, self._height * self._width, 0)
-            grid = tps.sampling_grid(control_points, tps.join(list(self._splines.values())), fused=self._fused_grid,
+            grid = tps.sampling_grid(control_points, tps.join(list(self._splines.values())), fused=self._fused,
                                      pixels=(first, self._height * width))
         channels = layers.static_size(images, 3)
         rectified = tf.reshape(self._sample(images, grid), [-1, self._height, width, channels])
@@ -73,4 +73,4 @@ class Rectifier:
         return self._wide_width if input_width >= self._wide_from else self._width
 
     def _grid(self, control_points, width):
-        return tps.sampling_grid(control_points, self._splines[width], fused=self._fused_grid)
+        return tps.sampling_grid(control_points, self._splines[width], fused=self._fused)

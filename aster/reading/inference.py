@@ -14,6 +14,7 @@ from aster.model.build import build_model
 from aster.reading.lexicon import Lexicon, load_word_list, make_lexicon, read_lexicon
 
 BATCH_SIZE = 32  # images that are read together, unless the caller says otherwise
+_LARGE = 64  # images; larger batches are padded to a multiple of it
 
 
 class Reading(NamedTuple):
@@ -67,19 +68,20 @@ class Inference:
 
     Attributes:
       gray_level: what one gray level of 0..255 has become by the preprocessing steps.
-      wide_width: the width of long images, in pixels; 0 where all images have one width.
+      image_shape: (H, W, C) of a preprocessed image; None where that depends on the image.
+      wide_width: the width of long images, in pixels; 0 where the model sees all images alike.
     """
 
     def __init__(self, config: Any, checkpoint_path: str, base_dir: Optional[str] = None,
                  lexicon: Union[None, str, os.PathLike, Iterable[str]] = None) -> None:
         options, model_config = config.eval_config, config.model.multi_predictors_recognition_model
         self.gray_level = gray_level(options.data_preprocessing_steps, base_dir)
-        self.wide_width = max([step.resize_image.wide_target_width for step in options.data_preprocessing_steps
-                               if step.resize_image.wide_aspect], default=0)
+        self.wide_width = _wide_width(model_config, options.data_preprocessing_steps)
         with tf.Graph().as_default() as graph:
             self._pixels = tf.placeholder(tf.uint8, [None, None, 3])
             self._preprocessed = preprocess_image(options.data_preprocessing_steps, self._pixels, base_dir)
-            self._images = tf.placeholder(tf.float32, [None] + self._preprocessed.shape.as_list())
+            self.image_shape = tuple(self._preprocessed.shape.as_list())
+            self._images = tf.placeholder(tf.float32, [None] + list(self.image_shape))
             self._widened = tf.image.resize_bilinear(self._images, [tf.shape(self._images)[1], self.wide_width])
             with checkpoint.constants(checkpoint_path, options.use_moving_averages):
                 self._model = build_model(config.model, base_dir, mixed_precision=mixed_precision(options))
@@ -95,7 +97,8 @@ class Inference:
                 self._word_search = self._make_search(encoded, words) if words else self._search
                 self.num_preferred_words = words.num_words if words else 0
                 self._sequences = encoded.sequences if words else []  # kept for a second search only
-            if not num_gpus():  # a GPU's own messages name the tensor
+            self._is_on_gpu = num_gpus() > 0
+            if not self._is_on_gpu:  # a GPU's own messages name the tensor
                 check_memory(graph, batch_size=BATCH_SIZE)
             self._session = tf.Session(graph=graph,
                                        config=session_config(reading=True, mixed_precision=mixed_precision(options)))
@@ -142,11 +145,13 @@ class Inference:
           configuration has no word list.
         """
         search = self._search if sequences is None else self._word_search
-        feed = dict(zip(self._sequences, sequences or ()))
-        feed[self._images] = images
+        pad = _pad if self._is_on_gpu else np.asarray
+        feed = {tensor: pad(array) for tensor, array in zip(self._sequences, sequences or ())}
+        feed[self._images] = pad(images)
         fetches = dict(search.fetches, **(search.details if details else {}))
         values, encoded = self._session.run((fetches, self._sequences), feed)
-        return [self._reading(search, i, image, values, details) for i, image in enumerate(images)], encoded
+        return ([self._reading(search, i, image, values, details) for i, image in enumerate(images)],
+                [array[:len(images)] for array in encoded])
 
     def close(self) -> None:
         """Frees the session."""
@@ -182,3 +187,17 @@ class Inference:
         return reading._replace(
             texts=dict(zip(names, texts)), image=image, attention=values["attention"][best][i, steps],
             **{name: values[name][i] for name in ("control_points", "rectified") if name in values})
+
+
+def _wide_width(model_config: Any, steps: Sequence[Any]) -> int:
+    """The width that the last step gives to long images; 0 where it has one width, or the rectifier has."""
+    last = ([step.resize_image for step in steps if step.HasField("resize_image")] or [None])[-1]
+    narrows = model_config.HasField("spatial_transformer") and not model_config.spatial_transformer.wide_input_w
+    return last.wide_target_width if last and last.wide_aspect and not narrows else 0
+
+
+def _pad(batch: np.ndarray) -> np.ndarray:
+    """[B, ...] -> one of few sizes, by repeating the last row: a GPU's convolutions are tuned for each new size."""
+    count = len(batch)
+    size = 1 << (count - 1).bit_length() if count <= _LARGE else -(-count // _LARGE) * _LARGE
+    return batch if size == count else np.concatenate([batch, np.repeat(batch[-1:], size - count, axis=0)])

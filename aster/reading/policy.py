@@ -193,7 +193,6 @@ def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, detail
     Returns:
       A Reading for each image.
     """
-    readings, sequences = inference.search(images, details)
     # Image by image, so that it is in the cache for both. Row by row first: numpy is slow along two axes at once if the
     # last one, which stays, is short.
     lowest = np.stack([image.min(axis=0).min(axis=0) for image in images])
@@ -202,17 +201,27 @@ def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, detail
         is_blank(lowest, highest, inference.gray_level, rules).all(axis=1)
         for rules in (policy, policy._replace(min_contrast=_NO_LETTERS)))
     are_faint = are_blank & ~have_no_letters  # what is taken for noise may be faint letters
-    readings = [_without_text(reading) if blank else reading for reading, blank in zip(readings, are_blank)]
-    uncertain = [i for i, reading in enumerate(readings) if is_uncertain(reading.score, policy)]
-    if uncertain and (policy.also_inverted or inference.num_preferred_words):
-        _read_again(inference, policy, images, details, readings, uncertain, sequences)
+    readings, values = _read(inference, policy, images, details, are_blank)
     if images.shape[2] < inference.wide_width:
-        long = [i for i in uncertain if needs_width(readings[i].text, readings[i].score, policy)]
-        wider = read_batch(inference, policy, inference.widen(images[long]), details) if long else []
-        for i, alternative in zip(long, wider):
-            readings[i] = max(readings[i], alternative, key=lambda reading: reading.score)
+        long = [i for i, reading in enumerate(readings) if needs_width(reading.text, reading.score, policy)]
+        if long:
+            wider, values_of_wider = _read(inference, policy, inference.widen(images[long]), details, are_blank[long])
+            for i, reading, value in zip(long, wider, values_of_wider):
+                readings[i] = reading if value > values[i] else readings[i]
     return [reading._replace(doubtful=bool(is_faint or is_doubtful(reading.score, policy)))
             for reading, is_faint in zip(readings, are_faint)]
+
+
+def _read(inference, policy, images, details, are_blank):
+    """-> a Reading for each image, from what it is, its inverse and the word list; and what each text is worth, in which
+    a listed word has its bonus."""
+    readings, sequences = inference.search(images, details)
+    readings = [_without_text(reading) if blank else reading for reading, blank in zip(readings, are_blank)]
+    uncertain = [i for i, reading in enumerate(readings) if is_uncertain(reading.score, policy)]
+    values = {}
+    if uncertain and (policy.also_inverted or inference.num_preferred_words):
+        values = _read_again(inference, policy, images, details, readings, uncertain, sequences)
+    return readings, [values.get(i, reading.score) for i, reading in enumerate(readings)]
 
 
 def _without_text(reading):
@@ -223,7 +232,8 @@ def _without_text(reading):
 
 
 def _read_again(inference, policy, images, details, readings, uncertain, sequences):
-    """Puts better texts in the place of readings that are not certain, where there are some."""
+    """Puts better texts in the place of readings that are not certain, where there are some -> {row: what the word is
+    worth that the word list has put there}."""
     views, sequences = images[uncertain], [sequence[uncertain] for sequence in sequences]
     rows = uncertain  # of the image that each view shows
     if policy.also_inverted:
@@ -238,7 +248,8 @@ def _read_again(inference, policy, images, details, readings, uncertain, sequenc
         chosen = [view for view, i in enumerate(rows) if _may_be_replaced(readings[i], policy)]
         if chosen:
             words, _ = inference.search(views[chosen], details, [sequence[chosen] for sequence in sequences])
-            _prefer_words(readings, [rows[view] for view in chosen], words, policy)
+            return _prefer_words(readings, [rows[view] for view in chosen], words, policy)
+    return {}
 
 
 def _may_be_replaced(reading, policy):
@@ -248,14 +259,16 @@ def _may_be_replaced(reading, policy):
 
 
 def _prefer_words(readings, rows, words, policy):
-    """Puts each word in the place of the reading of its row, where the word is worth more. A row has a word of the
-    image and one of the inverted image."""
+    """Puts each word in the place of the reading of its row, where the word is worth more -> {row: what it is worth}. A
+    row has a word of the image and one of the inverted image."""
     def value(word):
         return word_value(word.score, len(word.probabilities), policy)
     best: Dict[int, Any] = {}
     for row, word in zip(rows, words):
         best[row] = max(best.get(row, word), word, key=value)
+    best = {row: word for row, word in best.items() if value(word) > readings[row].score}
     for row, word in best.items():
         # a word that differs by its case only is no evidence: the list does not know how a name is spelled
-        if value(word) > readings[row].score and word.text.lower() != readings[row].text.lower():
+        if word.text.lower() != readings[row].text.lower():
             readings[row] = word._replace(image=readings[row].image)
+    return {row: value(word) for row, word in best.items()}

@@ -97,7 +97,7 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
     losses = {name: _mean([clone.losses[name] for clone in passes]) for name in passes[0].losses}
     if count > 1 and sync_batch_norm:  # gradients flow from each clone to the others
         _check_same([{v.op.name for v in own} for own in variables])
-        means = _gradients(_mean(totals), variables[0])
+        means = _gradients(_mean(totals), variables[0], colocate=True)  # each clone's on its own device
     else:
         gradients = []
         for i, device in enumerate(devices):
@@ -142,8 +142,8 @@ def _trainable(freeze):
     return variables
 
 
-def _gradients(loss, variables):
-    pairs = zip(tf.gradients(loss, variables), variables)
+def _gradients(loss, variables, colocate=False):
+    pairs = zip(tf.gradients(loss, variables, colocate_gradients_with_ops=colocate), variables)
     return [(tf.convert_to_tensor(gradient), variable) for gradient, variable in pairs if gradient is not None]
 
 

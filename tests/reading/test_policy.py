@@ -109,6 +109,35 @@ def test_a_long_text_in_doubt_is_read_wider(text, score, wide_score, expected):
     assert searched[3 + is_asked:] == [8, 8, 8]
 
 
+@pytest.mark.parametrize("wide_text, wide_word, expected", [
+    (("abcdefzz", -0.4), ("otherone", -9.0), "abcdefgh"),  # more likely than the word, but worth less
+    (("abcdefzz", -0.4), ("abcdefgi", -2.5), "abcdefgi"),
+    (("abcdefzz", -0.3), ("abcdefgi", -3.5), "abcdefgh")])
+def test_a_listed_word_has_its_bonus_against_the_wider_image(wide_text, wide_word, expected):
+    found = {(8, False): ("abcdefgx", -1.0), (8, True): ("abcdefgh", -3.0),
+             (12, False): wide_text, (12, True): wide_word}
+
+    def search(images, details, sequences=None):
+        text, score = found[images.shape[2], sequences is not None]
+        return [Reading(text, score, (0.9,) * len(text)) for _ in images], [np.zeros([len(images), 1, 1])]
+    inference = types.SimpleNamespace(search=search, num_preferred_words=1, gray_level=1.0, wide_width=12,
+                                      widen=lambda images: np.repeat(images, 2, axis=2)[:, :, :12])
+    image = np.linspace(0, 255, 8 * 8 * 3).reshape([1, 8, 8, 3])
+    assert policy.read_batch(inference, RULES, image)[0].text == expected
+
+
+def test_the_wider_image_of_letters_is_not_blank():
+    """Resizing takes a bit of a faint image's contrast. What is blank is decided by the image as it is."""
+    def search(images, details):
+        text, score = ("abcdefgh", -0.5) if images.shape[2] == 8 else ("abcdefgi", -0.3)
+        return [Reading(text, score, (0.9,) * 8)], []
+    inference = types.SimpleNamespace(search=search, num_preferred_words=0, gray_level=1.0, wide_width=12,
+                                      widen=lambda images: 0.9 * np.repeat(images, 2, axis=2)[:, :, :12])
+    image = np.linspace(0, 17, 8 * 8 * 3).reshape([1, 8, 8, 3])
+    reading, = policy.read_batch(inference, RULES, image)
+    assert (reading.text, reading.score) == ("abcdefgi", -0.3)
+
+
 @pytest.mark.parametrize("height, width, doubtful, expected", [
     (600, 900, True, True), (900, 600, True, True), (150, 599, True, True), (600, 900, False, False),
     (149, 300, True, False), (300, 149, True, False), (150, 600, True, False), (32, 100, True, False)])

@@ -15,6 +15,7 @@ from aster import checkpoint
 from aster.compat import tf
 from aster.config import read_config
 from aster.data.image import find_images, load_image
+from aster.reading import inference
 from aster.reading.inference import Inference
 from aster.reading.pictures import draw_reading
 from aster.reading.recognizer import Recognizer
@@ -371,3 +372,40 @@ def test_another_models_checkpoint(folder, tmp_path):
     other = make_experiment(tmp_path, norm="")
     with pytest.raises(checkpoint.CheckpointError, match="not a checkpoint of this configuration"):
         Recognizer(read_config(other), checkpoint.find_checkpoint(os.path.join(folder, "log")))
+
+
+@pytest.mark.parametrize("shape", [(64, 256, 1), (32, 256, 3), (64, 100, 3), (64, 256)])
+def test_preprocessed_images_of_another_shape_are_refused(folder, shape):
+    problem = r"image 1 is of shape .*, expected \[64, 256, 3\] as the preprocessing"
+    with Recognizer.from_experiment(folder) as recognizer, pytest.raises(ValueError, match=problem):
+        recognizer.recognize_preprocessed([np.zeros((64, 256, 3), np.float32), np.zeros(shape, np.float32)])
+
+
+def test_a_gpu_sees_few_sizes_of_batches(monkeypatch):
+    """Of each size, its convolutions are tuned. The results are those of the batch as it is."""
+    monkeypatch.setattr(inference, "num_gpus", lambda: 1)
+    images = [draw_word(word) for word in WORDS + WORDS[:5]]
+    fields = "model { multi_predictors_recognition_model { reading { certain_probability: 1 } } }"
+    sizes = []
+    with Recognizer.from_pretrained(overrides=[fields]) as padded, Recognizer.from_pretrained(
+            overrides=[fields]) as plain:
+        plain._inference._is_on_gpu = False
+        run = padded._inference._session.run
+
+        def record(fetches, feed):
+            sizes.extend(array.shape[0] for tensor, array in feed.items())
+            return run(fetches, feed)
+        monkeypatch.setattr(padded._inference._session, "run", record)
+        for count in 1, 3, 13:
+            expected = list(plain.recognize(images[:count], details=True))
+            for own, other in zip(padded.recognize(images[:count], details=True), expected):
+                assert own.text == other.text and own.rectified.shape == other.rectified.shape
+                np.testing.assert_allclose(own.score, other.score, atol=1e-3)
+    assert 16 in sizes and set(sizes) <= {1, 2, 4, 8, 16, 32}
+
+
+@pytest.mark.parametrize("count, size", [(1, 1), (2, 2), (3, 4), (33, 64), (64, 64), (65, 128), (256, 256), (257, 320)])
+def test_sizes_for_a_gpu(count, size):
+    batch = np.arange(2 * count).reshape([count, 2])
+    padded = inference._pad(batch)
+    assert padded.shape == (size, 2) and (padded[:count] == batch).all() and (padded[count:] == batch[-1]).all()

@@ -21,6 +21,11 @@ def smooth_images(count):
     return (127 + 100 * np.sin(2 * y[..., None] + 3 * x[..., None] + phases)).astype(np.float32)
 
 
+def devices_of(operations):
+    """The names of devices of operations or variables; or the names themselves, which can be written in two ways."""
+    return {tf.DeviceSpec.from_string(getattr(one, "device", one)).to_string() for one in operations}
+
+
 def step(config, num_clones, freeze=(), compiled=False):
     """Makes a step on a fixed batch from fixed variables -> {"loss": total loss}, {variable: gradient}, {variable:
     value after it}."""
@@ -35,8 +40,10 @@ def step(config, num_clones, freeze=(), compiled=False):
         clones = build_clones(build_model(config.model), shares, devices, freeze=freeze,
                               sync_batch_norm=config.train_config.sync_batch_norm)
         update, _ = train_op(clones, config.train_config, global_step, compile_for=devices[0] if compiled else None)
-        home = tf.DeviceSpec.from_string(devices[0]).to_string()
-        assert {variable.device for variable in tf.global_variables()} == {home}
+        assert devices_of(tf.global_variables()) == devices_of(devices[:1])
+        every = tf.get_default_graph().get_operations()
+        for kind in "Conv2D", "Conv2DBackpropFilter":  # each clone's are on its own device, gradients too
+            assert devices_of(op for op in every if op.type == kind) == devices_of(devices)
         options = tf.ConfigProto(device_count={"CPU": num_clones + 1}, allow_soft_placement=True)
         with tf.Session(config=options) as session:
             session.run(tf.global_variables_initializer())
