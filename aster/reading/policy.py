@@ -213,8 +213,8 @@ def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, detail
 
 
 def _read(inference, policy, images, details, are_blank):
-    """-> a Reading for each image, from what it is, its inverse and the word list; and what each text is worth, in which
-    a listed word has its bonus."""
+    """-> a Reading for each image, by its inverse and by the word list too; and what each text is worth, where a listed
+    word has its bonus."""
     readings, sequences = inference.search(images, details)
     readings = [_without_text(reading) if blank else reading for reading, blank in zip(readings, are_blank)]
     uncertain = [i for i, reading in enumerate(readings) if is_uncertain(reading.score, policy)]
