@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from experiment import make_experiment
 
-from aster.compat import CAN_COPY_AHEAD, session_config, tf
+from aster.compat import CAN_COPY_AHEAD, num_gpus, session_config, tf
 from aster.config import read_config
 from aster.data import copied
 from aster.data.copied import copy_problem, device_to_copy_to
@@ -38,6 +38,19 @@ def test_batches_are_the_same(tmp_path):
         for a, b in zip(own[:3], other[:3]):
             np.testing.assert_array_equal(a, b)
         assert 0 <= own[3] < 60
+
+
+@needs_copies
+def test_batches_on_a_gpu_are_the_same(tmp_path):
+    if not num_gpus():
+        pytest.skip("needs a GPU")
+    make_experiment(tmp_path)
+    assert copy_problem("/gpu:0") == ""
+    (kept, _), (ahead, device) = epoch(tmp_path, None), epoch(tmp_path, "/gpu:0")
+    assert device.endswith("GPU:0") and len(ahead) == len(kept)
+    for own, other in zip(ahead, kept):
+        for a, b in zip(own[:3], other[:3]):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_which_device(monkeypatch, caplog):
