@@ -82,7 +82,8 @@ class Inference:
             self._preprocessed = preprocess_image(options.data_preprocessing_steps, self._pixels, base_dir)
             self.image_shape = tuple(self._preprocessed.shape.as_list())
             self._images = tf.placeholder(tf.float32, [None] + list(self.image_shape))
-            self._widened = tf.image.resize_bilinear(self._images, [tf.shape(self._images)[1], self.wide_width])
+            self._widened = tf.image.resize_images(self._images,
+                                                   tf.stack([tf.shape(self._images)[1], self.wide_width]))
             with checkpoint.constants(checkpoint_path, options.use_moving_averages):
                 self._model = build_model(config.model, base_dir, mixed_precision=mixed_precision(options))
                 character_sets.check(checkpoint_path, self._model.characters)
