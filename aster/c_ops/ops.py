@@ -29,7 +29,7 @@ _functions.aster_masked_crc32c.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 _functions.aster_masked_crc32c.restype = ctypes.c_uint32
 _functions.aster_divide_curve.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
 _functions.aster_divide_curve.restype = None
-# Whether the library has GPU kernels. Only records are decoded on CPUs always.
+# Whether the library has GPU kernels. All ops have one then, except decode_records.
 HAS_GPU_KERNELS = bool(_functions.aster_has_gpu_kernels())
 
 tf.NotDifferentiable("AsterBeamSearch")

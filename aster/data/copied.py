@@ -27,13 +27,8 @@ def device_to_copy_to(devices: Sequence[str]) -> Optional[str]:
     return None if problem else devices[0]
 
 
-def copy_problem(device: str, num_cpus: int = 1) -> str:
-    """Says why TensorFlow 2 can't copy batches to a device ahead. It tries; "" means that it can.
-
-    Args:
-      device: such as "/gpu:0".
-      num_cpus: the number of CPU devices.
-    """
+def copy_problem(device: str) -> str:
+    """Says why TensorFlow 2 can't copy batches to a device, such as "/gpu:0", ahead. It tries; "" means that it can."""
     try:
         with tf.Graph().as_default():
             with tf.device("/cpu:0"):
@@ -42,7 +37,7 @@ def copy_problem(device: str, num_cpus: int = 1) -> str:
             with tf.device(device):
                 iterator = dataset.make_initializable_iterator()
                 batch = iterator.get_next()
-            with contextlib.closing(tf.Session(config=session_config(num_cpus))) as session:
+            with contextlib.closing(tf.Session(config=session_config())) as session:
                 session.run(iterator.initializer)
                 return "" if _texts(session, batch) == [b"a", b"b"] else "it gave other values"
     except (tf.errors.OpError, ValueError) as error:

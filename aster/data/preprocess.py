@@ -76,6 +76,11 @@ def preprocessed_shape(steps: Sequence[Any], base_dir: Optional[str] = None) -> 
         return preprocess_image(steps, image, base_dir).shape.as_list()
 
 
+def last_resize(steps: Sequence[Any]) -> Any:
+    """Returns the last ResizeImage message of PreprocessingStep messages; None where there is none."""
+    return ([step.resize_image for step in steps if step.HasField("resize_image")] or [None])[-1]
+
+
 def gray_level(steps: Sequence[Any], base_dir: Optional[str] = None) -> float:
     """Measures what steps make of one gray level of 0..255: 1 unless a step scales pixel values.
 

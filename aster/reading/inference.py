@@ -8,7 +8,7 @@ from aster import character_sets, checkpoint
 from aster.compat import num_gpus, session_config, tf
 from aster.config import mixed_precision
 from aster.data.charset import Charset
-from aster.data.preprocess import gray_level, preprocess_image
+from aster.data.preprocess import gray_level, last_resize, preprocess_image
 from aster.memory import check_memory
 from aster.model.build import build_model
 from aster.reading.lexicon import Lexicon, load_word_list, make_lexicon, read_lexicon
@@ -76,7 +76,7 @@ class Inference:
                  lexicon: Union[None, str, os.PathLike, Iterable[str]] = None) -> None:
         options, model_config = config.eval_config, config.model.multi_predictors_recognition_model
         self.gray_level = gray_level(options.data_preprocessing_steps, base_dir)
-        self.wide_width = _wide_width(model_config, options.data_preprocessing_steps)
+        self.wide_width = wide_width(config)
         with tf.Graph().as_default() as graph:
             self._pixels = tf.placeholder(tf.uint8, [None, None, 3])
             self._preprocessed = preprocess_image(options.data_preprocessing_steps, self._pixels, base_dir)
@@ -190,10 +190,15 @@ class Inference:
             **{name: values[name][i] for name in ("control_points", "rectified") if name in values})
 
 
-def _wide_width(model_config: Any, steps: Sequence[Any]) -> int:
-    """The width that the last step gives to long images; 0 where it has one width, or the rectifier has."""
-    last = ([step.resize_image for step in steps if step.HasField("resize_image")] or [None])[-1]
-    narrows = model_config.HasField("spatial_transformer") and not model_config.spatial_transformer.wide_input_w
+def wide_width(config: Any) -> int:
+    """Tells how wide the model of a TrainEvalPipelineConfig sees long images, in pixels.
+
+    Returns:
+      wide_target_width of the last resize_image; 0 where that step, or the rectifier, has one width for all images.
+    """
+    last = last_resize(config.eval_config.data_preprocessing_steps)
+    model = config.model.multi_predictors_recognition_model
+    narrows = model.HasField("spatial_transformer") and not model.spatial_transformer.wide_input_w
     return last.wide_target_width if last and last.wide_aspect and not narrows else 0
 
 

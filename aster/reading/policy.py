@@ -207,7 +207,8 @@ def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, detail
         if long:
             wider, values_of_wider = _read(inference, policy, inference.widen(images[long]), details, are_blank[long])
             for i, reading, value in zip(long, wider, values_of_wider):
-                readings[i] = reading if value > values[i] else readings[i]
+                if value > values[i]:
+                    readings[i] = reading
     return [reading._replace(doubtful=bool(is_faint or is_doubtful(reading.score, policy)))
             for reading, is_faint in zip(readings, are_faint)]
 

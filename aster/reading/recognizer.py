@@ -207,18 +207,17 @@ class Recognizer:
 
         Raises:
           ValueError: the Recognizer is closed, this process was forked from the one that made it, or an image has
-            another height or number of channels than the steps give.
+            another shape than the steps give.
         """
         self._check_usable()
         height, width, channels = self._inference.image_shape
+        places: dict = {}
         for place, image in enumerate(images):
             if image.ndim != 3 or not all(expected in (None, own) for expected, own in zip(
                     (height, width, channels), image.shape)):
                 raise ValueError(f"image {place} is of shape {list(image.shape)}, expected [{height or 'H'}, "
                                  f"{width or 'W'}, {channels or 'C'}] as the preprocessing steps give; "
                                  "`recognize` takes images of any size")
-        places: dict = {}
-        for place, image in enumerate(images):
             places.setdefault(image.shape, []).append(place)
         readings: List[Any] = [None] * len(images)
         for same in places.values():

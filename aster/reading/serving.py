@@ -10,12 +10,13 @@ from aster.compat import CAN_EXPORT_ONNX, claim_process, session_config, tf
 from aster.config import read_config
 from aster.data.charset import NUM_SPECIAL_LABELS
 from aster.data.pixels import MIDDLE_GRAY
-from aster.data.preprocess import gray_level, preprocess_image, preprocessed_shape
+from aster.data.preprocess import gray_level, last_resize, preprocess_image, preprocessed_shape
 from aster.files import written_whole
 from aster.model.beam_search import PAD_LABEL
 from aster.model.build import build_model
 from aster.model.recognition import Encoded, RecognitionModel, character_labels
 from aster.reading import policy
+from aster.reading.inference import wide_width
 from aster.reading.lexicon import Lexicon, load_word_list
 from aster.reading.policy import ReadingPolicy
 
@@ -287,7 +288,7 @@ def image_size(steps: Sequence[Any], base_dir: Optional[str] = None) -> Dict[str
       of width to height from which on an image is long. "width" is None where it depends on the image otherwise.
     """
     height, width, _ = preprocessed_shape(steps, base_dir)
-    last = ([step.resize_image for step in steps if step.HasField("resize_image")] or [None])[-1]
+    last = last_resize(steps)
     if width or not last or not last.wide_aspect:
         return {"height": height, "width": width}
     return {"height": height, "width": last.target_width, "wide_aspect": round(last.wide_aspect, 4),
@@ -298,8 +299,7 @@ def _left_out(config, words: Optional[Lexicon]) -> List[str]:
     """What the Recognizer does beyond an export, in sentences."""
     model = config.model.multi_predictors_recognition_model
     sentences = ["Tall images are read as they are, not turned."]
-    wide = any(step.resize_image.wide_aspect for step in config.eval_config.data_preprocessing_steps)
-    if wide and model.reading.wide_characters:
+    if model.reading.wide_characters and wide_width(config):
         sentences.append("Long texts in doubt are not read again from a wider image.")
     if not words and model.HasField("word_list") and model.reading.use_word_list:
         sentences.append("The word list is left out; --word_list exports it too.")
