@@ -27,11 +27,9 @@ def ps_seconds(gpus: int, servers: int, link: float) -> float:
     return max(BATCH / RATE + 2 * NUM_BYTES / speed, gpus * 2 * NUM_BYTES / speed)
 
 
-def clones_seconds(gpus: int, link: float) -> float:
-    """Seconds of a step of clones: one GPU has the parameters, from which the others fetch them, and it gets their
-    gradients."""
-    compute = BATCH / RATE * (1 + SPREAD * SLOWEST[gpus])
-    return compute + 2 * (gpus - 1) * NUM_BYTES / link
+def clones_seconds(gpus: int, link: float, latency: float) -> float:
+    """Seconds of a step of clones: the parameters go from the first GPU along a ring before the step of all_reduce."""
+    return all_reduce_seconds(gpus, link, latency) + NUM_BYTES / link + (gpus - 1) * latency * NUM_MESSAGES
 
 
 def line(name: str, gpus: int, machines: int, seconds: float) -> None:
@@ -47,9 +45,9 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for name, gpus, machines, link, latency in LINKS:
         line(f"{name}: all_reduce", gpus, machines, all_reduce_seconds(gpus, link, latency))
-    for name, gpus, machines, link, _ in LINKS:
+    for name, gpus, machines, link, latency in LINKS:
         if machines == 1:
-            line(f"{name}: `--num_clones {gpus}`", gpus, machines, clones_seconds(gpus, link))
+            line(f"{name}: `--num_clones {gpus}`", gpus, machines, clones_seconds(gpus, link, latency))
     line("8 GPUs: 1 ps", 8, 1, ps_seconds(8, 1, LINKS[1][3]))
     line("4 x 8 GPUs, 100 Gbit/s: 4 ps", 32, 4, ps_seconds(32, 4, LINKS[3][3]))
 

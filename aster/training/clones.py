@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from aster import clone_means
 from aster.compat import num_gpus, tf
+from aster.training import exchange
 from aster.training.collectives import Collectives
 
 _log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def clone_devices(num_clones: int, on_cpu: bool) -> List[str]:
 
 def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, freeze: Sequence[str] = (),
                  sync_batch_norm: bool = False, shared_variables: bool = False,
-                 collectives: Optional[Collectives] = None) -> Clones:
+                 collectives: Optional[Collectives] = None, with_copies: bool = False) -> Clones:
     """Builds the model's training pass once for each device. All clones share their variables, which live on the first
     clone's device. From there, a GPU reaches them without the host.
 
@@ -69,6 +70,8 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
       shared_variables: whether variables live on the CPU, as those of parameter servers do.
       collectives: joins them with the clones of other workers, whose losses and gradients are those of all workers'
         batches then. None: these are all.
+      with_copies: whether each step begins with a broadcast of the parameters, and ends with a sum of the gradients
+        over all devices; see `exchange.can_exchange`. False: each clone exchanges them with the first one alone.
 
     Returns:
       The Clones.
@@ -82,8 +85,9 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
         clone_means.begin(count_of_all, sync_batch_norm)
     home = "/cpu:0" if shared_variables else devices[0]
     passes, totals, variables = [], [], []
+    copies: List[Dict[str, Any]] = [{} for _ in devices]  # {name of a parameter: what a clone has in its place}
     for i, (share, device) in enumerate(zip(shares, devices)):
-        with _scope_of_clone(i, device, home):
+        with _scope_of_clone(i, device, home, copies[i]):
             result = model.training_pass(share.images, share.texts, share.control_points, share.keypoint_mask)
             total = tf.add_n(list(result.losses.values())
                              + tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES))
@@ -92,16 +96,21 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
             variables.append(_trainable(freeze))
         passes.append(result)
         totals.append(total)
+        if i == 0 and with_copies:
+            _copy_parameters(devices, copies)
     if count_of_all > 1:
         clone_means.connect(count, collectives.mean if collectives else None)
     losses = {name: _mean([clone.losses[name] for clone in passes]) for name in passes[0].losses}
-    if count > 1 and sync_batch_norm:  # gradients flow from each clone to the others
+    if with_copies or (count > 1 and sync_batch_norm):
         _check_same([{v.op.name for v in own} for own in variables])
+    if with_copies:
+        means = _gradients_of_copies(_mean(totals), variables[0], copies, devices)
+    elif count > 1 and sync_batch_norm:  # gradients flow from each clone to the others
         means = _gradients(_mean(totals), variables[0], colocate=True)  # each clone's on its own device
     else:
         gradients = []
         for i, device in enumerate(devices):
-            with _scope_of_clone(i, device, home):
+            with _scope_of_clone(i, device, home, {}):
                 gradients.append(_gradients(totals[i], variables[i]))
         with tf.device(home):
             means = _average(gradients)
@@ -122,11 +131,22 @@ def _join_workers(clones, collectives):
 
 
 @contextlib.contextmanager
-def _scope_of_clone(i, device, home):
+def _scope_of_clone(i, device, home, copies):
+    def copy_or_variable(getter, *arguments, **options):
+        variable = getter(*arguments, **options)
+        return copies.get(variable.op.name, variable)
     placement = device if device == home else lambda op: home if op.type in _VARIABLE_OPS else device
-    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE), tf.name_scope(f"clone_{i}"), \
-            tf.device(placement):
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE,
+                           custom_getter=copy_or_variable if copies else None), \
+            tf.name_scope(f"clone_{i}"), tf.device(placement):
         yield
+
+
+def _copy_parameters(devices, copies):
+    """Builds the copies of all parameters that there are, for each device but the first."""
+    variables = [v for v in tf.trainable_variables() if v.dtype.base_dtype == tf.float32]
+    for of_clone, values in zip(copies[1:], exchange.copies(variables, devices)):
+        of_clone.update(zip([v.op.name for v in variables], values))
 
 
 def _trainable(freeze):
@@ -145,6 +165,25 @@ def _trainable(freeze):
 def _gradients(loss, variables, colocate=False):
     pairs = zip(tf.gradients(loss, variables, colocate_gradients_with_ops=colocate), variables)
     return [(tf.convert_to_tensor(gradient), variable) for gradient, variable in pairs if gradient is not None]
+
+
+def _gradients_of_copies(mean_total, variables, copies, devices):
+    """-> [(gradient, variable)], where each clone but the first has copies."""
+    own = [v for v in variables if v.op.name in copies[1]]
+    inputs = [variables] + [[of_clone[v.op.name] for v in own] for of_clone in copies[1:]]
+    gradients = iter(tf.gradients(mean_total, sum(inputs, []), colocate_gradients_with_ops=True))
+    first, *others = [{v.op.name: next(gradients) for v in of_clone}
+                      for of_clone in [variables] + [own] * (len(devices) - 1)]
+    # A part that keeps a variable to itself uses it in all clones. It has no copy, or no use for it.
+    own = [v for v in own if any(of_clone[v.op.name] is not None for of_clone in others)]
+    _check_same([{v.op.name for v in own if of_clone[v.op.name] is not None} for of_clone in [first] + others])
+    own.reverse()  # those of the last layers are there first
+    values = [[tf.convert_to_tensor(of_clone[v.op.name]) for v in own] for of_clone in [first] + others]
+    for same, variable in zip(zip(*values), own):
+        for gradient in same:
+            gradient.set_shape(variable.shape)  # that of rows of an embedding is not known otherwise
+    first.update(zip([v.op.name for v in own], exchange.sums(values, devices)))
+    return [(tf.convert_to_tensor(first[v.op.name]), v) for v in variables if first[v.op.name] is not None]
 
 
 def _average(clones):

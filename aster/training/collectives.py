@@ -117,7 +117,7 @@ class Collectives:
 
     def _sum_all(self, values: Sequence[Any], reductions: List[Tuple[Any, Any]]) -> List[Any]:
         sums = []
-        for same in _messages(values):
+        for same in messages(values):
             total = self._sum(tf.concat([tf.reshape(value, [-1]) for value in same], 0), reductions)
             parts = tf.split(total, [value.shape.num_elements() for value in same])
             sums += [tf.reshape(part, value.shape) for part, value in zip(parts, same)]
@@ -133,8 +133,15 @@ class Collectives:
         return total
 
 
-def _messages(values: Sequence[Any]) -> Iterator[List[Any]]:
-    """Parts of a list, of about as many bytes as a message has."""
+def messages(values: Sequence[Any]) -> Iterator[List[Any]]:
+    """Puts tensors together that are sent together.
+
+    Args:
+      values: tensors of known shapes.
+
+    Yields:
+      Parts of the list, in its order, of about as many bytes as a message has.
+    """
     part: List[Any] = []
     size = 0
     for value in values:

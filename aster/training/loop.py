@@ -15,6 +15,7 @@ from aster.model.recognition import RecognitionModel
 from aster.training.clones import Clones, build_clones, clone_devices
 from aster.training.collectives import Collectives
 from aster.training.divergence import share_far_outside
+from aster.training.exchange import can_exchange
 from aster.training.fine_tuning import start_from
 from aster.training.lock import only_training
 from aster.training.stepper import Stepper, TrainingGraph
@@ -137,7 +138,8 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
     shares = stream.shares if len(devices) > 1 else [Batch(*share) for share in deal(stream.batch, 1)]
     clones = build_clones(model, shares, devices, freeze=train_config.freeze_variables,
                           sync_batch_norm=train_config.sync_batch_norm, shared_variables=make_update is not None,
-                          collectives=collectives)
+                          collectives=collectives,
+                          with_copies=not (make_update or collectives) and can_exchange(devices))
     if make_update:
         update, learning_rate = make_update(clones, train_config, global_step)
     else:

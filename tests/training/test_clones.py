@@ -3,7 +3,7 @@ import pytest
 from experiment import WORDS, make_experiment
 
 from aster.checkpoint import MOVING_AVERAGE_SCOPE, assign
-from aster.compat import CAN_COMPILE, tf
+from aster.compat import CAN_COMPILE, HAS_ALL_REDUCE, tf
 from aster.config import read_config
 from aster.data.dataset import Batch, deal, make_dataset
 from aster.model.build import build_model
@@ -26,7 +26,7 @@ def devices_of(operations):
     return {tf.DeviceSpec.from_string(getattr(one, "device", one)).to_string() for one in operations}
 
 
-def step(config, num_clones, freeze=(), compiled=False):
+def step(config, num_clones, freeze=(), compiled=False, with_copies=False):
     """Makes a step on a fixed batch from fixed variables -> {"loss": total loss}, {variable: gradient}, {variable:
     value after it}."""
     with tf.Graph().as_default():
@@ -38,7 +38,7 @@ def step(config, num_clones, freeze=(), compiled=False):
         with tf.device(devices[0]):
             global_step = tf.train.get_or_create_global_step()
         clones = build_clones(build_model(config.model), shares, devices, freeze=freeze,
-                              sync_batch_norm=config.train_config.sync_batch_norm)
+                              sync_batch_norm=config.train_config.sync_batch_norm, with_copies=with_copies)
         update, _ = train_op(clones, config.train_config, global_step, compile_for=devices[0] if compiled else None)
         assert devices_of(tf.global_variables()) == devices_of(devices[:1])
         every = tf.get_default_graph().get_operations()
@@ -57,9 +57,9 @@ def step(config, num_clones, freeze=(), compiled=False):
     return total, dict(zip(names, values)), after
 
 
-def assert_equal_steps(config, num_clones, compiled=False):
+def assert_equal_steps(config, num_clones, **options):
     loss, gradients, after = step(config, 1)
-    loss_of_many, gradients_of_many, after_of_many = step(config, num_clones, compiled=compiled)
+    loss_of_many, gradients_of_many, after_of_many = step(config, num_clones, **options)
     assert set(gradients) == set(gradients_of_many) and any(np.abs(g).max() > 0 for g in gradients.values())
     np.testing.assert_allclose(loss, loss_of_many, rtol=1e-5)
     assert set(after) == set(after_of_many)
@@ -75,12 +75,14 @@ MOMENTUM = ("momentum_optimizer { learning_rate { constant_learning_rate { learn
             "use_moving_average: false")
 
 
+@pytest.mark.parametrize("with_copies", [False, pytest.param(True, marks=pytest.mark.skipif(
+    not HAS_ALL_REDUCE, reason="only TensorFlow 2 has collective operations"))])
 @pytest.mark.parametrize("norm, train, num_clones", [
     (PENALTY, "", 2), ("batch_norm { decay: 0.9 train: false } " + PENALTY, "", 2),
     ("batch_norm { decay: 0.9 } " + PENALTY, "sync_batch_norm: true", 4)], ids=["no norm", "inference", "synchronised"])
-def test_a_step_of_clones_is_that_of_one(tmp_path, norm, train, num_clones):
+def test_a_step_of_clones_is_that_of_one(tmp_path, norm, train, num_clones, with_copies):
     config = read_config(make_experiment(tmp_path, norm=norm, train=train, optimizer=MOMENTUM))
-    assert_equal_steps(config, num_clones)
+    assert_equal_steps(config, num_clones, with_copies=with_copies)
 
 
 @pytest.mark.skipif(not CAN_COMPILE, reason="only TensorFlow 2 compiles")
