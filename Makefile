@@ -84,7 +84,8 @@ bench: build-tf2
 # On a machine with a GPU: the kernels, the ops and the models there, and a short training.
 test-gpu: build-tf2
 	$(PYTHON) tests/cuda/run.py
-	$(PYTHON) -m pytest -q -n 8 tests/c_ops tests/model tests/data/test_copied.py tests/training/test_golden_losses.py
+	$(PYTHON) -m pytest -q -n 8 tests/c_ops tests/model tests/data/test_copied.py tests/training/test_golden_losses.py \
+	  tests/training/test_exchange.py
 	$(PYTHON) -m pytest -q -n 8 tests/training/test_loop.py -k "save_resume or mixed_precision"
 
 # On a machine with a GPU, the figures of docs/gpu.md.

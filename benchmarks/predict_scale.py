@@ -15,10 +15,14 @@ LINKS = [("2 GPUs, PCIe", 2, 1, 12e9, 10e-6), ("8 GPUs, PCIe", 8, 1, 12e9, 10e-6
          ("4 x 8 GPUs, 100 Gbit/s", 32, 4, 10e9, 20e-6), ("4 x 8 GPUs, 400 Gbit/s", 32, 4, 40e9, 20e-6)]
 
 
+def ring_seconds(gpus: int, link: float, latency: float) -> float:
+    """Seconds in which the sum of the gradients of all GPUs goes around a ring."""
+    return 2 * (gpus - 1) / gpus * NUM_BYTES / link + 2 * (gpus - 1) * latency * NUM_MESSAGES
+
+
 def all_reduce_seconds(gpus: int, link: float, latency: float) -> float:
-    """Seconds of a step whose mean gradient goes around a ring."""
-    compute = BATCH / RATE * (1 + SPREAD * SLOWEST[gpus])
-    return compute + 2 * (gpus - 1) / gpus * NUM_BYTES / link + 2 * (gpus - 1) * latency * NUM_MESSAGES
+    """Seconds of a step whose gradients are summed."""
+    return BATCH / RATE * (1 + SPREAD * SLOWEST[gpus]) + ring_seconds(gpus, link, latency)
 
 
 def ps_seconds(gpus: int, servers: int, link: float) -> float:
@@ -28,8 +32,8 @@ def ps_seconds(gpus: int, servers: int, link: float) -> float:
 
 
 def clones_seconds(gpus: int, link: float, latency: float) -> float:
-    """Seconds of a step of clones: the parameters go from the first GPU along a ring before the step of all_reduce."""
-    return all_reduce_seconds(gpus, link, latency) + NUM_BYTES / link + (gpus - 1) * latency * NUM_MESSAGES
+    """Seconds of a step of clones, whose parameters go around the ring first, as gradients do."""
+    return all_reduce_seconds(gpus, link, latency) + ring_seconds(gpus, link, latency)
 
 
 def line(name: str, gpus: int, machines: int, seconds: float) -> None:

@@ -4,6 +4,7 @@ import logging
 from typing import Any, Optional, Sequence
 
 from aster.compat import CAN_COPY_AHEAD, copied_ahead, session_config, tf
+from aster.errors import cause
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def copy_problem(device: str) -> str:
                 session.run(iterator.initializer)
                 return "" if _texts(session, batch) == [b"a", b"b"] else "it gave other values"
     except (tf.errors.OpError, ValueError) as error:
-        return str(error).partition("\n")[0]
+        return cause(error)
 
 
 def _texts(session: Any, batch: Any) -> Any:

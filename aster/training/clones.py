@@ -70,8 +70,9 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
       shared_variables: whether variables live on the CPU, as those of parameter servers do.
       collectives: joins them with the clones of other workers, whose losses and gradients are those of all workers'
         batches then. None: these are all.
-      with_copies: whether each step begins with a broadcast of the parameters, and ends with a sum of the gradients
-        over all devices; see `exchange.can_exchange`. False: each clone exchanges them with the first one alone.
+      with_copies: whether each step begins with copies of the parameters for all devices, and ends with a sum of the
+        gradients over all devices; see `exchange.can_exchange`. False: each clone exchanges them with the first one
+        alone.
 
     Returns:
       The Clones.
@@ -97,7 +98,7 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
         passes.append(result)
         totals.append(total)
         if i == 0 and with_copies:
-            _copy_parameters(devices, copies)
+            _copy_parameters(devices, copies, [own_share.images for own_share in shares])
     if count_of_all > 1:
         clone_means.connect(count, collectives.mean if collectives else None)
     losses = {name: _mean([clone.losses[name] for clone in passes]) for name in passes[0].losses}
@@ -134,7 +135,8 @@ def _join_workers(clones, collectives):
 def _scope_of_clone(i, device, home, copies):
     def copy_or_variable(getter, *arguments, **options):
         variable = getter(*arguments, **options)
-        return copies.get(variable.op.name, variable)
+        name = getattr(getattr(variable, "op", None), "name", None)  # in parts, a variable has none
+        return copies.get(name, variable)
     placement = device if device == home else lambda op: home if op.type in _VARIABLE_OPS else device
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE,
                            custom_getter=copy_or_variable if copies else None), \
@@ -142,10 +144,12 @@ def _scope_of_clone(i, device, home, copies):
         yield
 
 
-def _copy_parameters(devices, copies):
-    """Builds the copies of all parameters that there are, for each device but the first."""
-    variables = [v for v in tf.trainable_variables() if v.dtype.base_dtype == tf.float32]
-    for of_clone, values in zip(copies[1:], exchange.copies(variables, devices)):
+def _copy_parameters(devices, copies, after):
+    """Builds the copies of all parameters that there are, for each device but the first. They come after the data: when
+    these end, TensorFlow would stop the copies half-way."""
+    variables = [v for v in tf.trainable_variables()
+                 if v.dtype.base_dtype == tf.float32 and v.shape.is_fully_defined()]
+    for of_clone, values in zip(copies[1:], exchange.copies(variables, devices, after)):
         of_clone.update(zip([v.op.name for v in variables], values))
 
 
@@ -178,9 +182,11 @@ def _gradients_of_copies(mean_total, variables, copies, devices):
     own = [v for v in own if any(of_clone[v.op.name] is not None for of_clone in others)]
     _check_same([{v.op.name for v in own if of_clone[v.op.name] is not None} for of_clone in [first] + others])
     own.reverse()  # those of the last layers are there first
-    values = [[tf.convert_to_tensor(of_clone[v.op.name]) for v in own] for of_clone in [first] + others]
-    for same, variable in zip(zip(*values), own):
-        for gradient in same:
+    values = []
+    for device, of_clone in zip(devices, [first] + others):
+        with tf.device(device):
+            values.append([tf.convert_to_tensor(of_clone[v.op.name]) for v in own])
+        for gradient, variable in zip(values[-1], own):
             gradient.set_shape(variable.shape)  # that of rows of an embedding is not known otherwise
     first.update(zip([v.op.name for v in own], exchange.sums(values, devices)))
     return [(tf.convert_to_tensor(first[v.op.name]), v) for v in variables if first[v.op.name] is not None]

@@ -1,6 +1,6 @@
 """Parameters and gradients between the GPUs of one process, by NCCL: TensorFlow's collective operations.
 
-The parameters live on the first GPU. In each step they are broadcast to the others, and the gradients of all GPUs are
+The parameters live on the first GPU. In each step the others get copies of them, and the gradients of all GPUs are
 summed. So the GPUs send to each other in a ring, and not all of them to the first one.
 """
 import contextlib
@@ -8,15 +8,14 @@ import itertools
 import logging
 from typing import Any, List, Sequence
 
-import numpy as np
-
 from aster.compat import HAS_ALL_REDUCE, session_config, tf
+from aster.errors import cause
 from aster.training.collectives import messages
 
 _log = logging.getLogger(__name__)
 _GROUP = 1  # the number of the group that the devices make
 _NUMBERS = itertools.count(1)  # of the messages; TensorFlow knows them by it
-_MILLISECONDS_TO_TRY = 60000
+_MILLISECONDS_TO_TRY, _NUMBERS_TO_TRY = 60000, 2 ** 20
 
 
 def can_exchange(devices: Sequence[str]) -> bool:
@@ -38,46 +37,42 @@ def can_exchange(devices: Sequence[str]) -> bool:
 
 
 def exchange_problem(devices: Sequence[str]) -> str:
-    """Says why TensorFlow 2 can't broadcast and sum between devices. It tries, for a minute; "" means that it can."""
+    """Says why TensorFlow 2 can't exchange values between devices. It tries, and "" means that it can.
+
+    After a minute it gives up, unless TensorFlow itself waits in NCCL, which nothing can end.
+    """
     with tf.Graph().as_default() as graph:
-        with tf.device(devices[0]):
-            numbers = tf.random_uniform([3])
-        results = numbers, sums([[numbers]] + copies([numbers], devices), devices)[0]
+        with tf.device(devices[0]):  # not a constant, since TensorFlow computes ahead with these
+            numbers = tf.placeholder_with_default(tf.fill([_NUMBERS_TO_TRY], 3.0), [_NUMBERS_TO_TRY])
+        results = sums([[numbers]] + copies([numbers], devices), devices)
         num_cpus = 1 + sum("cpu" in device for device in devices)
         with contextlib.closing(tf.Session(graph=graph, config=session_config(num_cpus))) as session:
             try:
-                one, total = session.run(results, options=tf.RunOptions(timeout_in_ms=_MILLISECONDS_TO_TRY))
+                total, = session.run(results, options=tf.RunOptions(timeout_in_ms=_MILLISECONDS_TO_TRY))
             except tf.errors.OpError as error:
-                return error.message.partition("\n")[0]
-    return "" if np.allclose(total, len(devices) * one) else "it gave other values"
+                return cause(error)
+    return "" if (total == 3.0 * len(devices)).all() else "it gave other values"
 
 
-def copies(values: Sequence[Any], devices: Sequence[str]) -> List[List[Any]]:
-    """Builds the broadcast of values from the first device to the others.
+def copies(values: Sequence[Any], devices: Sequence[str], after: Sequence[Any] = ()) -> List[List[Any]]:
+    """Builds the copies of values of the first device on the others.
+
+    They are sums, too, to which the other devices give zeros. TensorFlow's broadcast would not do: a GPU may receive
+    while the operations that were started before still use the memory.
 
     Args:
       values: variables or tensors of the first device, float32, of known shapes.
       devices: two or more.
+      after: tensors that must be there first.
 
     Returns:
       For each device but the first, a list of tensors on it.
     """
-    results: List[List[Any]] = [[] for _ in devices[1:]]
-    last: List[Any] = []
-    for same in messages(values):
-        with tf.control_dependencies(last):
-            with tf.device(devices[0]):
-                message = _message(same)
-                key = _key(devices)
-                last = [tf.raw_ops.CollectiveBcastSend(input=message, shape=message.shape, **key)]
-            for device in devices[1:]:
-                with tf.device(device):
-                    last.append(tf.raw_ops.CollectiveBcastRecv(T=tf.float32, shape=message.shape, **key))
-        # nobody receives unless all do: whoever runs one of the results runs the whole broadcast
-        for device, received, result in zip(devices[1:], last[1:], results):
-            with tf.device(device), tf.control_dependencies(last):
-                result += _parts(tf.identity(received), same)
-    return results
+    nothing = []
+    for device in devices[1:]:
+        with tf.device(device):
+            nothing.append([tf.zeros(value.shape) for value in values])
+    return _sums_on_all([values] + nothing, devices, after)[1:]
 
 
 def sums(values: Sequence[Sequence[Any]], devices: Sequence[str]) -> List[Any]:
@@ -90,32 +85,25 @@ def sums(values: Sequence[Sequence[Any]], devices: Sequence[str]) -> List[Any]:
     Returns:
       A list of the sums, tensors on the first device.
     """
-    results: List[Any] = []
-    last: List[Any] = []
+    return _sums_on_all(values, devices)[0]
+
+
+def _sums_on_all(values, devices, after=()):
+    """-> for each device, a list of the sums, tensors on it."""
+    results: List[List[Any]] = [[] for _ in devices]
+    last = list(after)
     for same in zip(*map(messages, values)):
-        key = _key(devices)
+        key = dict(group_size=len(devices), group_key=_GROUP, instance_key=next(_NUMBERS), merge_op="Add",
+                   final_op="Id", subdiv_offsets=[0], communication_hint="nccl" if "gpu" in devices[0] else "ring")
         totals = []
         for device, own in zip(devices, same):
             with tf.device(device), tf.control_dependencies(last):
-                totals.append(tf.raw_ops.CollectiveReduce(input=_message(own), merge_op="Add", final_op="Id",
-                                                          subdiv_offsets=[0], **key))
+                message = tf.concat([tf.reshape(value, [-1]) for value in own], 0)
+                totals.append(tf.raw_ops.CollectiveReduce(input=message, **key))
         last = totals
-        with tf.device(devices[0]), tf.control_dependencies(totals):
-            results += _parts(tf.identity(totals[0]), same[0])
+        # no device gets a sum unless all take part: whoever runs one of the results runs all of the message
+        for device, total, result in zip(devices, totals, results):
+            with tf.device(device), tf.control_dependencies(totals):
+                parts = tf.split(tf.identity(total), [value.shape.num_elements() for value in same[0]])
+                result += [tf.reshape(part, value.shape) for part, value in zip(parts, same[0])]
     return results
-
-
-def _key(devices):
-    """What the operations of one message have in common."""
-    return dict(group_size=len(devices), group_key=_GROUP, instance_key=next(_NUMBERS),
-                communication_hint="nccl" if "gpu" in devices[0] else "ring")
-
-
-def _message(values):
-    return tf.concat([tf.reshape(value, [-1]) for value in values], 0)
-
-
-def _parts(message, values):
-    """A message -> tensors of the shapes of the values that it was made of."""
-    return [tf.reshape(part, value.shape)
-            for part, value in zip(tf.split(message, [value.shape.num_elements() for value in values]), values)]

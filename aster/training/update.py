@@ -5,6 +5,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from aster import checkpoint
 from aster.compat import CAN_COMPILE, GPU_REMEDY, compiled, session_config, tf
+from aster.errors import cause
 from aster.model.layers import AVERAGE_UPDATES
 from aster.training.clones import Clones
 from aster.training.optimizer import make_update, transform_gradients
@@ -82,12 +83,13 @@ def device_to_compile_for(devices: Sequence[str], clones: Clones) -> Optional[st
 def compile_problem(device: str) -> str:
     """Says why TensorFlow 2 can't compile functions for a device, such as "/gpu:0". It tries; "" means that it can."""
     with tf.Graph().as_default() as graph, tf.device(device):
-        power = compiled(lambda base: base ** base, tf.random_uniform([2]))  # needs libdevice, as optimizers do
+        base = tf.placeholder_with_default(tf.fill([2], 0.5), [2])  # not a constant, computed ahead
+        power = compiled(lambda base: base ** base, base)  # needs libdevice, as optimizers do
         with contextlib.closing(tf.Session(graph=graph, config=session_config())) as session:
             try:
                 session.run(power)
             except tf.errors.OpError as error:
-                return error.message.partition("\n")[0]
+                return cause(error)
     return ""
 
 

@@ -5,7 +5,7 @@ import pytest
 from experiment import make_experiment
 
 from aster import checkpoint
-from aster.compat import HAS_ALL_REDUCE, tf
+from aster.compat import HAS_ALL_REDUCE, num_gpus, tf
 from aster.config import read_config
 from aster.training import TrainingStopped, collectives, exchange, loop
 
@@ -31,8 +31,16 @@ def test_all_devices_have_the_values_of_the_first(session):
     for of_device in session.run(copies):
         for copy, value in zip(of_device, values):
             np.testing.assert_array_equal(copy, value)
-    # whoever needs one copy waits for no device that needs none
+    # one copy can be had alone
     np.testing.assert_array_equal(session.run(copies[1][2]), values[2])
+
+
+def test_copies_come_after_the_data(session):
+    """TensorFlow stops copies half-way where the data end, and a GPU may not survive that."""
+    data = tf.placeholder(tf.float32, [])  # never fed
+    copies = exchange.copies([tf.constant([1.0])], DEVICES, [data])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="You must feed"):
+        session.run(copies[1][0])
 
 
 def test_sums_are_of_all_devices(session):
@@ -53,6 +61,11 @@ def test_it_is_tried_before_it_is_used(caplog, monkeypatch):
         monkeypatch.setattr(exchange, "exchange_problem", lambda _, problem=problem: problem)
         assert exchange.can_exchange(gpus) == (not problem)
     assert "so steps take longer" in caplog.text and "(no NCCL)" in caplog.text
+
+
+@pytest.mark.skipif(num_gpus() < 2, reason="needs two GPUs")
+def test_gpus_can():
+    assert exchange.exchange_problem([f"/gpu:{i}" for i in range(num_gpus())]) == ""
 
 
 @pytest.fixture

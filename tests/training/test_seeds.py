@@ -1,5 +1,7 @@
 """Runs with a seed: the same numbers again, whether a run is interrupted or not."""
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -106,3 +108,21 @@ def test_deterministic_needs_a_seed(tmp_path):
 def test_deterministic_needs_tensorflow_2(tmp_path):
     with pytest.raises(ValueError, match="deterministic needs TensorFlow 2"):
         train_to(tmp_path, 2, "seed: 5 deterministic: true")
+
+
+@pytest.mark.skipif(IS_TF1, reason="TensorFlow 1.4 can't be deterministic")
+def test_what_is_tried_on_gpus_works_where_training_is_deterministic():
+    """TensorFlow then refuses random operations without a seed, in the whole process."""
+    code = """
+from aster.compat import make_deterministic, tf
+from aster.data.copied import copy_problem
+from aster.training.exchange import exchange_problem
+from aster.training.update import compile_problem
+make_deterministic()
+try:
+    with tf.Graph().as_default(), tf.Session() as session:
+        session.run(tf.random_uniform([1]))
+except RuntimeError:
+    print([copy_problem("/cpu:1"), compile_problem("/cpu:0"), exchange_problem(["/cpu:1", "/cpu:2"])])
+"""
+    assert subprocess.check_output([sys.executable, "-c", code], universal_newlines=True) == "['', '', '']\n"
