@@ -94,7 +94,7 @@ def _parse_arguments() -> argparse.Namespace:
         "on it"))
     parser.add_argument("--input_image", nargs="+", metavar="PATH", help=(
         "image files, folders of image files (without their subfolders), or patterns such as 'photos/**/*.jpg'. - "
-        "stands for a list of paths on standard input, one a line"))
+        "stands for a list of paths on standard input, one a line. Needed, unless there is --serve"))
     parser.add_argument("--detect", action="store_true", help=(
         "the images are whole photos: find the words in them first, and recognize each. This needs: pip install "
         "rapidocr onnxruntime"))

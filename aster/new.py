@@ -19,7 +19,8 @@ _SAMPLE = 5000  # of the other words, whose texts are looked at
 _OPEN_FILES = 16  # at a time
 _LEARNING_RATE = 0.0003
 _EXPERIMENTS = shipped_folder("experiments", "experiments")
-_RENDER = "python tools/create_synthetic_tfrecord.py --output_path data/{0}.tfrecord --split {0} --num_images {1}"
+_RENDER = ("python tools/create_synthetic_tfrecord.py --output_path data/rendered_{0}.tfrecord --split {0} "
+           "--num_images {1}")
 
 
 def main() -> None:
@@ -55,14 +56,15 @@ def main() -> None:
                 f"  python -m aster.demo --exp_dir {folder} --checkpoint best --input_image YOUR_IMAGES")
     if not arguments.other_records:
         _log.warning("with your own words only, the model may forget how to read others. To keep that, render some, "
-                     "and name them by --other_records data/train.tfrecord --other_test_records data/test.tfrecord:\n"
-                     "  %s\n  %s", _RENDER.format("train", 20000), _RENDER.format("test", 1000))
+                     "and name them by --other_records data/rendered_train.tfrecord --other_test_records "
+                     "data/rendered_test.tfrecord:\n  %s\n  %s",
+                     _RENDER.format("train", 20000), _RENDER.format("test", 1000))
 
 
 def _parse_arguments() -> argparse.Namespace:
     parser = command.ArgumentParser(prog="python -m aster.new", description=(
-        "Make an experiment folder that goes on from a trained model with your own words. Training evaluates the model "
-        "before the first step and on the way, and keeps the best checkpoint."))
+        "Make an experiment folder: one that goes on from a trained model with your own words (--records and "
+        "--test_records), or a copy of one of the library's own experiments (--template)."))
     parser.add_argument("exp_dir", help="the folder to make")
     parser.add_argument("--from", dest="source", metavar="NAME|EXP_DIR", help=(
         f"a pretrained model, or the folder of a trained experiment (default: {pretrained.DEFAULT}). The pretrained "
@@ -72,11 +74,13 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--template", choices=_templates(), help=(
         "copy the configuration of one of the library's own experiments instead, to train a new model"))
     parser.add_argument("--records", metavar="F", help="TFRecord files of your words, to train on")
-    parser.add_argument("--test_records", metavar="F", help="others of them, to evaluate on")
+    parser.add_argument("--test_records", metavar="F", help=(
+        "TFRecord files of your words, to evaluate on; none of --records"))
     parser.add_argument("--other_records", metavar="F", help=(
-        "TFRecord files of words that the model shall not forget, such as rendered ones, to train on; they are three "
+        "TFRecord files of other words, such as rendered ones, so that the model goes on reading them; they are three "
         "quarters of each batch"))
-    parser.add_argument("--other_test_records", metavar="F", help="others of them, to evaluate on")
+    parser.add_argument("--other_test_records", metavar="F", help=(
+        "TFRecord files of such words, to evaluate on; none of --other_records"))
     arguments = parser.parse_args()
     if arguments.template:
         others = ["--" + {"source": "from"}.get(name, name) for name, value in vars(arguments).items()

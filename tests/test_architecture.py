@@ -21,16 +21,16 @@ def parse(path):
         return ast.parse(stream.read(), path)
 
 
-def floors():
-    """{name: number of its floor, 0 at the top} of ARCHITECTURE.md's section "Floors", which has a line a floor."""
+def layers():
+    """{name: number of its layer, 0 at the top} of ARCHITECTURE.md's section "Layers", which has a line a layer."""
     with open(os.path.join(ROOT, "ARCHITECTURE.md"), encoding="utf-8") as stream:
-        section = re.search(r"^## Floors$(.*?)(?=^## |\Z)", stream.read(), re.MULTILINE | re.DOTALL).group(1)
+        section = re.search(r"^## Layers$(.*?)(?=^## |\Z)", stream.read(), re.MULTILINE | re.DOTALL).group(1)
     lines = re.findall(r"^(?:[-\d.]+ +)?(\w+(?:, *\w+)*)$", section.replace("`", ""), re.MULTILINE)
     return {name: number for number, line in enumerate(lines) for name in re.split(", *", line)}
 
 
 def part(path):
-    """The name by which a floor knows a file: that of its folder in aster/, or its own."""
+    """The name by which a layer knows a file: that of its folder in aster/, or its own."""
     return path.split(os.sep)[1].partition(".")[0]
 
 
@@ -48,16 +48,16 @@ def imported_parts(tree):
                 yield node.lineno, name.split(".")[1]
 
 
-def test_every_file_has_a_floor():
+def test_every_file_has_a_layer():
     parts = {part(path) for path in library_files()} - {"__init__"}
-    assert parts == set(floors())
+    assert parts == set(layers())
 
 
 @pytest.mark.parametrize("path", library_files())
-def test_a_file_imports_from_its_own_floor_or_a_lower_one(path):
+def test_a_file_imports_from_its_own_layer_or_a_lower_one(path):
     if part(path) == "__init__":
         return  # the library's public names
-    number = floors()
+    number = layers()
     upward = [f"{path}:{line} imports {name}" for line, name in imported_parts(parse(path))
               if number[name] < number[part(path)]]
     assert not upward
