@@ -18,7 +18,7 @@ def read(page):
 
 def anchors(page):
     """What a link to a heading of a page looks like after its #."""
-    headings = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in re.findall(r"^#+ (.*)$", read(page), re.M)]
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", read(page)), re.MULTILINE)
     return [re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings]
 
 
