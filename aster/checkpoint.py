@@ -22,6 +22,7 @@ from aster.files import find_file
 _log = logging.getLogger(__name__)
 
 MOVING_AVERAGE_SCOPE = "OptimizeClones"
+GET_VARIABLE = "In parts of your own, make variables by tf.get_variable (docs/extending.md)"
 PLACE_IN_DATA = "place_in_data"  # in that scope, saved as the optimizer's variables are, by a training with a seed
 
 
@@ -99,8 +100,10 @@ def constants(path: str, use_moving_averages: bool = False) -> Iterator[None]:
       Nothing.
 
     Raises:
-      CheckpointError: from tf.get_variable, if the checkpoint lacks the variable or has it in another shape.
+      CheckpointError: from tf.get_variable, if the checkpoint lacks the variable or has it in another shape; or a
+        variable was made in another way, so that it can't get the checkpoint's value.
     """
+    others = len(tf.trainable_variables())
     with open_reader(path) as reader:
         def value(getter, name, shape=None, **_):  # TensorFlow 1.4 refuses one with annotations
             stored = _average_name(name, reader.shapes) if use_moving_averages else name
@@ -108,6 +111,9 @@ def constants(path: str, use_moving_averages: bool = False) -> Iterator[None]:
             return reader.read(stored)
         with tf.variable_scope(tf.get_variable_scope(), custom_getter=value):
             yield
+    for variable in tf.trainable_variables()[others:]:
+        raise CheckpointError(f"{path}: the variable {variable.op.name} can't get its value from a checkpoint, because "
+                              f"it was not made by tf.get_variable. {GET_VARIABLE}")
 
 
 def restore(session: Any, path: str, variables: Sequence[Any], *, use_moving_averages: bool = False) -> None:

@@ -68,6 +68,9 @@ def _report(arguments: argparse.Namespace) -> None:
     checkpoints = [command.find_checkpoint(folder, arguments.checkpoint if folder == arguments.exp_dir else None)
                    for folder in folders]
     command.check_writable(arguments.report, is_folder=True)
+    if os.path.exists(os.path.join(arguments.report, "report.json")):
+        _log.warning("%s has a report already, which will be replaced; to keep it, stop by Ctrl-C, and name another "
+                     "folder", arguments.report)
     command.start_tensorflow()
     from aster.evaluation.page import make_report
     from aster.evaluation.report import check_data_set, find_data_sets

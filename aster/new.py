@@ -3,6 +3,7 @@ python -m aster.new EXP_DIR --from english --records F --test_records F [--other
 Or copies one of the library's own: python -m aster.new EXP_DIR --template quickstart"""
 import argparse
 import contextlib
+import filecmp
 import logging
 import math
 import os
@@ -18,6 +19,7 @@ _OWN_IMAGES, _OTHER_IMAGES = 16, 48  # in a batch
 _SAMPLE = 5000  # of the other words, whose texts are looked at
 _OPEN_FILES = 16  # at a time
 _LEARNING_RATE = 0.0003
+_NOT_COPIED = "log", "__pycache__"
 _EXPERIMENTS = shipped_folder("experiments", "experiments")
 _RENDER = ("python tools/create_synthetic_tfrecord.py --output_path data/rendered_{0}.tfrecord --split {0} "
            "--num_images {1}")
@@ -106,9 +108,13 @@ def _copy_template(name: str, exp_dir: str) -> None:
     """Copies an experiment's configuration and what lies beside it, without what training has made."""
     if os.path.lexists(os.path.join(exp_dir, "config")):
         raise ValueError(f"{exp_dir} is an experiment already; name another folder")
+    for entry in os.listdir(os.path.join(_EXPERIMENTS, name)):
+        if entry not in _NOT_COPIED and os.path.lexists(os.path.join(exp_dir, entry)):
+            raise ValueError(f"{os.path.join(exp_dir, entry)} exists already, and would be replaced; name another "
+                             "folder")
     with written_whole(exp_dir) as temporary:
         shutil.copytree(os.path.join(_EXPERIMENTS, name), temporary,
-                        ignore=shutil.ignore_patterns("log", "__pycache__"))
+                        ignore=shutil.ignore_patterns(*_NOT_COPIED))
         path = os.path.join(temporary, "config", "trainval.prototxt")
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
@@ -143,11 +149,17 @@ def _check_apart(arguments: argparse.Namespace) -> None:
         files = {os.path.realpath(path): path for path in find_record_files(input_path, field=option)} if (
             input_path) else {}
         for file, path in files.items():
-            other = option_of.setdefault(file, option)
-            if other != option and "test" in option:
-                raise ValueError(f"{other} and {option} name the same file, {path}; " + (
-                    "each kind of test words needs files of its own" if "test" in other else
-                    "evaluate on words that training does not see"))
+            for known, other in option_of.items():
+                if other == option or "test" not in option:
+                    continue
+                rule = ("each kind of test words needs files of its own" if "test" in other else
+                        "evaluate on words that training does not see")
+                if known == file:
+                    raise ValueError(f"{other} and {option} name the same file, {path}; {rule}")
+                if filecmp.cmp(known, file, shallow=False):
+                    _log.warning("%s and %s name two copies of one file, %s and %s; %s", other, option, known, path,
+                                 rule)
+            option_of.setdefault(file, option)
 
 
 def _fill_in(config: Any, arguments: argparse.Namespace, start: str, num_images: int) -> None:

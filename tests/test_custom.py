@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 import aster.train
 from aster import command, custom
-from aster.checkpoint import find_checkpoint
+from aster.checkpoint import CheckpointError, find_checkpoint, list_checkpoints
 from aster.compat import IS_TF1
 from aster.config import CONFIG_IN_EXP_DIR, ConfigError, read_config
 from aster.data.preprocess import preprocessed_shape
@@ -59,6 +59,35 @@ def test_a_convnet_of_ones_own_before_the_libraries_encoder(copy):
                 'bidirectional_rnn { fw_bw_rnn_cell { lstm_cell { num_units: 4 } } num_output_units: 4 }'),
          ("target_height: 32", "target_height: 8"), ("num_steps: 1500", "num_steps: 2"))
     assert train(read_config(copy), copy, clone_on_cpu=True) == 2
+
+
+def add_variable(folder, module, statement):
+    """Writes a module with an encoder that has a variable of its own, made by a statement."""
+    with open(os.path.join(folder, module + ".py"), "w") as stream:
+        stream.write(f"""from parts import encoder as whole
+from aster.compat import tf
+
+
+def encoder(channels):
+    def encode(images, is_training):
+        return [{statement} * sequence for sequence in whole(channels)(images, is_training)]
+    return encode
+""")
+
+
+def test_only_get_variable_makes_variables(copy):
+    """Others would be trained, and be missing, or have no trained values, in whatever reads."""
+    add_variable(copy, "scaled", 'tf.get_variable("scale", [])')
+    edit(copy, ('"parts:encoder"', '"scaled:encoder"'), ("num_steps: 1500", "num_steps: 1"))
+    assert train(read_config(copy), copy, clone_on_cpu=True) == 1
+    add_variable(copy, "wrong", 'tf.Variable(1.0, name="scale")')
+    edit(copy, ('"scaled:encoder"', '"wrong:encoder"'))
+    with pytest.raises(CheckpointError, match=r"the variable scale can't get its value .* by tf.get_variable"):
+        Recognizer.from_experiment(copy)
+    shutil.rmtree(os.path.join(copy, "log"))
+    with pytest.raises(ValueError, match="the variable scale was not made by tf.get_variable"):
+        train(read_config(copy), copy, clone_on_cpu=True)
+    assert not list_checkpoints(os.path.join(copy, "log"))
 
 
 @pytest.mark.parametrize("returned", ["tf.reduce_mean(images, axis=1)", "[images]", "[]", "[None]"])

@@ -128,6 +128,15 @@ def test_test_words_are_not_trained_on(tmp_path, words, train, test):
     assert not (tmp_path / "m").exists()
 
 
+def test_test_words_that_are_copies_are_named(tmp_path, words, caplog):
+    words = {name: words[name] for name in ("records", "test_records")}
+    message = "--records and --test_records name two copies of one file, "
+    assert run(new_command, str(tmp_path / "copies"), *options(words)) is None and message in caplog.text
+    caplog.clear()
+    write_words(words["test_records"], ["other"])
+    assert run(new_command, str(tmp_path / "apart"), *options(words)) is None and "copies" not in caplog.text
+
+
 def test_each_kind_of_test_words_has_files_of_its_own(tmp_path, words):
     words["other_test_records"] = words["test_records"]
     assert "--test_records and --other_test_records name the same file" in run(
@@ -209,6 +218,13 @@ def test_a_template(tmp_path):
     model = read_config(folder).model.multi_predictors_recognition_model
     assert os.path.isfile(model.word_list.text_file)
     assert "is an experiment already" in run(new_command, folder, "--template", "quickstart")
+
+
+def test_a_template_replaces_no_file(tmp_path):
+    (tmp_path / "parts.py").write_text("my own")
+    assert "parts.py exists already" in run(new_command, str(tmp_path), "--template", "custom_encoder")
+    assert (tmp_path / "parts.py").read_text() == "my own" and not (tmp_path / "config").exists()
+    assert run(new_command, str(tmp_path), "--template", "ctc") is None  # which has no parts.py
 
 
 def test_a_template_takes_no_other_arguments(tmp_path, words, capsys):

@@ -41,25 +41,32 @@ def extract(path: str, folder: str, count: int) -> None:
       count: the number of images.
 
     Raises:
-      ValueError: a record is damaged, before which the images are saved; or there is none.
+      ValueError: there is no record that can be used.
       OSError: the file or the folder can't be read or written.
       OutputError: an image can't be written.
     """
     os.makedirs(folder, exist_ok=True)
     record = None
-    for record in itertools.islice(records.read_records(path), count):
-        if record.error:
-            raise ValueError(f"{record.where}: {record.error}")
-        try:
-            sample = example.parse(record.payload)
-        except ValueError as error:
-            raise ValueError(f"{record.where}: {error}") from error
+    for record, sample in itertools.islice(_samples(path), count):
         extension = "png" if sample.encoded.startswith(b"\x89PNG") else "jpg"
         name = f"{record.number:02d}_{safe_name(sample.text)}.{extension}"
         with complete_files([os.path.join(folder, name)]) as (part,), open(part, "wb") as stream:
             stream.write(sample.encoded)
     if record is None:
-        raise ValueError(f"{path}: there is no record in this file")
+        raise ValueError(f"{path}: there is no record in this file that can be used")
+
+
+def _samples(path):
+    """Yields (record, its sample); a damaged record is named, and left out."""
+    for record in records.read_records(path):
+        try:
+            if record.error:
+                raise ValueError(record.error)
+            sample = example.parse(record.payload)
+        except ValueError as error:
+            print(f"skipped: {record.where}: {error}", file=sys.stderr)
+        else:
+            yield record, sample
 
 
 @safe_for_terminal()

@@ -27,7 +27,7 @@ class Signals:
       number: the signal's number, or 0.
     """
 
-    def __init__(self, what_follows: str = "finishing this step, then saving") -> None:
+    def __init__(self, what_follows: str = "finishing this step, then saving; a second one stops without") -> None:
         """Starts to listen. When a signal comes, the log says what follows."""
         self._what_follows = what_follows
         self.received: Optional[str] = None
