@@ -103,7 +103,7 @@ def constants(path: str, use_moving_averages: bool = False) -> Iterator[None]:
       CheckpointError: from tf.get_variable, if the checkpoint lacks the variable or has it in another shape; or a
         variable was made in another way, so that it can't get the checkpoint's value.
     """
-    others = len(tf.trainable_variables())
+    before = tf.global_variables()
     with open_reader(path) as reader:
         def value(getter, name, shape=None, **_):  # TensorFlow 1.4 refuses one with annotations
             stored = _average_name(name, reader.shapes) if use_moving_averages else name
@@ -111,9 +111,43 @@ def constants(path: str, use_moving_averages: bool = False) -> Iterator[None]:
             return reader.read(stored)
         with tf.variable_scope(tf.get_variable_scope(), custom_getter=value):
             yield
-    for variable in tf.trainable_variables()[others:]:
+    for variable in _new_variables(before):
         raise CheckpointError(f"{path}: the variable {variable.op.name} can't get its value from a checkpoint, because "
                               f"it was not made by tf.get_variable. {GET_VARIABLE}")
+
+
+@contextlib.contextmanager
+def only_get_variable() -> Iterator[None]:
+    """Checks at the end of a `with` that tf.get_variable has made all of its variables.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      ValueError: reading would not have a variable.
+    """
+    known = tf.global_variables()
+
+    def note(getter, *arguments, **options):
+        known.append(getter(*arguments, **options))
+        return known[-1]
+    with tf.variable_scope(tf.get_variable_scope(), custom_getter=note):
+        yield
+    check_made_by_get_variable(_new_variables(known))
+
+
+def check_made_by_get_variable(others: Sequence[Any]) -> None:
+    """Raises ValueError if there are variables that were made in other ways."""
+    for variable in others:
+        raise ValueError(f"the variable {variable.op.name} was not made by tf.get_variable, so neither reading nor "
+                         f"other clones would have it. {GET_VARIABLE}")
+
+
+def _new_variables(known):
+    """The graph's variables that are not known. Integers, such as a seed's state, need no value of a checkpoint."""
+    ids = set(map(id, known))
+    return [variable for variable in tf.global_variables()
+            if id(variable) not in ids and variable.dtype.is_floating]
 
 
 def restore(session: Any, path: str, variables: Sequence[Any], *, use_moving_averages: bool = False) -> None:

@@ -69,8 +69,8 @@ def _report(arguments: argparse.Namespace) -> None:
                    for folder in folders]
     command.check_writable(arguments.report, is_folder=True)
     if os.path.exists(os.path.join(arguments.report, "report.json")):
-        _log.warning("%s has a report already, which will be replaced; to keep it, stop by Ctrl-C, and name another "
-                     "folder", arguments.report)
+        _log.warning("%s has a report already, which will be replaced; to keep it, name another folder",
+                     arguments.report)
     command.start_tensorflow()
     from aster.evaluation.page import make_report
     from aster.evaluation.report import check_data_set, find_data_sets

@@ -61,14 +61,17 @@ def test_a_convnet_of_ones_own_before_the_libraries_encoder(copy):
     assert train(read_config(copy), copy, clone_on_cpu=True) == 2
 
 
-def add_variable(folder, module, statement):
-    """Writes a module with an encoder that has a variable of its own, made by a statement."""
+def add_variable(folder, module, statement, early="None"):
+    """Writes a module with an encoder that has a variable of its own, made by a statement. `early` is what its factory
+    makes."""
     with open(os.path.join(folder, module + ".py"), "w") as stream:
         stream.write(f"""from parts import encoder as whole
 from aster.compat import tf
 
 
 def encoder(channels):
+    early = {early}
+
     def encode(images, is_training):
         return [{statement} * sequence for sequence in whole(channels)(images, is_training)]
     return encode
@@ -85,9 +88,20 @@ def test_only_get_variable_makes_variables(copy):
     with pytest.raises(CheckpointError, match=r"the variable scale can't get its value .* by tf.get_variable"):
         Recognizer.from_experiment(copy)
     shutil.rmtree(os.path.join(copy, "log"))
-    with pytest.raises(ValueError, match="the variable scale was not made by tf.get_variable"):
+    message = "the variable .*scale was not made by tf.get_variable"
+    with pytest.raises(ValueError, match=message):
         train(read_config(copy), copy, clone_on_cpu=True)
+    statements = [('tf.Variable(1.0, name="scale", trainable=False)', "None"),
+                  ("early", 'tf.Variable(1.0, name="scale")')]
+    for number, (statement, early) in enumerate(statements):
+        add_variable(copy, f"wrong{number}", statement, early)
+        edit(copy, (f'"wrong{number - 1 if number else ""}:encoder"', f'"wrong{number}:encoder"'))
+        with pytest.raises(ValueError, match=message):
+            train(read_config(copy), copy, clone_on_cpu=True)
     assert not list_checkpoints(os.path.join(copy, "log"))
+    add_variable(copy, "right", "early", 'tf.get_variable("scale", [])')
+    edit(copy, ('"wrong1:encoder"', '"right:encoder"'))
+    assert train(read_config(copy), copy, clone_on_cpu=True) == 1
 
 
 @pytest.mark.parametrize("returned", ["tf.reduce_mean(images, axis=1)", "[images]", "[]", "[None]"])

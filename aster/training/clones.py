@@ -5,7 +5,7 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from aster import clone_means
-from aster.checkpoint import GET_VARIABLE
+from aster.checkpoint import check_made_by_get_variable
 from aster.compat import num_gpus, tf
 from aster.training import exchange
 from aster.training.collectives import Collectives
@@ -99,8 +99,9 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
             variables.append(_trainable(freeze))
         passes.append(result)
         totals.append(total)
-        if i == 0:
-            _check_scope(tf.trainable_variables())
+        if i == 0:  # tf.get_variable gives names without the clone's
+            check_made_by_get_variable([v for v in tf.global_variables()
+                                        if v.op.name.startswith("clone_0/") and v.dtype.is_floating])
         if i == 0 and with_copies:
             _copy_parameters(devices, copies, [own_share.images for own_share in shares])
     if count_of_all > 1:
@@ -146,15 +147,6 @@ def _scope_of_clone(i, device, home, copies):
                            custom_getter=copy_or_variable if copies else None), \
             tf.name_scope(f"clone_{i}"), tf.device(placement):
         yield
-
-
-def _check_scope(variables):
-    """Raises ValueError where a variable has the clone's name, which tf.get_variable does not give: other clones could
-    not share it, and reading could not find it."""
-    for variable in variables:
-        if variable.op.name.startswith("clone_0/"):
-            raise ValueError(f"the variable {variable.op.name[len('clone_0/'):]} was not made by tf.get_variable, so "
-                             f"neither reading nor other clones would have it. {GET_VARIABLE}")
 
 
 def _copy_parameters(devices, copies, after):

@@ -41,16 +41,16 @@ def exchange_problem(devices: Sequence[str]) -> str:
 
     After a minute it gives up, unless TensorFlow itself waits in NCCL, which nothing can end.
     """
-    with tf.Graph().as_default() as graph:
-        with tf.device(devices[0]):  # not a constant, since TensorFlow computes ahead with these
-            numbers = tf.placeholder_with_default(tf.fill([_NUMBERS_TO_TRY], 3.0), [_NUMBERS_TO_TRY])
-        results = sums([[numbers]] + copies([numbers], devices), devices)
-        num_cpus = 1 + sum("cpu" in device for device in devices)
-        with contextlib.closing(tf.Session(graph=graph, config=session_config(num_cpus))) as session:
-            try:
+    try:
+        with tf.Graph().as_default() as graph:
+            with tf.device(devices[0]):  # not a constant, since TensorFlow computes ahead with these
+                numbers = tf.placeholder_with_default(tf.fill([_NUMBERS_TO_TRY], 3.0), [_NUMBERS_TO_TRY])
+            results = sums([[numbers]] + copies([numbers], devices), devices)
+            num_cpus = 1 + sum("cpu" in device for device in devices)
+            with contextlib.closing(tf.Session(graph=graph, config=session_config(num_cpus))) as session:
                 total, = session.run(results, options=tf.RunOptions(timeout_in_ms=_MILLISECONDS_TO_TRY))
-            except tf.errors.OpError as error:
-                return cause(error)
+    except (tf.errors.OpError, ValueError) as error:
+        return cause(error)
     return "" if (total == 3.0 * len(devices)).all() else "it gave other values"
 
 

@@ -119,8 +119,9 @@ def build(config: Any, exp_dir: str, devices: Sequence[str], *, part: Tuple[int,
     tf.set_random_seed(seed)
     if train_config.deterministic:
         make_deterministic()
-    model = build_model(config.model, exp_dir, on_gpu=devices[0].startswith("/gpu"),
-                        mixed_precision=mixed_precision(train_config))
+    with checkpoint.only_get_variable():
+        model = build_model(config.model, exp_dir, on_gpu=devices[0].startswith("/gpu"),
+                            mixed_precision=mixed_precision(train_config))
     charsets = [predictor.charset for predictor in model.predictors]
     augmentation = train_config.data_augmentation_options
     check_inputs(config.train_input_reader, augmentation, charsets, base_dir=exp_dir,
