@@ -133,12 +133,7 @@ def only_get_variable() -> Iterator[None]:
         return known[-1]
     with tf.variable_scope(tf.get_variable_scope(), custom_getter=note):
         yield
-    check_made_by_get_variable(_new_variables(known))
-
-
-def check_made_by_get_variable(others: Sequence[Any]) -> None:
-    """Raises ValueError if there are variables that were made in other ways."""
-    for variable in others:
+    for variable in _new_variables(known):
         raise ValueError(f"the variable {variable.op.name} was not made by tf.get_variable, so neither reading nor "
                          f"other clones would have it. {GET_VARIABLE}")
 

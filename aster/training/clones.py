@@ -5,7 +5,7 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from aster import clone_means
-from aster.checkpoint import check_made_by_get_variable
+from aster.checkpoint import only_get_variable
 from aster.compat import num_gpus, tf
 from aster.training import exchange
 from aster.training.collectives import Collectives
@@ -90,7 +90,7 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
     passes, totals, variables = [], [], []
     copies: List[Dict[str, Any]] = [{} for _ in devices]  # {name of a parameter: what a clone has in its place}
     for i, (share, device) in enumerate(zip(shares, devices)):
-        with _scope_of_clone(i, device, home, copies[i]):
+        with only_get_variable(), _scope_of_clone(i, device, home, copies[i]):
             result = model.training_pass(share.images, share.texts, share.control_points, share.keypoint_mask)
             total = tf.add_n(list(result.losses.values())
                              + tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES))
@@ -99,9 +99,6 @@ def build_clones(model: Any, shares: Sequence[Any], devices: Sequence[str], *, f
             variables.append(_trainable(freeze))
         passes.append(result)
         totals.append(total)
-        if i == 0:  # tf.get_variable gives names without the clone's
-            check_made_by_get_variable([v for v in tf.global_variables()
-                                        if v.op.name.startswith("clone_0/") and v.dtype.is_floating])
         if i == 0 and with_copies:
             _copy_parameters(devices, copies, [own_share.images for own_share in shares])
     if count_of_all > 1:
