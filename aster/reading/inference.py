@@ -84,6 +84,8 @@ class Inference:
             self._images = tf.placeholder(tf.float32, [None] + list(self.image_shape))
             self._widened = tf.image.resize_images(self._images,
                                                    tf.stack([tf.shape(self._images)[1], self.wide_width]))
+            self._border = tf.placeholder(tf.float32, [])
+            self._zoomed = _zoom(self._images, self._border)
             with checkpoint.constants(checkpoint_path, options.use_moving_averages):
                 self._model = build_model(config.model, base_dir, mixed_precision=mixed_precision(options))
                 character_sets.check(checkpoint_path, self._model.characters)
@@ -130,6 +132,19 @@ class Inference:
     def widen(self, images: np.ndarray) -> np.ndarray:
         """Resizes preprocessed images [B, H, W, 3] to `wide_width`."""
         return self._session.run(self._widened, {self._images: images})
+
+    def zoom(self, images: np.ndarray, border: float) -> np.ndarray:
+        """Zooms preprocessed images out or in: a wider border makes the text smaller, a narrower one larger.
+
+        Args:
+          images: float32 [B, H, W, 3].
+          border: what is added above and below, as a fraction of the height, by repeating the outermost rows; negative:
+            what is cut off there. Left and right it is half that fraction of the width, since words are wide.
+
+        Returns:
+          float32 [B, H, W, 3].
+        """
+        return self._session.run(self._zoomed, {self._images: images, self._border: border})
 
     def search(self, images: np.ndarray, details: bool = False,
                sequences: Optional[Sequence[np.ndarray]] = None) -> Tuple[List[Any], List[np.ndarray]]:
@@ -200,6 +215,16 @@ def wide_width(config: Any) -> int:
     model = config.model.multi_predictors_recognition_model
     narrows = model.HasField("spatial_transformer") and not model.spatial_transformer.wide_input_w
     return last.wide_target_width if last and last.wide_aspect and not narrows else 0
+
+
+def _zoom(images: tf.Tensor, border: tf.Tensor) -> tf.Tensor:
+    """The operations of `Inference.zoom`."""
+    zoomed = images
+    for axis, fraction in (1, border), (2, border / 2):
+        size = tf.shape(images)[axis]
+        added = tf.cast(tf.round(fraction * tf.cast(size, tf.float32)), tf.int32)
+        zoomed = tf.gather(zoomed, tf.clip_by_value(tf.range(-added, size + added), 0, size - 1), axis=axis)
+    return tf.image.resize_images(zoomed, tf.shape(images)[1:3])
 
 
 def _pad(batch: np.ndarray) -> np.ndarray:

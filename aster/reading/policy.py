@@ -11,6 +11,7 @@ import numpy as np
 
 ORIENTATIONS = (0, 90, 180, 270)
 WHOLE_PHOTO = "the image looks like a whole photo; this model reads one cropped word. Cut out the words first"
+_ZOOMED_OUT, _ZOOMED_IN = 0.1, -0.06  # borders: docs/notes/training_the_pretrained_model.md has the figures
 _NO_LETTERS = 4  # gray levels; letters of less contrast can't be read
 _PHOTO_SIDE, _PHOTO_RATIO = 150, 4  # few single words are as large as that and doubtful: docs/notes/doubtful_texts.md
 
@@ -25,6 +26,7 @@ class ReadingPolicy(NamedTuple):
     doubtful_probability: float = 0.7
     min_contrast: float = 16.0
     wide_characters: int = 8
+    also_zoomed: bool = False
 
 
 def make_policy(config: Any) -> ReadingPolicy:
@@ -39,7 +41,8 @@ def make_policy(config: Any) -> ReadingPolicy:
     reading = config.reading
     return ReadingPolicy(reading.certain_probability, reading.tall_ratio, reading.number_share,
                          reading.also_inverted or config.also_negatives, config.word_list.bonus_per_character,
-                         reading.doubtful_probability, reading.min_contrast, reading.wide_characters)
+                         reading.doubtful_probability, reading.min_contrast, reading.wide_characters,
+                         reading.also_zoomed)
 
 
 def orientations_to_try(height: int, width: int, policy: ReadingPolicy,
@@ -164,6 +167,23 @@ def needs_width(text: str, score: float, policy: ReadingPolicy) -> bool:
     return 0 < policy.wide_characters <= len(text) and bool(is_uncertain(score, policy))
 
 
+def most_voted(readings: Sequence[Any], values: Sequence[float]) -> Any:
+    """Chooses between the readings of several views of one image: each votes for its text with what that is worth.
+
+    Args:
+      readings: each has `text` and `score`.
+      values: the logarithm of what each is worth: its score, to which a word of the word list adds its bonus.
+
+    Returns:
+      Of the text with the largest sum of votes, the reading with the highest score.
+    """
+    votes: Dict[str, float] = {}
+    for reading, value in zip(readings, values):
+        votes[reading.text] = np.logaddexp(votes.get(reading.text, -np.inf), value)
+    text = max(votes, key=votes.__getitem__)
+    return max((reading for reading in readings if reading.text == text), key=lambda reading: reading.score)
+
+
 def word_value(score: Any, num_characters: Any, policy: ReadingPolicy) -> Any:
     """What a word of the word list is worth against other texts: a unigram language model.
 
@@ -181,10 +201,11 @@ def word_value(score: Any, num_characters: Any, policy: ReadingPolicy) -> Any:
 
 
 def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, details: bool = False) -> List[Any]:
-    """Reads a batch by the rules: inverted images, the word list and wider images only where a text is not certain.
+    """Reads a batch by the rules. Inverted images, the word list and wider images have a say only where a text is not
+    certain, and zoomed images only where it is doubtful.
 
     Args:
-      inference: an Inference, or an object with its `search`, `widen`, `wide_width`, `num_preferred_words` and
+      inference: an Inference, or an object with its `search`, `widen`, `zoom`, `wide_width`, `num_preferred_words` and
         `gray_level`.
       policy: the thresholds.
       images: preprocessed, float32 [B, H, W, C], 0..255.
@@ -208,7 +229,10 @@ def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, detail
             wider, values_of_wider = _read(inference, policy, inference.widen(images[long]), details, are_blank[long])
             for i, reading, value in zip(long, wider, values_of_wider):
                 if value > values[i]:
-                    readings[i] = reading
+                    readings[i], values[i] = reading, value
+    doubtful = [i for i, reading in enumerate(readings) if is_doubtful(reading.score, policy)]
+    if policy.also_zoomed and doubtful:
+        _vote(inference, policy, images, details, readings, values, doubtful)
     return [reading._replace(doubtful=bool(is_faint or is_doubtful(reading.score, policy)))
             for reading, is_faint in zip(readings, are_faint)]
 
@@ -223,6 +247,22 @@ def _read(inference, policy, images, details, are_blank):
     if uncertain and (policy.also_inverted or inference.num_preferred_words):
         values = _read_again(inference, policy, images, details, readings, uncertain, sequences)
     return readings, [values.get(i, reading.score) for i, reading in enumerate(readings)]
+
+
+def _vote(inference, policy, images, details, readings, values, doubtful):
+    """Puts the text that wins the vote in the place of each doubtful reading. Besides it, the image zoomed out and the
+    inverted image zoomed in have a vote: views that differ make different mistakes."""
+    zoomed_out, zoomed_in = (inference.zoom(images[doubtful], border) for border in (_ZOOMED_OUT, _ZOOMED_IN))
+    views = np.concatenate([zoomed_out, 255 - zoomed_in])
+    # each view inverted once more would take twice the time, and read no more words right
+    others, values_of_others = _read(inference, policy._replace(also_inverted=False), views, details,
+                                     are_blank=np.zeros(len(views), bool))
+    for k, i in enumerate(doubtful):
+        of_image = slice(k, None, len(doubtful))
+        first, second = others[of_image]
+        if details:
+            second = second._replace(image=zoomed_in[k])
+        readings[i] = most_voted([readings[i], first, second], [values[i]] + values_of_others[of_image])
 
 
 def _without_text(reading):

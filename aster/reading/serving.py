@@ -301,6 +301,8 @@ def _left_out(config, words: Optional[Lexicon]) -> List[str]:
     sentences = ["Tall images are read as they are, not turned."]
     if model.reading.wide_characters and wide_width(config):
         sentences.append("Long texts in doubt are not read again from a wider image.")
+    if model.reading.also_zoomed:
+        sentences.append("Doubtful texts are not read again from zoomed images.")
     if not words and model.HasField("word_list") and model.reading.use_word_list:
         sentences.append("The word list is left out; --word_list exports it too.")
     if words and any(text != word for spelled in words.spellings for text, word in spelled.items()):

@@ -51,7 +51,7 @@ def words(tmp_path_factory):
 @pytest.fixture(scope="module", params=[False, True], ids=["no word list", "word list"])
 def expected(request, words):
     """-> whether the word list is used; the Readings."""
-    use = f"reading {{ use_word_list: {str(request.param).lower()} wide_characters: 0 }}"
+    use = f"reading {{ use_word_list: {str(request.param).lower()} wide_characters: 0 also_zoomed: false }}"
     override = f"model {{ multi_predictors_recognition_model {{ {use} }} }}"
     with Recognizer.from_experiment(overrides=[override]) as recognizer:
         return request.param, list(recognizer.recognize(words))

@@ -26,6 +26,7 @@ def test_the_defaults_are_those_of_the_configuration():
     ("reading { min_contrast: 3 }", "min_contrast", 3),
     ("reading { wide_characters: 3 }", "wide_characters", 3),
     ("reading { also_inverted: true }", "also_inverted", True),
+    ("reading { also_zoomed: true }", "also_zoomed", True),
     ("also_negatives: true", "also_inverted", True),  # its name in version 0.1
     ("word_list { bonus_per_character: 2 }", "bonus_per_character", 2)])
 def test_every_threshold_is_a_field(text, field, value):
@@ -136,6 +137,43 @@ def test_the_wider_image_of_letters_is_not_blank():
     image = np.linspace(0, 17, 8 * 8 * 3).reshape([1, 8, 8, 3])
     reading, = policy.read_batch(inference, RULES, image)
     assert (reading.text, reading.score) == ("abcdefgi", -0.3)
+
+
+@pytest.mark.parametrize("votes, expected", [
+    ([("sale", -0.5, -0.5), ("sole", -0.9, -0.9), ("sole", -1.1, -1.1)], ("sole", -0.9)),  # 0.61 against 0.41 + 0.33
+    ([("sale", -0.2, -0.2), ("sole", -0.9, -0.9), ("sole", -1.1, -1.1)], ("sale", -0.2)),
+    ([("sala", -0.5, -0.5), ("sale", -2.5, -0.1), ("sole", -0.9, -0.9)], ("sale", -2.5)),  # a word with its bonus
+    ([("a", -1.0, -1.0), ("b", -1.0, -1.0), ("c", -1.0, -1.0)], ("a", -1.0))])
+def test_most_voted(votes, expected):
+    texts, scores, values = zip(*votes)
+    assert policy.most_voted(list(map(Candidate, texts, scores)), values) == expected
+
+
+@pytest.mark.parametrize("zoomed_out, zoomed_in, expected", [
+    (("sole", -0.9), ("sole", -1.1), ("sole", -0.9, True)), (("sole", -0.9), ("sale", -0.1), ("sale", -0.1, False)),
+    (("sole", -9.0), ("sile", -9.0), ("sale", -0.5, True))])
+def test_a_doubtful_text_is_put_to_the_vote(zoomed_out, zoomed_in, expected):
+    """Only where it is doubtful. The second image is zoomed in and inverted, and neither is inverted once more."""
+    searched = []
+    kinds = {255: "plain", 0: "inverted", 300: "zoomed out", -145: "zoomed in, inverted"}  # by the last value
+
+    def search(images, details):
+        searched.extend(kinds[image[-1, -1, -1]] for image in images)
+        found = {"zoomed out": zoomed_out, "zoomed in, inverted": zoomed_in}
+        return [Reading(*found.get(kinds[image[-1, -1, -1]], ("sale", -0.5 if image[0, 0, 0] else -0.1)))
+                for image in images], []
+    inference = types.SimpleNamespace(search=search, num_preferred_words=0, gray_level=1.0, wide_width=0,
+                                      zoom=lambda images, border: images + (45 if border > 0 else 145))
+    images = np.linspace([0, 1], 255, 8 * 8 * 3, axis=1).reshape([2, 8, 8, 3])
+    rules = RULES._replace(also_inverted=True)
+    plain = policy.read_batch(inference, rules, images)
+    assert [(one.score, one.doubtful) for one in plain] == [(-0.1, False), (-0.5, True)]
+    once, searched[:] = list(searched), []
+    assert once == ["plain"] * 2 + ["inverted"] * 2
+    readings = policy.read_batch(inference, rules._replace(also_zoomed=True), images)
+    assert readings[0] == plain[0]
+    assert (readings[1].text, readings[1].score, readings[1].doubtful) == expected
+    assert searched == once + ["zoomed out", "zoomed in, inverted"]
 
 
 @pytest.mark.parametrize("height, width, doubtful, expected", [

@@ -15,7 +15,8 @@ from aster import checkpoint
 from aster.compat import tf
 from aster.config import read_config
 from aster.data.image import find_images, load_image
-from aster.reading import inference
+from aster.pretrained import SAMPLES
+from aster.reading import inference, policy
 from aster.reading.inference import Inference
 from aster.reading.pictures import draw_reading
 from aster.reading.recognizer import Recognizer
@@ -393,7 +394,8 @@ def test_a_gpu_sees_few_sizes_of_batches(monkeypatch):
         run = padded._inference._session.run
 
         def record(fetches, feed_dict):
-            sizes.extend(array.shape[0] for array in feed_dict.values() if array.dtype == np.float32)
+            if isinstance(fetches, tuple):  # of a search
+                sizes.extend(array.shape[0] for array in feed_dict.values())
             return run(fetches, feed_dict)
         monkeypatch.setattr(padded._inference._session, "run", record)
         for count in 1, 3, 13:
@@ -409,3 +411,42 @@ def test_sizes_for_a_gpu(count, size):
     batch = np.arange(2 * count).reshape([count, 2])
     padded = inference._pad(batch)
     assert padded.shape == (size, 2) and (padded[:count] == batch).all() and (padded[count:] == batch[-1]).all()
+
+
+def test_zooming():
+    """A wider border repeats the outermost pixels around a smaller image; a narrower one cuts them off."""
+    images = np.full([2, 64, 256, 3], 40, np.float32)
+    images[1, 8:-8, 16:-16] = 200
+    with Recognizer.from_pretrained() as recognizer:
+        zoom = recognizer._inference.zoom
+        np.testing.assert_array_equal(zoom(images, 0.0), images)
+        for border, rows, columns in (0.25, 32, 179), (-0.125, 64, 256), (-0.0625, 54.9, 238.9):
+            zoomed = zoom(images, border)
+            assert zoomed.shape == images.shape and (zoomed[0] == 40).all()
+            for line, length in (zoomed[1, :, 128], rows), (zoomed[1, 32], columns):
+                assert abs((line[:, 0] > 120).sum() - length) <= 1.5
+                assert line.max() == 200 and (line.min() == 40 or length == len(line))
+
+
+def test_doubtful_texts_are_put_to_the_vote():
+    """Here every text is. The pictures are those of the view that the text was read from."""
+    images = list(find_images([SAMPLES]))
+    model = ("model {{ multi_predictors_recognition_model {{ reading {{ doubtful_probability: 1 wide_characters: 0 "
+             "use_word_list: false also_inverted: false also_zoomed: {} }} }} }}")
+    with Recognizer.from_pretrained(overrides=[model.format("false")]) as recognizer:
+        plain = list(recognizer.recognize(images, details=True, orientations=[0]))
+        zoomed = [[recognizer._inference.zoom(reading.image[None], border)[0] for reading in plain]
+                  for border in (0.1, -0.06)]
+        first = recognizer.recognize_preprocessed(zoomed[0])
+        second = recognizer.recognize_preprocessed([255 - image for image in zoomed[1]])
+    with Recognizer.from_pretrained(overrides=[model.format("true")]) as recognizer:
+        voted = list(recognizer.recognize(images, details=True, orientations=[0]))
+    views = set()
+    for i, reading in enumerate(voted):
+        candidates = [plain[i], first[i], second[i]]
+        expected = policy.most_voted(candidates, [one.score for one in candidates])
+        assert reading.text == expected.text and abs(reading.score - expected.score) < 1e-3
+        view = [one is expected for one in candidates].index(True)
+        np.testing.assert_allclose(reading.image, [plain[i].image, zoomed[0][i], zoomed[1][i]][view], atol=1e-3)
+        views.add(view)
+    assert views == {0, 1, 2}

@@ -163,6 +163,7 @@ def test_what_is_left_out_is_said(folder, tmp_path):
     assert "Tall images" in said and "word list" not in said and "wider image" not in said
     said = " ".join(serving.export_saved_model(ENGLISH, str(tmp_path / "english")).left_out)
     assert "--word_list" in said and "Long texts in doubt are not read again from a wider image." in said
+    assert "Doubtful texts are not read again from zoomed images." in said
 
 
 class MadeUpModel:
