@@ -1,4 +1,4 @@
-"""Measures the mark of doubtful texts and the hint at whole photos with the pretrained model:
+"""Measures the mark of doubtful texts and the hints with the pretrained model:
 
     PYTHONPATH=. python benchmarks/doubtful.py LIST.tsv...
 
@@ -6,7 +6,7 @@ A list has lines of a path, seen from the list, a tab and the word. docs/notes/d
 """
 import os
 import sys
-from typing import Iterator, List, Tuple
+from typing import Any, Iterator, List, Sequence, Tuple
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,7 @@ from aster.reading.recognizer import Recognizer
 
 THRESHOLDS = 0.98, 0.9, 0.8, 0.7, 0.6, 0.5, 0.3, 0.1, 0.01
 NUM_PHOTOS = 500
+HEIGHTS, NUM_RESIZED = (4, 5, 6, 7, 8, 10, 12), 400
 
 
 def read_lists(lists: List[str]) -> Iterator[Tuple[str, str]]:
@@ -53,13 +54,26 @@ def make_photo(rng: np.random.RandomState, paths: List[str]) -> np.ndarray:
     return np.array(photo)
 
 
+def resized(path: str, height: int) -> np.ndarray:
+    """The image at a height of a few pixels."""
+    image = Image.fromarray(load_image(path))
+    return np.array(image.resize((max(1, round(image.width * height / image.height)), height), Image.LANCZOS))
+
+
+def is_wrong(readings: List[Any], truths: Sequence[str]) -> np.ndarray:
+    """-> bool for each reading."""
+    return np.array([comparable(one.text or "") != comparable(truth) for one, truth in zip(readings, truths)])
+
+
 def main(*lists: str) -> None:
     paths, truths = zip(*read_lists(list(lists)))
+    step = max(1, len(paths) // NUM_RESIZED)
     rng = np.random.RandomState(1)
     with Recognizer.from_experiment() as recognizer:
         words = list(recognizer.recognize(paths))
         photos = list(recognizer.recognize(make_photo(rng, list(paths)) for _ in range(NUM_PHOTOS)))
-    wrong = np.array([comparable(word.text or "") != comparable(truth) for word, truth in zip(words, truths)])
+        small = [list(recognizer.recognize(resized(path, height) for path in paths[::step])) for height in HEIGHTS]
+    wrong = is_wrong(words, truths)
     probability = np.exp([word.score for word in words])
     print(f"{len(words)} words, {100 * wrong.mean():.1f} % wrong")
     print("| below | marked % | wrong of the marked % | marked of the wrong % | marked of the right % |")
@@ -70,6 +84,11 @@ def main(*lists: str) -> None:
     for name, readings in ("words", words), ("made-up photos", photos):
         count = sum(reading.hint == policy.WHOLE_PHOTO for reading in readings)
         print(f"{name}: {count} of {len(readings)} get the hint at a whole photo")
+    print("| height | right % | doubtful % | wrong and not doubtful % |")
+    for height, readings in zip(HEIGHTS, small):
+        wrong, doubtful = is_wrong(readings, truths[::step]), np.array([reading.doubtful for reading in readings])
+        print(f"| {height} | {100 * (~wrong).mean():.0f} | {100 * doubtful.mean():.0f} | "
+              f"{100 * (wrong & ~doubtful).mean():.0f} |")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class Reading(NamedTuple):
       orientation: by how many degrees counterclockwise the image was turned to be read.
       error: why the image can't be read.
       doubtful: whether the text is less likely than the policy's `doubtful_probability`.
-      hint: what may be wrong with the image: it looks like a whole photo. None where it does not.
+      hint: what may be wrong with the image: it looks like a whole photo, or has too few pixels. Otherwise None.
 
     The rest is None unless details are asked for.
       texts: {name of the predictor: its text}.

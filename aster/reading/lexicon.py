@@ -36,12 +36,19 @@ def read_lexicon(path: Union[str, os.PathLike]) -> List[str]:
       The words.
 
     Raises:
-      ValueError: the file can't be read, is not UTF-8 or has no word; the message names it.
+      ValueError: the file can't be read, is not UTF-8, has no word or has columns; the message names it.
     """
-    words = [line.strip() for line in read_text(str(path), "the lexicon").split("\n")]
-    words = [word for word in words if word]
+    lines = [line.strip() for line in read_text(str(path), "the lexicon").split("\n")]
+    words = list(filter(None, lines))
     if not words:
         raise ValueError(f"the lexicon {path} has no word; write one per line")
+    for number, line in enumerate(lines, 1):
+        if "\t" in line:  # its columns would be one word, whose text a model writes without the tab
+            raise ValueError(f"line {number} of the lexicon {path} has a tab: {shortened(line)!r}; write one word per "
+                             "line and nothing else")
+    if all("," in word for word in words):
+        _log.warning("every line of the lexicon %s has a comma, the first: %s. Each line counts as one word",
+                     path, shortened(words[0]))
     return words
 
 

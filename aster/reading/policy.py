@@ -12,6 +12,8 @@ import numpy as np
 ORIENTATIONS = (0, 90, 180, 270)
 WHOLE_PHOTO = "the image looks like a whole photo; this model reads one cropped word. Cut out the words first"
 _ZOOMED_OUT, _ZOOMED_IN = 0.1, -0.06  # borders: docs/notes/training_the_pretrained_model.md has the figures
+TOO_SMALL = "the image is only {} pixels {}; letters need 8 pixels or more. Use a larger image"
+_LEGIBLE = 8  # pixels; docs/notes/doubtful_texts.md
 _NO_LETTERS = 4  # gray levels; letters of less contrast can't be read
 _PHOTO_SIDE, _PHOTO_RATIO = 150, 4  # few single words are as large as that and doubtful: docs/notes/doubtful_texts.md
 
@@ -126,17 +128,20 @@ def is_blank(lowest: Any, highest: Any, gray_level: float, policy: ReadingPolicy
 
 
 def hint(height: int, width: int, doubtful: bool) -> Optional[str]:
-    """Says what may be wrong with an image: a whole photo looks to the model like one word that is hard to read.
+    """Says what may be wrong with an image whose text is doubtful: it has too few pixels for letters, or it is a whole
+    photo, which looks to the model like one word that is hard to read.
 
     Args:
       height, width: of the image, in pixels.
       doubtful: whether its text is doubtful.
 
     Returns:
-      A sentence where the text is doubtful, both sides are at least 150 pixels long, and the longer one is less than 4
-      times the shorter one; otherwise None.
+      A sentence where the text is doubtful, and the shorter side has fewer than 8 pixels, or both sides have at least
+      150 and the longer one is less than 4 times the shorter one; otherwise None.
     """
     short, long = sorted((height, width))
+    if doubtful and short < _LEGIBLE:
+        return TOO_SMALL.format(short, "high" if height == short else "wide")
     return WHOLE_PHOTO if doubtful and short >= _PHOTO_SIDE and long < _PHOTO_RATIO * short else None
 
 

@@ -107,3 +107,15 @@ def test_lexicon_files(tmp_path):
             read_lexicon(str(path))
     with pytest.raises(ValueError, match="No such file"):
         read_lexicon(str(tmp_path / "none"))
+
+
+def test_a_table_is_no_lexicon(tmp_path, caplog):
+    path = tmp_path / "words.tsv"
+    path.write_text("one\n\n1.png\ttwo\n")
+    with pytest.raises(ValueError, match=r"line 3 of the lexicon \S+words.tsv has a tab: '1.png\\ttwo'; write one "):
+        read_lexicon(str(path))
+    for text, is_named in ("one,1\ntwo,2\n", True), ("10,000\ntwo\n", False):
+        caplog.clear()
+        path.write_text(text)
+        assert read_lexicon(str(path)) == text.split()
+        assert ("every line of the lexicon" in caplog.text and "one,1" in caplog.text) is is_named

@@ -183,6 +183,14 @@ def test_a_whole_photo_gets_a_hint(height, width, doubtful, expected):
     assert policy.hint(height, width, doubtful) == (policy.WHOLE_PHOTO if expected else None)
 
 
+@pytest.mark.parametrize("height, width, doubtful, expected", [
+    (7, 40, True, "only 7 pixels high"), (40, 7, True, "only 7 pixels wide"), (3, 3, True, "only 3 pixels high"),
+    (8, 40, True, None), (7, 40, False, None)])
+def test_an_image_of_few_pixels_gets_a_hint(height, width, doubtful, expected):
+    hint = policy.hint(height, width, doubtful)
+    assert expected in hint if expected else hint is None
+
+
 @pytest.mark.parametrize("text, expected", [("", False), ("a1", True), ("ab1", False), ("1b1", True), ("2026", True)])
 def test_is_number(text, expected):
     assert bool(policy.is_number(sum(map(str.isdigit, text)), len(text), RULES)) is expected
