@@ -81,16 +81,34 @@ def last_resize(steps: Sequence[Any]) -> Any:
     return ([step.resize_image for step in steps if step.HasField("resize_image")] or [None])[-1]
 
 
-def gray_level(steps: Sequence[Any], base_dir: Optional[str] = None) -> float:
-    """Measures what steps make of one gray level of 0..255: 1 unless a step scales pixel values.
+class PixelRange(NamedTuple):
+    """What steps make of black and of white.
+
+    Attributes:
+      black, white: of each channel, float32 [C]. They may be equal or NaN where a step of one's own makes them alike.
+    """
+    black: np.ndarray
+    white: np.ndarray
+
+    @property
+    def gray_level(self) -> float:
+        """What one gray level of 0..255 has become: 1 unless a step scales pixel values."""
+        return float(np.abs(self.white - self.black).max()) / 255
+
+    def invert(self, images: Any) -> Any:
+        """Makes black white, and white black: arrays or tensors [..., C]."""
+        return self.black + self.white - images
+
+
+def pixel_range(steps: Sequence[Any], base_dir: Optional[str] = None) -> PixelRange:
+    """Measures what steps make of a black image and of a white one.
 
     Args:
       steps: PreprocessingStep messages.
       base_dir: the experiment folder.
 
     Returns:
-      The distance of a black image and a white one after the steps, divided by 255. 0 or NaN where a step of one's own
-      makes them alike.
+      A PixelRange.
 
     Raises:
       ValueError: as preprocess_image.
@@ -98,8 +116,7 @@ def gray_level(steps: Sequence[Any], base_dir: Optional[str] = None) -> float:
     with tf.Graph().as_default() as graph:
         both = [preprocess_image(steps, tf.fill([32, 128, 3], value), base_dir) for value in (0.0, 255.0)]
         with tf.Session(graph=graph, config=session_config()) as session:
-            black, white = session.run(both)
-    return float(np.abs(white - black).max()) / 255
+            return PixelRange(*(image.mean(axis=(0, 1)) for image in session.run(both)))
 
 
 def text_preprocessor(steps: Sequence[Any], base_dir: Optional[str] = None) -> Callable[[str], str]:

@@ -8,7 +8,7 @@ from aster import character_sets, checkpoint
 from aster.compat import num_gpus, session_config, tf
 from aster.config import mixed_precision
 from aster.data.charset import Charset
-from aster.data.preprocess import gray_level, last_resize, preprocess_image
+from aster.data.preprocess import last_resize, pixel_range, preprocess_image
 from aster.memory import check_memory
 from aster.model.build import build_model
 from aster.reading.lexicon import Lexicon, load_word_list, make_lexicon, read_lexicon
@@ -34,8 +34,8 @@ class Reading(NamedTuple):
       original: the image as it was loaded and turned, uint8 [H, W, 3]; None where images come preprocessed.
       image: the image as the model sees it, float32 [H, W, 3], 0..255.
       control_points: float32 [K, 2], (x, y) as fractions of width and height; None without a rectifier.
-      rectified: float32 [h, w, 3], -1..1; inverted if the text was read from the inverted image; None without a
-        rectifier.
+      rectified: float32 [h, w, 3], -1..1, of the view that the text was read from, which may be inverted or zoomed;
+        None without a rectifier.
       attention: float32 [characters, T], where along the (rectified) image each character was read.
     """
     text: Optional[str] = None
@@ -67,7 +67,7 @@ class Inference:
     once more, within the configuration's word list.
 
     Attributes:
-      gray_level: what one gray level of 0..255 has become by the preprocessing steps.
+      pixel_range: the PixelRange of the preprocessing steps.
       image_shape: (H, W, C) of a preprocessed image; None where that depends on the image.
       wide_width: the width of long images, in pixels; 0 where the model sees all images alike.
     """
@@ -75,7 +75,7 @@ class Inference:
     def __init__(self, config: Any, checkpoint_path: str, base_dir: Optional[str] = None,
                  lexicon: Union[None, str, os.PathLike, Iterable[str]] = None) -> None:
         options, model_config = config.eval_config, config.model.multi_predictors_recognition_model
-        self.gray_level = gray_level(options.data_preprocessing_steps, base_dir)
+        self.pixel_range = pixel_range(options.data_preprocessing_steps, base_dir)
         self.wide_width = wide_width(config)
         with tf.Graph().as_default() as graph:
             self._pixels = tf.placeholder(tf.uint8, [None, None, 3])
@@ -84,7 +84,7 @@ class Inference:
             self._images = tf.placeholder(tf.float32, [None] + list(self.image_shape))
             self._widened = tf.image.resize_images(self._images,
                                                    tf.stack([tf.shape(self._images)[1], self.wide_width]))
-            self._border = tf.placeholder(tf.float32, [])
+            self._border = tf.placeholder(tf.int32, [2])
             self._zoomed = _zoom(self._images, self._border)
             with checkpoint.constants(checkpoint_path, options.use_moving_averages):
                 self._model = build_model(config.model, base_dir, mixed_precision=mixed_precision(options))
@@ -133,18 +133,18 @@ class Inference:
         """Resizes preprocessed images [B, H, W, 3] to `wide_width`."""
         return self._session.run(self._widened, {self._images: images})
 
-    def zoom(self, images: np.ndarray, border: float) -> np.ndarray:
+    def zoom(self, images: np.ndarray, rows: int, columns: int) -> np.ndarray:
         """Zooms preprocessed images out or in: a wider border makes the text smaller, a narrower one larger.
 
         Args:
           images: float32 [B, H, W, 3].
-          border: what is added above and below, as a fraction of the height, by repeating the outermost rows; negative:
-            what is cut off there. Left and right it is half that fraction of the width, since words are wide.
+          rows: how many are added above and below, by repeating the outermost one; negative: how many are cut off.
+          columns: the same to the left and right.
 
         Returns:
           float32 [B, H, W, 3].
         """
-        return self._session.run(self._zoomed, {self._images: images, self._border: border})
+        return self._session.run(self._zoomed, {self._images: images, self._border: [rows, columns]})
 
     def search(self, images: np.ndarray, details: bool = False,
                sequences: Optional[Sequence[np.ndarray]] = None) -> Tuple[List[Any], List[np.ndarray]]:
@@ -220,9 +220,8 @@ def wide_width(config: Any) -> int:
 def _zoom(images: tf.Tensor, border: tf.Tensor) -> tf.Tensor:
     """The operations of `Inference.zoom`."""
     zoomed = images
-    for axis, fraction in (1, border), (2, border / 2):
+    for axis, added in (1, border[0]), (2, border[1]):
         size = tf.shape(images)[axis]
-        added = tf.cast(tf.round(fraction * tf.cast(size, tf.float32)), tf.int32)
         zoomed = tf.gather(zoomed, tf.clip_by_value(tf.range(-added, size + added), 0, size - 1), axis=axis)
     return tf.image.resize_images(zoomed, tf.shape(images)[1:3])
 

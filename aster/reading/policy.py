@@ -172,19 +172,37 @@ def needs_width(text: str, score: float, policy: ReadingPolicy) -> bool:
     return 0 < policy.wide_characters <= len(text) and bool(is_uncertain(score, policy))
 
 
-def most_voted(readings: Sequence[Any], values: Sequence[float]) -> Any:
-    """Chooses between the readings of several views of one image: each votes for its text with what that is worth.
+def zoom_border(height: int, width: int, fraction: float) -> Tuple[int, int]:
+    """Computes the border that zooms an image out, or, if it is negative, in.
+
+    Args:
+      height, width: of the preprocessed image, in pixels.
+      fraction: the border above and below as a fraction of the height. To the left and right it is twice as many
+        pixels, since words are wide, but not more than half that fraction of the width.
+
+    Returns:
+      How many rows are added above and below, and how many columns at the left and right.
+    """
+    return round(fraction * height), round(fraction * min(2 * height, width / 2))
+
+
+def most_voted(readings: Sequence[Any], values: Sequence[float], policy: ReadingPolicy) -> Any:
+    """Chooses between the readings of several views of one image: each votes for its text with what that is worth. If
+    some are certain, the others have no vote, since a certain text needs no word list.
 
     Args:
       readings: each has `text` and `score`.
       values: the logarithm of what each is worth: its score, to which a word of the word list adds its bonus.
+      policy: a text less likely than `certain_probability` is not certain.
 
     Returns:
       Of the text with the largest sum of votes, the reading with the highest score.
     """
+    certain = [not is_uncertain(reading.score, policy) for reading in readings]
     votes: Dict[str, float] = {}
-    for reading, value in zip(readings, values):
-        votes[reading.text] = np.logaddexp(votes.get(reading.text, -np.inf), value)
+    for reading, value, counts in zip(readings, values, certain if any(certain) else [True] * len(certain)):
+        if counts:
+            votes[reading.text] = np.logaddexp(votes.get(reading.text, -np.inf), value)
     text = max(votes, key=votes.__getitem__)
     return max((reading for reading in readings if reading.text == text), key=lambda reading: reading.score)
 
@@ -211,9 +229,9 @@ def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, detail
 
     Args:
       inference: an Inference, or an object with its `search`, `widen`, `zoom`, `wide_width`, `num_preferred_words` and
-        `gray_level`.
+        `pixel_range`.
       policy: the thresholds.
-      images: preprocessed, float32 [B, H, W, C], 0..255.
+      images: preprocessed, float32 [B, H, W, C].
       details: whether the Readings shall have pictures and attention.
 
     Returns:
@@ -224,7 +242,7 @@ def read_batch(inference: Any, policy: ReadingPolicy, images: np.ndarray, detail
     lowest = np.stack([image.min(axis=0).min(axis=0) for image in images])
     highest = np.stack([image.max(axis=0).max(axis=0) for image in images])
     are_blank, have_no_letters = (
-        is_blank(lowest, highest, inference.gray_level, rules).all(axis=1)
+        is_blank(lowest, highest, inference.pixel_range.gray_level, rules).all(axis=1)
         for rules in (policy, policy._replace(min_contrast=_NO_LETTERS)))
     are_faint = are_blank & ~have_no_letters  # what is taken for noise may be faint letters
     readings, values = _read(inference, policy, images, details, are_blank)
@@ -257,17 +275,26 @@ def _read(inference, policy, images, details, are_blank):
 def _vote(inference, policy, images, details, readings, values, doubtful):
     """Puts the text that wins the vote in the place of each doubtful reading. Besides it, the image zoomed out and the
     inverted image zoomed in have a vote: views that differ make different mistakes."""
-    zoomed_out, zoomed_in = (inference.zoom(images[doubtful], border) for border in (_ZOOMED_OUT, _ZOOMED_IN))
-    views = np.concatenate([zoomed_out, 255 - zoomed_in])
+    borders = [zoom_border(images.shape[1], images.shape[2], fraction) for fraction in (_ZOOMED_OUT, _ZOOMED_IN)]
+    zoomed_out, zoomed_in = (inference.zoom(images[doubtful], *border) for border in borders)
+    views = np.concatenate([zoomed_out, inference.pixel_range.invert(zoomed_in)])
     # each view inverted once more would take twice the time, and read no more words right
     others, values_of_others = _read(inference, policy._replace(also_inverted=False), views, details,
                                      are_blank=np.zeros(len(views), bool))
     for k, i in enumerate(doubtful):
         of_image = slice(k, None, len(doubtful))
-        first, second = others[of_image]
-        if details:
-            second = second._replace(image=zoomed_in[k])
-        readings[i] = most_voted([readings[i], first, second], [values[i]] + values_of_others[of_image])
+        views_of_image = [_unzoomed(reading, images[i], border) if details else reading
+                          for reading, border in zip(others[of_image], borders)]
+        readings[i] = most_voted([readings[i]] + views_of_image, [values[i]] + values_of_others[of_image], policy)
+
+
+def _unzoomed(reading, image, border):
+    """A reading of a zoomed image, with the image as it was, and the control points in their places there."""
+    points = reading.control_points
+    if points is not None:
+        size, added = np.array(image.shape[1::-1]), np.array(border[::-1])  # (x, y), as the points
+        points = ((points * (size + 2 * added) - added) / size).astype(points.dtype)
+    return reading._replace(image=image, control_points=points)
 
 
 def _without_text(reading):
@@ -283,7 +310,7 @@ def _read_again(inference, policy, images, details, readings, uncertain, sequenc
     views, sequences = images[uncertain], [sequence[uncertain] for sequence in sequences]
     rows = uncertain  # of the image that each view shows
     if policy.also_inverted:
-        inverted = 255 - views
+        inverted = inference.pixel_range.invert(views)
         alternatives, more_sequences = inference.search(inverted, details)
         for i, alternative in zip(uncertain, alternatives):
             if alternative.score > readings[i].score:

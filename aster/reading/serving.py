@@ -10,7 +10,7 @@ from aster.compat import CAN_EXPORT_ONNX, claim_process, session_config, tf
 from aster.config import read_config
 from aster.data.charset import NUM_SPECIAL_LABELS
 from aster.data.pixels import MIDDLE_GRAY
-from aster.data.preprocess import gray_level, last_resize, preprocess_image, preprocessed_shape
+from aster.data.preprocess import PixelRange, last_resize, pixel_range, preprocess_image, preprocessed_shape
 from aster.files import written_whole
 from aster.model.beam_search import PAD_LABEL
 from aster.model.build import build_model
@@ -21,6 +21,7 @@ from aster.reading.lexicon import Lexicon, load_word_list
 from aster.reading.policy import ReadingPolicy
 
 _OPSET = 16  # of ONNX; older ones can't sample images
+_PLAIN = PixelRange(np.zeros(3, np.float32), np.full(3, 255, np.float32))
 
 
 class Texts(NamedTuple):
@@ -80,10 +81,10 @@ def export_saved_model(exp_dir: str, output: str, greedy: bool = False, *, word_
 
         with checkpoint.constants(path, config.eval_config.use_moving_averages):
             model, words, rules = _build(config, exp_dir, path, word_list)
-            level = gray_level(steps, exp_dir)
+            pixels = pixel_range(steps, exp_dir)
 
             def recognize(images):
-                result = recognize_by_policy(model, images, rules, words, gray_level=level)
+                result = recognize_by_policy(model, images, rules, words, pixels)
                 return result.texts, result.scores
             if None not in preprocessed_shape(steps, exp_dir):
                 texts, scores = recognize(tf.map_fn(preprocess, encoded, dtype=tf.float32))
@@ -127,7 +128,7 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
         raise ValueError(f'{error}; run: pip install -e ".[export]"') from error
     config, path = _find(exp_dir, output, greedy, overrides, checkpoint_path)
     steps = config.eval_config.data_preprocessing_steps
-    size, level = preprocessed_shape(steps, exp_dir), gray_level(steps, exp_dir)
+    size, pixels = preprocessed_shape(steps, exp_dir), pixel_range(steps, exp_dir)
     characters: List[str] = []
     left_out: List[str] = []
 
@@ -139,7 +140,7 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
                 raise ValueError("the predictors have different character sets, which one ONNX file can't have")
             characters.extend(model.predictors[0].charset.characters)
             left_out.extend(_left_out(config, words))
-            result = recognize_by_policy(model, images, rules, words, gray_level=level)
+            result = recognize_by_policy(model, images, rules, words, pixels)
             return {"labels": result.labels, "scores": result.scores}
     with tf.Graph().as_default():
         function = tf.wrap_function(recognize, [tf.TensorSpec([None] + size, tf.float32, name="images")])
@@ -160,31 +161,31 @@ def export_onnx(exp_dir: str, output: str, greedy: bool = False, *, word_list: b
 
 
 def recognize_by_policy(model: RecognitionModel, images: tf.Tensor, rules: ReadingPolicy,
-                        words: Optional[Lexicon] = None, *, gray_level: float = 1.0) -> Texts:
+                        words: Optional[Lexicon] = None, pixels: PixelRange = _PLAIN) -> Texts:
     """Makes the operations that read a batch as the Recognizer does; a graph searches all images, certain or not.
 
     Args:
       model: made of standard operations (`build_model(fused=False)`).
-      images: float32 [B, H, W, 3], 0..255.
+      images: preprocessed, float32 [B, H, W, 3].
       rules: the ReadingPolicy.
       words: the word list to prefer, or None.
-      gray_level: as of `policy.is_blank`.
+      pixels: the PixelRange of the images.
 
     Returns:
       A Texts.
     """
-    best = _recognize(model, images, rules, words)
-    blank = tf.reduce_all(policy.is_blank(tf.reduce_min(images, [1, 2]), tf.reduce_max(images, [1, 2]), gray_level,
-                                          rules), 1)
+    best = _recognize(model, images, rules, words, pixels)
+    blank = tf.reduce_all(policy.is_blank(tf.reduce_min(images, [1, 2]), tf.reduce_max(images, [1, 2]),
+                                          pixels.gray_level, rules), 1)
     nothing = Texts(tf.fill(tf.shape(best.texts), ""), tf.zeros_like(best.scores),
                     tf.fill(tf.shape(best.labels), PAD_LABEL), tf.zeros_like(best.num_characters),
                     tf.zeros_like(best.num_digits), tf.zeros_like(best.letters))
     return _select(blank, nothing, best)
 
 
-def _recognize(model, images, rules, words) -> Texts:
+def _recognize(model, images, rules, words, pixels) -> Texts:
     """The texts of images, whether these are blank or not."""
-    views = [images, 255.0 - images] if rules.also_inverted else [images]
+    views = [images, pixels.invert(images)] if rules.also_inverted else [images]
     encoded = model.encode(tf.concat(views, 0))
     free = _split(_decode(model, encoded), len(views))
     best = free[0]

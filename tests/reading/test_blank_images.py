@@ -15,7 +15,7 @@ from aster import demo
 from aster.compat import tf
 from aster.config import read_config
 from aster.data.example import Sample, serialize
-from aster.data.preprocess import gray_level
+from aster.data.preprocess import pixel_range
 from aster.evaluation.evaluator import recognize_records
 from aster.pretrained import ENGLISH, SAMPLES
 from aster.protos import input_reader_pb2, preprocessor_pb2
@@ -105,14 +105,18 @@ def test_faint_letters_are_read(pretrained):
         assert bool(reading.text) == text and reading.doubtful == (not text)
 
 
-def test_gray_level():
-    def measure(text):
-        steps = read_config(ENGLISH, [text] if text else ()).eval_config.data_preprocessing_steps
-        return gray_level(steps)
-    assert measure("") == 1 and measure(NORMALIZE) == pytest.approx(2 / 255)
+def test_the_range_of_pixels():
+    """A step may scale it. The inverted image is in the same range, which is that of the model's training."""
+    plain, normalized = (pixel_range(read_config(ENGLISH, texts).eval_config.data_preprocessing_steps)
+                         for texts in ((), [NORMALIZE]))
+    assert plain.gray_level == 1 and normalized.gray_level == pytest.approx(2 / 255)
     shifted = preprocessor_pb2.PreprocessingStep()
     shifted.subtract_channel_mean.means.extend([120, 110, 100])
-    assert gray_level([shifted]) == 1
+    shifted = pixel_range([shifted])
+    assert shifted.gray_level == 1
+    np.testing.assert_allclose(plain.invert(np.array([[0.0, 255, 15]])), [[255, 0, 240]])
+    np.testing.assert_allclose(normalized.invert(np.array([[-1.0, 1, 0.25]])), [[1, -1, -0.25]], atol=1e-6)
+    np.testing.assert_allclose(shifted.invert(np.array([[-120.0, 145, -100]])), [[135, -110, 155]])
 
 
 def test_in_an_evaluation(tmp_path):

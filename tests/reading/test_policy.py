@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
+from aster.data.preprocess import PixelRange
 from aster.protos import model_pb2
 from aster.reading import policy
 from aster.reading.inference import Reading
 
 Candidate = collections.namedtuple("Candidate", "text score")
 RULES = policy.ReadingPolicy()
+PIXELS = PixelRange(np.zeros(3), np.full(3, 255.0))
 
 
 def test_the_defaults_are_those_of_the_configuration():
@@ -80,7 +82,7 @@ def test_the_word_list_does_not_change_the_case_alone(text, word, expected):
     def search(images, details, sequences=None):
         found, score = (text, -0.1) if sequences is None else (word, -2.0)
         return [Reading(found, score, (0.9,) * len(found)) for _ in images], [np.zeros([len(images), 1, 1])]
-    inference = types.SimpleNamespace(search=search, num_preferred_words=1, gray_level=1.0, wide_width=0)
+    inference = types.SimpleNamespace(search=search, num_preferred_words=1, pixel_range=PIXELS, wide_width=0)
     image = np.linspace(0, 255, 8 * 8 * 3).reshape([1, 8, 8, 3])
     reading, = policy.read_batch(inference, RULES, image)
     assert reading.text == expected
@@ -98,7 +100,7 @@ def test_a_long_text_in_doubt_is_read_wider(text, score, wide_score, expected):
         found = (text, score) if images.shape[2] == 8 else ("wide", wide_score)
         return [Reading(*found, (0.9,) * len(found[0])) if image.max() > 100 else Reading("short", -3.0)
                 for image in images], []
-    inference = types.SimpleNamespace(search=search, num_preferred_words=0, gray_level=1.0, wide_width=12,
+    inference = types.SimpleNamespace(search=search, num_preferred_words=0, pixel_range=PIXELS, wide_width=12,
                                       widen=lambda images: np.repeat(images, 2, axis=2)[:, :, :12])
     images = np.linspace(0, 255, 8 * 8 * 3).reshape([1, 8, 8, 3]) * np.reshape([0.2, 1.0, 0.3], [3, 1, 1, 1])
     readings = policy.read_batch(inference, RULES, images)
@@ -121,7 +123,7 @@ def test_a_listed_word_has_its_bonus_against_the_wider_image(wide_text, wide_wor
     def search(images, details, sequences=None):
         text, score = found[images.shape[2], sequences is not None]
         return [Reading(text, score, (0.9,) * len(text)) for _ in images], [np.zeros([len(images), 1, 1])]
-    inference = types.SimpleNamespace(search=search, num_preferred_words=1, gray_level=1.0, wide_width=12,
+    inference = types.SimpleNamespace(search=search, num_preferred_words=1, pixel_range=PIXELS, wide_width=12,
                                       widen=lambda images: np.repeat(images, 2, axis=2)[:, :, :12])
     image = np.linspace(0, 255, 8 * 8 * 3).reshape([1, 8, 8, 3])
     assert policy.read_batch(inference, RULES, image)[0].text == expected
@@ -132,7 +134,7 @@ def test_the_wider_image_of_letters_is_not_blank():
     def search(images, details):
         text, score = ("abcdefgh", -0.5) if images.shape[2] == 8 else ("abcdefgi", -0.3)
         return [Reading(text, score, (0.9,) * 8)], []
-    inference = types.SimpleNamespace(search=search, num_preferred_words=0, gray_level=1.0, wide_width=12,
+    inference = types.SimpleNamespace(search=search, num_preferred_words=0, pixel_range=PIXELS, wide_width=12,
                                       widen=lambda images: 0.9 * np.repeat(images, 2, axis=2)[:, :, :12])
     image = np.linspace(0, 17, 8 * 8 * 3).reshape([1, 8, 8, 3])
     reading, = policy.read_batch(inference, RULES, image)
@@ -143,10 +145,20 @@ def test_the_wider_image_of_letters_is_not_blank():
     ([("sale", -0.5, -0.5), ("sole", -0.9, -0.9), ("sole", -1.1, -1.1)], ("sole", -0.9)),  # 0.61 against 0.41 + 0.33
     ([("sale", -0.2, -0.2), ("sole", -0.9, -0.9), ("sole", -1.1, -1.1)], ("sale", -0.2)),
     ([("sala", -0.5, -0.5), ("sale", -2.5, -0.1), ("sole", -0.9, -0.9)], ("sale", -2.5)),  # a word with its bonus
+    ([("sale", -0.1, -0.1), ("sale", -1.5, 1.0), ("sole", -0.01, -0.01)], ("sole", -0.01)),  # which is certain
+    ([("sale", -0.1, -0.1), ("sale", -0.015, -0.015), ("sole", -0.01, -0.01)], ("sole", -0.01)),
     ([("a", -1.0, -1.0), ("b", -1.0, -1.0), ("c", -1.0, -1.0)], ("a", -1.0))])
 def test_most_voted(votes, expected):
     texts, scores, values = zip(*votes)
-    assert policy.most_voted(list(map(Candidate, texts, scores)), values) == expected
+    assert policy.most_voted(list(map(Candidate, texts, scores)), values, RULES) == expected
+
+
+@pytest.mark.parametrize("height, width, fraction, expected", [
+    (64, 256, 0.1, (6, 13)), (64, 256, -0.06, (-4, -8)), (64, 400, 0.1, (6, 13)),
+    (32, 1024, -0.06, (-2, -4)),  # of a long line, no letter is cut off
+    (32, 16, -0.06, (-2, 0)), (1, 1, 0.1, (0, 0))])
+def test_the_border_of_zoomed_images(height, width, fraction, expected):
+    assert policy.zoom_border(height, width, fraction) == expected
 
 
 @pytest.mark.parametrize("zoomed_out, zoomed_in, expected", [
@@ -162,8 +174,8 @@ def test_a_doubtful_text_is_put_to_the_vote(zoomed_out, zoomed_in, expected):
         found = {"zoomed out": zoomed_out, "zoomed in, inverted": zoomed_in}
         return [Reading(*found.get(kinds[image[-1, -1, -1]], ("sale", -0.5 if image[0, 0, 0] else -0.1)))
                 for image in images], []
-    inference = types.SimpleNamespace(search=search, num_preferred_words=0, gray_level=1.0, wide_width=0,
-                                      zoom=lambda images, border: images + (45 if border > 0 else 145))
+    inference = types.SimpleNamespace(search=search, num_preferred_words=0, pixel_range=PIXELS, wide_width=0,
+                                      zoom=lambda images, rows, columns: images + (45 if rows > 0 else 145))
     images = np.linspace([0, 1], 255, 8 * 8 * 3, axis=1).reshape([2, 8, 8, 3])
     rules = RULES._replace(also_inverted=True)
     plain = policy.read_batch(inference, rules, images)

@@ -419,9 +419,9 @@ def test_zooming():
     images[1, 8:-8, 16:-16] = 200
     with Recognizer.from_pretrained() as recognizer:
         zoom = recognizer._inference.zoom
-        np.testing.assert_array_equal(zoom(images, 0.0), images)
-        for border, rows, columns in (0.25, 32, 179), (-0.125, 64, 256), (-0.0625, 54.9, 238.9):
-            zoomed = zoom(images, border)
+        np.testing.assert_array_equal(zoom(images, 0, 0), images)
+        for border, rows, columns in ((16, 32), 32, 179), ((-8, -16), 64, 256), ((-4, -8), 54.9, 238.9):
+            zoomed = zoom(images, *border)
             assert zoomed.shape == images.shape and (zoomed[0] == 40).all()
             for line, length in (zoomed[1, :, 128], rows), (zoomed[1, 32], columns):
                 assert abs((line[:, 0] > 120).sum() - length) <= 1.5
@@ -429,24 +429,29 @@ def test_zooming():
 
 
 def test_doubtful_texts_are_put_to_the_vote():
-    """Here every text is. The pictures are those of the view that the text was read from."""
+    """Here every text is. The image and the points on it are those of the image as it was; the rest is of the view."""
     images = list(find_images([SAMPLES]))
     model = ("model {{ multi_predictors_recognition_model {{ reading {{ doubtful_probability: 1 wide_characters: 0 "
              "use_word_list: false also_inverted: false also_zoomed: {} }} }} }}")
     with Recognizer.from_pretrained(overrides=[model.format("false")]) as recognizer:
         plain = list(recognizer.recognize(images, details=True, orientations=[0]))
-        zoomed = [[recognizer._inference.zoom(reading.image[None], border)[0] for reading in plain]
-                  for border in (0.1, -0.06)]
-        first = recognizer.recognize_preprocessed(zoomed[0])
-        second = recognizer.recognize_preprocessed([255 - image for image in zoomed[1]])
+        zoomed = [[recognizer._inference.zoom(reading.image[None], *border)[0] for reading in plain]
+                  for border in ((6, 13), (-4, -8))]
+        first = recognizer.recognize_preprocessed(zoomed[0], details=True)
+        second = recognizer.recognize_preprocessed([255 - image for image in zoomed[1]], details=True)
     with Recognizer.from_pretrained(overrides=[model.format("true")]) as recognizer:
         voted = list(recognizer.recognize(images, details=True, orientations=[0]))
     views = set()
     for i, reading in enumerate(voted):
         candidates = [plain[i], first[i], second[i]]
-        expected = policy.most_voted(candidates, [one.score for one in candidates])
+        expected = policy.most_voted(candidates, [one.score for one in candidates], policy.ReadingPolicy())
         assert reading.text == expected.text and abs(reading.score - expected.score) < 1e-3
         view = [one is expected for one in candidates].index(True)
-        np.testing.assert_allclose(reading.image, [plain[i].image, zoomed[0][i], zoomed[1][i]][view], atol=1e-3)
+        np.testing.assert_allclose(reading.image, plain[i].image, atol=1e-3)
+        np.testing.assert_allclose(reading.rectified, expected.rectified, atol=1e-3)
+        rows, columns = [(0, 0), (6, 13), (-4, -8)][view]
+        width, height = reading.image.shape[1], 64
+        np.testing.assert_allclose(reading.control_points * [width, height] + [columns, rows],
+                                   expected.control_points * [width + 2 * columns, height + 2 * rows], atol=1e-2)
         views.add(view)
     assert views == {0, 1, 2}

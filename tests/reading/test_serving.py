@@ -117,7 +117,8 @@ def test_an_onnx_file_reads_as_the_recognizer(folder, tmp_path, exp_dir):
     characters, offset = json.loads(metadata["characters"]), int(metadata["label_offset"])
     samples = [os.path.join(SAMPLES, name) for name in sorted(os.listdir(SAMPLES))]
     config = read_config(exp_dir)
-    config.model.multi_predictors_recognition_model.reading.use_word_list = False
+    rules = config.model.multi_predictors_recognition_model.reading
+    rules.use_word_list = rules.also_zoomed = False
     with Recognizer(config, checkpoint.find_checkpoint(os.path.join(exp_dir, "log")), exp_dir) as recognizer:
         expected = list(recognizer.recognize(samples + write_words(tmp_path), details=True))
     for reading in expected:
@@ -197,9 +198,9 @@ class MadeUpModel:
 def test_the_graph_and_the_recognizer_share_their_rules(session):
     """The cases of test_recognizer.test_which_texts_give_way_to_words, in a graph."""
     model = MadeUpModel()
-    rules = policy.ReadingPolicy(also_inverted=True)
+    rules = policy.ReadingPolicy(also_inverted=True, min_contrast=0)
     images = tf.fill([1, 4, 4, 3], 200.0)
-    result = serving.recognize_by_policy(model, images, rules, Lexicon([], [None], 1), gray_level=0)
+    result = serving.recognize_by_policy(model, images, rules, Lexicon([], [None], 1))
 
     def read(*found):
         model.made_up.update(zip(((True, True), (True, False), (False, True), (False, False)), found))
