@@ -97,7 +97,8 @@ class PixelRange(NamedTuple):
 
     def invert(self, images: Any) -> Any:
         """Makes black white, and white black: arrays or tensors [..., C]."""
-        return self.black + self.white - images
+        # NaN: a step sets the mean of each image to 0, and divides by its deviation
+        return np.nan_to_num(self.black + self.white) - images
 
 
 def pixel_range(steps: Sequence[Any], base_dir: Optional[str] = None) -> PixelRange:

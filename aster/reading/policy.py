@@ -198,11 +198,11 @@ def most_voted(readings: Sequence[Any], values: Sequence[float], policy: Reading
     Returns:
       Of the text with the largest sum of votes, the reading with the highest score.
     """
-    certain = [not is_uncertain(reading.score, policy) for reading in readings]
+    voters = list(zip(readings, values))
+    certain = [(reading, value) for reading, value in voters if not is_uncertain(reading.score, policy)]
     votes: Dict[str, float] = {}
-    for reading, value, counts in zip(readings, values, certain if any(certain) else [True] * len(certain)):
-        if counts:
-            votes[reading.text] = np.logaddexp(votes.get(reading.text, -np.inf), value)
+    for reading, value in certain or voters:
+        votes[reading.text] = np.logaddexp(votes.get(reading.text, -np.inf), value)
     text = max(votes, key=votes.__getitem__)
     return max((reading for reading in readings if reading.text == text), key=lambda reading: reading.score)
 

@@ -15,7 +15,7 @@ from aster import demo
 from aster.compat import tf
 from aster.config import read_config
 from aster.data.example import Sample, serialize
-from aster.data.preprocess import pixel_range
+from aster.data.preprocess import PixelRange, pixel_range
 from aster.evaluation.evaluator import recognize_records
 from aster.pretrained import ENGLISH, SAMPLES
 from aster.protos import input_reader_pb2, preprocessor_pb2
@@ -116,6 +116,7 @@ def test_the_range_of_pixels():
     assert shifted.gray_level == 1
     np.testing.assert_allclose(plain.invert(np.array([[0.0, 255, 15]])), [[255, 0, 240]])
     np.testing.assert_allclose(normalized.invert(np.array([[-1.0, 1, 0.25]])), [[1, -1, -0.25]], atol=1e-6)
+    np.testing.assert_allclose(PixelRange(*np.full([2, 3], np.nan)).invert(np.array([[1.0, -2, 0]])), [[-1, 2, 0]])
     np.testing.assert_allclose(shifted.invert(np.array([[-120.0, 145, -100]])), [[135, -110, 155]])
 
 
