@@ -52,11 +52,12 @@ def test_every_command_works_in_a_folder_of_any_name(trained, tmp_path):
     packed, exported = str(tmp_path / "p[1]*"), str(tmp_path / "x[1]*")
     assert run(pack_model, "--exp_dir", trained, "--output_dir", packed) is None
     assert run(export, "--exp_dir", packed, "--output", exported) is None
-    scores = []
+    readings = []
     for exp_dir in trained, packed:
         assert run(demo, "--exp_dir", exp_dir, "--input_image", image, "--json", tmp_path / "[b]*.json") is None
-        scores.append(json.loads((tmp_path / "[b]*.json").read_text())[0]["score"])
-    assert scores[0] == pytest.approx(scores[1], abs=0.05)  # a packed model has the parameters as float16
+        readings += json.loads((tmp_path / "[b]*.json").read_text())
+    assert readings[0]["text"] == readings[1]["text"]
+    assert readings[0]["score"] == pytest.approx(readings[1]["score"], abs=0.05)  # packed parameters are float16
 
     second = make_experiment(tmp_path / "second")
     path = os.path.join(log_of(trained), "model.ckpt-3").replace("\\", "\\\\").replace("'", "\\'")
